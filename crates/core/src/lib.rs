@@ -1,0 +1,4 @@
+//! What gantry decides, and nothing else: ids, what can be asked, who may ask it, what will happen, and
+//! the states an operation goes through. Pure: no clock, no network, no database, no runtime.
+
+pub mod id;
