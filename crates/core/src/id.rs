@@ -239,7 +239,8 @@ impl FromStr for Upid {
         }
         Ok(Self {
             node: node.parse().map_err(|_| bad("a node name as second part"))?,
-            started_s: u64::from_str_radix(start, 16).map_err(|_| bad("a hexadecimal start time"))?,
+            started_s: u64::from_str_radix(start, 16)
+                .map_err(|_| bad("a hexadecimal start time"))?,
             kind: (*kind).to_owned(),
             id: (*id).to_owned(),
             user: (*user).to_owned(),

@@ -1,4 +1,11 @@
 //! What gantry decides, and nothing else: ids, what can be asked, who may ask it, what will happen, and
 //! the states an operation goes through. Pure: no clock, no network, no database, no runtime.
 
+pub mod action;
+pub mod audit;
 pub mod id;
+pub mod operation;
+pub mod plan;
+pub mod pod;
+pub mod policy;
+pub mod world;

@@ -1,0 +1,294 @@
+//! What can be asked of gantry, how risky it is, and what it comes to once the target is known.
+//!
+//! A `Verb` is what policy speaks about (`guest.delete`); an `Action` is a verb with its target resolved,
+//! ready to be planned. Adding a verb without a risk does not compile.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ClusterId, GuestKind, Upid, Vmid};
+use crate::pod::PodSpec;
+
+/// How much asking it takes before something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Done at once.
+    None,
+    /// Somebody presses a button under the plan.
+    Button,
+    /// Somebody types the target's name; for what cannot be undone.
+    TypedName,
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $tier:ident, $writes:literal;)*) => {
+        /// What can be asked. The text form (`pod.delete`) stands in policies, audit rows and logs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub enum Verb { $($(#[$doc])* $variant,)* }
+
+        impl Verb {
+            /// Every verb, in the order of help pages.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The text form: `noun.verb`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The least confirmation this takes; a policy rule may ask for more, never for less.
+            pub fn tier(self) -> Tier {
+                match self { $(Self::$variant => Tier::$tier,)* }
+            }
+
+            /// Whether it changes anything outside gantry.
+            pub fn writes(self) -> bool {
+                match self { $(Self::$variant => $writes,)* }
+            }
+        }
+
+        impl FromStr for Verb {
+            type Err = UnknownVerb;
+            fn from_str(text: &str) -> Result<Self, UnknownVerb> {
+                match text {
+                    $($name => Ok(Self::$variant),)*
+                    _ => Err(UnknownVerb(text.chars().take(80).collect())),
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// State of a cluster: quorum, nodes, storages.
+    ClusterStatus = "cluster.status", None, false;
+    /// Nodes of a cluster.
+    NodeList = "node.list", None, false;
+    /// One node.
+    NodeStatus = "node.status", None, false;
+    /// Containers and virtual machines.
+    GuestList = "guest.list", None, false;
+    /// One guest.
+    GuestShow = "guest.show", None, false;
+    /// Start a guest.
+    GuestStart = "guest.start", None, true;
+    /// Ask the guest's system to shut down.
+    GuestShutdown = "guest.shutdown", Button, true;
+    /// The same as shutdown: `stop` never pulls the plug.
+    GuestStop = "guest.stop", Button, true;
+    /// Pull the plug: the guest ends at once, unsaved data is lost.
+    GuestKill = "guest.kill", Button, true;
+    /// Restart through the guest's own system.
+    GuestReboot = "guest.reboot", Button, true;
+    /// Freeze a guest where it is.
+    GuestSuspend = "guest.suspend", Button, true;
+    /// Let a suspended guest go on.
+    GuestResume = "guest.resume", None, true;
+    /// Delete a guest and its disks.
+    GuestDelete = "guest.delete", TypedName, true;
+    /// Create a pod: a container that gantry owns.
+    PodCreate = "pod.create", Button, true;
+    /// Pods.
+    PodList = "pod.list", None, false;
+    /// One pod.
+    PodShow = "pod.show", None, false;
+    /// Start a pod.
+    PodStart = "pod.start", None, true;
+    /// Shut a pod down gracefully.
+    PodStop = "pod.stop", Button, true;
+    /// Pull a pod's plug.
+    PodKill = "pod.kill", Button, true;
+    /// Restart a pod.
+    PodRestart = "pod.restart", Button, true;
+    /// Delete a pod and its disks.
+    PodDelete = "pod.delete", TypedName, true;
+    /// Tasks of a cluster, whoever started them.
+    TaskList = "task.list", None, false;
+    /// One task.
+    TaskShow = "task.show", None, false;
+    /// A task's log.
+    TaskLog = "task.log", None, false;
+    /// Stop a running task.
+    TaskCancel = "task.cancel", Button, true;
+    /// Operations gantry has carried out.
+    OpList = "op.list", None, false;
+    /// One operation with its steps.
+    OpShow = "op.show", None, false;
+    /// Ask a running operation to stop.
+    OpCancel = "op.cancel", None, true;
+    /// Who asked for what, and what came of it.
+    AuditList = "audit.list", None, false;
+    /// What the asker may run.
+    Help = "help", None, false;
+    /// Who gantry takes the asker for, and which rules apply.
+    Whoami = "whoami", None, false;
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl TryFrom<String> for Verb {
+    type Error = UnknownVerb;
+    fn try_from(text: String) -> Result<Self, UnknownVerb> {
+        text.parse()
+    }
+}
+
+impl From<Verb> for String {
+    fn from(verb: Verb) -> Self {
+        verb.as_str().to_owned()
+    }
+}
+
+impl Verb {
+    /// Whether policy needs no rule to allow it: it shows the asker nothing but their own rights.
+    pub fn is_open_to_all(self) -> bool {
+        matches!(self, Self::Help | Self::Whoami)
+    }
+
+    /// Whether it acts on pods only.
+    pub fn is_pod(self) -> bool {
+        self.as_str().starts_with("pod.")
+    }
+
+    /// The imperative for a button: `Delete`, `Shut down`, …
+    pub fn imperative(self) -> &'static str {
+        match self {
+            Self::GuestStart | Self::PodStart => "Start",
+            Self::GuestShutdown | Self::GuestStop | Self::PodStop => "Shut down",
+            Self::GuestKill | Self::PodKill => "Pull the plug of",
+            Self::GuestReboot | Self::PodRestart => "Restart",
+            Self::GuestSuspend => "Suspend",
+            Self::GuestResume => "Resume",
+            Self::GuestDelete | Self::PodDelete => "Delete",
+            Self::PodCreate => "Create",
+            Self::TaskCancel => "Stop",
+            Self::OpCancel => "Cancel",
+            _ => "Show",
+        }
+    }
+}
+
+/// A text that names no verb.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not something gantry can do; verbs look like `guest.start` or `pod.delete`")]
+pub struct UnknownVerb(pub String);
+
+/// A guest's address that survives migration: never its node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GuestRef {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The number inside it.
+    pub vmid: Vmid,
+}
+
+impl fmt::Display for GuestRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.cluster, self.vmid)
+    }
+}
+
+/// A change of power state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Switch on.
+    Start,
+    /// Ask the guest's system to shut down; fails when it does not within the time given.
+    Shutdown,
+    /// Pull the plug.
+    Kill,
+    /// Restart through the guest's system.
+    Reboot,
+    /// Freeze.
+    Suspend,
+    /// Unfreeze.
+    Resume,
+}
+
+/// A verb with its target resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Action {
+    /// Change a guest's power state.
+    Power {
+        /// Which guest.
+        guest: GuestRef,
+        /// Container or virtual machine.
+        kind: GuestKind,
+        /// The change.
+        change: Power,
+        /// How long a graceful shutdown or reboot may take, seconds.
+        timeout_s: u32,
+    },
+    /// Delete a guest with its disks, shutting it down first where it runs.
+    Delete {
+        /// Which guest.
+        guest: GuestRef,
+        /// Container or virtual machine.
+        kind: GuestKind,
+        /// How long the shutdown before it may take, seconds.
+        timeout_s: u32,
+    },
+    /// Create a container that gantry owns.
+    CreatePod {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// What it shall be.
+        spec: Box<PodSpec>,
+    },
+    /// Stop a running Proxmox task.
+    CancelTask {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// Which task.
+        upid: Upid,
+    },
+}
+
+impl Action {
+    /// The cluster it acts on.
+    pub fn cluster(&self) -> &ClusterId {
+        match self {
+            Self::Power { guest, .. } | Self::Delete { guest, .. } => &guest.cluster,
+            Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
+        }
+    }
+
+    /// The guest it acts on, where there is one already.
+    pub fn guest(&self) -> Option<(&GuestRef, GuestKind)> {
+        match self {
+            Self::Power { guest, kind, .. } | Self::Delete { guest, kind, .. } => {
+                Some((guest, *kind))
+            }
+            Self::CreatePod { .. } | Self::CancelTask { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_one_text_and_reads_back() {
+        for verb in Verb::ALL {
+            assert_eq!(verb.as_str().parse::<Verb>().as_ref(), Ok(verb));
+        }
+        assert!("guest.unlock".parse::<Verb>().is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_undone_asks_for_the_name() {
+        assert_eq!(Verb::GuestDelete.tier(), Tier::TypedName);
+        assert_eq!(Verb::PodDelete.tier(), Tier::TypedName);
+        assert!(Verb::ALL.iter().all(|v| v.writes() || v.tier() == Tier::None));
+    }
+}

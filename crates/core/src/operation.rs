@@ -1,0 +1,358 @@
+//! The life of an operation: which states there are, which moves are legal, what a step waits for.
+//!
+//! Before each call its intent is recorded, after it the task id. What is not sure stays `Unknown`;
+//! nothing is ever called done because a request was accepted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, Verb};
+use crate::id::{OperationId, PlanId, Upid, UserId, Vmid};
+use crate::world::GuestStatus;
+
+/// Where an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpState {
+    /// Confirmed, waiting for a worker.
+    Queued,
+    /// A worker is on it, or was when it died.
+    Running,
+    /// Done, and seen to be done.
+    Succeeded,
+    /// Done, but Proxmox warned.
+    Warned,
+    /// Not done; the outcome says what is true now.
+    Failed,
+    /// Stopped because somebody asked.
+    Cancelled,
+    /// Nobody can say whether it was done; the outcome says what to check.
+    Unknown,
+}
+
+impl OpState {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Warned,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Unknown,
+    ];
+
+    /// The text kept in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Warned => "warned",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// Whether `next` may follow.
+    pub fn may_become(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(next, Self::Running | Self::Cancelled | Self::Failed),
+            // Running again: another worker took over after a crash.
+            Self::Running => next != Self::Queued,
+            _ => false,
+        }
+    }
+}
+
+/// One thing that is done at Proxmox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum StepKind {
+    /// Create the pod's container.
+    CreatePod,
+    /// Switch the guest on.
+    Start,
+    /// Ask the guest to shut down.
+    Shutdown {
+        /// How long it may take, seconds.
+        timeout_s: u32,
+    },
+    /// Pull the plug.
+    Kill,
+    /// Restart.
+    Reboot {
+        /// How long going down may take, seconds.
+        timeout_s: u32,
+    },
+    /// Freeze.
+    Suspend,
+    /// Unfreeze.
+    Resume,
+    /// Delete with disks.
+    Delete,
+    /// Stop a task.
+    CancelTask,
+}
+
+/// What must be seen before a step counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The guest exists and has one of these states.
+    Status(&'static [GuestStatus]),
+    /// The guest exists.
+    Exists,
+    /// The guest is gone.
+    Gone,
+    /// The task has ended.
+    TaskEnded,
+}
+
+impl StepKind {
+    /// What people read while it runs.
+    pub fn doing(&self) -> &'static str {
+        match self {
+            Self::CreatePod => "Creating the container",
+            Self::Start => "Starting",
+            Self::Shutdown { .. } => "Shutting down",
+            Self::Kill => "Pulling the plug",
+            Self::Reboot { .. } => "Restarting",
+            Self::Suspend => "Suspending",
+            Self::Resume => "Resuming",
+            Self::Delete => "Deleting",
+            Self::CancelTask => "Stopping the task",
+        }
+    }
+
+    /// A short name for lists and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreatePod => "create",
+            Self::Start => "start",
+            Self::Shutdown { .. } => "shutdown",
+            Self::Kill => "kill",
+            Self::Reboot { .. } => "reboot",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Delete => "delete",
+            Self::CancelTask => "cancel task",
+        }
+    }
+
+    /// The worker types Proxmox may give the task of this step (`lxc`, `qemu`); used to find a task whose
+    /// answer was lost. HA-managed guests get `hastart`/`hastop`.
+    pub fn task_types(&self) -> &'static [&'static str] {
+        match self {
+            Self::CreatePod => &["vzcreate"],
+            Self::Start => &["vzstart", "qmstart", "hastart"],
+            Self::Shutdown { .. } => &["vzshutdown", "qmshutdown", "hastop"],
+            Self::Kill => &["vzstop", "qmstop", "hastop"],
+            Self::Reboot { .. } => &["vzreboot", "qmreboot"],
+            Self::Suspend => &["vzsuspend", "qmsuspend", "qmpause"],
+            Self::Resume => &["vzresume", "qmresume"],
+            Self::Delete => &["vzdestroy", "qmdestroy"],
+            Self::CancelTask => &[],
+        }
+    }
+
+    /// What must be seen before it counts as done.
+    pub fn expects(&self) -> Expect {
+        match self {
+            Self::CreatePod => Expect::Exists,
+            Self::Start | Self::Resume | Self::Reboot { .. } => {
+                Expect::Status(&[GuestStatus::Running])
+            }
+            Self::Shutdown { .. } | Self::Kill => Expect::Status(&[GuestStatus::Stopped]),
+            Self::Suspend => {
+                Expect::Status(&[GuestStatus::Paused, GuestStatus::Suspended, GuestStatus::Stopped])
+            }
+            Self::Delete => Expect::Gone,
+            Self::CancelTask => Expect::TaskEnded,
+        }
+    }
+}
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// Not begun.
+    Pending,
+    /// Recorded; the call may or may not have been sent.
+    Intent,
+    /// Proxmox has given a task id.
+    Submitted,
+    /// Seen to be done.
+    Done,
+    /// Not needed: the world was already so.
+    Skipped,
+    /// Not done.
+    Failed,
+}
+
+/// One step of an operation, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub kind: StepKind,
+    /// Where it stands.
+    pub state: StepState,
+    /// How often the call was tried; more than 1 only where the call before was provably not sent.
+    pub attempt: u32,
+    /// When the newest intent was recorded, milliseconds.
+    pub intent_ms: Option<i64>,
+    /// The task, once known.
+    pub upid: Option<Upid>,
+    /// Whether the task was found by looking rather than told by Proxmox.
+    pub adopted: bool,
+    /// Exit status or error text.
+    pub result: Option<String>,
+    /// When it ended, milliseconds.
+    pub ended_ms: Option<i64>,
+}
+
+impl Step {
+    /// A step not begun.
+    pub fn new(kind: StepKind) -> Self {
+        Self {
+            kind,
+            state: StepState::Pending,
+            attempt: 0,
+            intent_ms: None,
+            upid: None,
+            adopted: false,
+            result: None,
+            ended_ms: None,
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// One sentence: what happened.
+    pub summary: String,
+    /// Proxmox's own words: exit status or error.
+    pub reason: Option<String>,
+    /// The last lines of the task's log.
+    pub log: Vec<String>,
+    /// What was true when looked at last, as a sentence.
+    pub now: String,
+    /// When that was looked at, milliseconds; `None` when looking failed.
+    pub now_ms: Option<i64>,
+    /// What to do next, where there is something.
+    pub advice: Option<String>,
+}
+
+/// What a progress card shows while a step runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The last lines of the running task's log.
+    pub log: Vec<String>,
+    /// Percent done, where the task says.
+    pub percent: Option<u8>,
+    /// Something worth saying, for example that a node does not answer and gantry goes on asking.
+    pub remark: Option<String>,
+    /// When this was read, milliseconds.
+    pub read_ms: i64,
+}
+
+/// An operation as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// The plan it carries out; one plan gives one operation.
+    pub plan: PlanId,
+    /// What was asked.
+    pub verb: Verb,
+    /// With its target resolved.
+    pub action: Action,
+    /// The target's name.
+    pub name: String,
+    /// The target as people read it.
+    pub target: String,
+    /// Where it stands.
+    pub state: OpState,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Fingerprint of the facts that were confirmed.
+    pub fingerprint: String,
+    /// The VMID of a pod being created, once chosen.
+    pub vmid: Option<Vmid>,
+    /// Who confirmed it.
+    pub by: UserId,
+    /// Their name then.
+    pub by_name: String,
+    /// When it was confirmed, milliseconds.
+    pub created_ms: i64,
+    /// When a worker first took it, milliseconds.
+    pub started_ms: Option<i64>,
+    /// When it ended, milliseconds.
+    pub ended_ms: Option<i64>,
+    /// Who asked it to stop, where somebody did.
+    pub cancel_by: Option<String>,
+    /// What the progress card shows.
+    pub progress: Progress,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+impl Operation {
+    /// The first step that is not over, with its number.
+    pub fn current(&self) -> Option<(usize, &Step)> {
+        self.steps.iter().enumerate().find(|(_, s)| {
+            matches!(s.state, StepState::Pending | StepState::Intent | StepState::Submitted)
+        })
+    }
+
+    /// Whether a Cancel button makes sense.
+    pub fn can_cancel(&self) -> bool {
+        !self.state.is_terminal() && self.cancel_by.is_none()
+    }
+}
+
+/// Task percent as its log tells it (`… 42%`), from the newest line that has one.
+pub fn percent_in(log: &[String]) -> Option<u8> {
+    log.iter().rev().find_map(|line| {
+        let (before, _) = line.split_once('%')?;
+        let digits: String = before
+            .chars()
+            .rev()
+            .take_while(|c| c.is_ascii_digit() || *c == '.')
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
+        let whole = digits.split('.').next()?;
+        whole.parse::<u8>().ok().filter(|n| *n <= 100)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_operation_never_moves_again() {
+        for from in OpState::ALL.iter().filter(|s| s.is_terminal()) {
+            assert!(OpState::ALL.iter().all(|to| !from.may_become(*to)));
+        }
+        assert!(OpState::Running.may_become(OpState::Unknown));
+        assert!(!OpState::Running.may_become(OpState::Queued));
+        assert!(!OpState::Queued.may_become(OpState::Succeeded));
+    }
+
+    #[test]
+    fn percent_is_read_from_the_newest_line() {
+        let log = |lines: &[&str]| lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>();
+        assert_eq!(percent_in(&log(&["extracting 10%", "extracting 42.5% (1 of 2)"])), Some(42));
+        assert_eq!(percent_in(&log(&["done", "150%"])), None);
+        assert_eq!(percent_in(&log(&[])), None);
+    }
+}

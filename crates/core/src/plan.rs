@@ -1,0 +1,505 @@
+//! A plan: what would happen, in people's words, bound to the world it was made for.
+//!
+//! Made from live facts, shown, and carried out only while the same facts still give the same fingerprint.
+//! A plan is data: it can be kept, loaded on another process and compared.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::action::{Action, Power, Tier, Verb};
+use crate::id::{NodeName, PlanId};
+use crate::operation::StepKind;
+use crate::policy::Actor;
+use crate::world::{Guest, GuestStatus};
+
+/// A guest read just now, with what the cluster summary does not tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveGuest {
+    /// The guest as it is now.
+    pub guest: Guest,
+    /// Proxmox's digest of its configuration.
+    pub digest: String,
+    /// Its disks, as `rootfs: local-lvm:vm-201-disk-0, 8 GiB`.
+    pub disks: Vec<String>,
+    /// Whether Proxmox protects it against deletion.
+    pub protected: bool,
+    /// Number of snapshots that would go with it, where known.
+    pub snapshots: Option<u32>,
+    /// When this was read, milliseconds.
+    pub read_ms: i64,
+}
+
+/// Facts about the place where a pod shall be created, read just now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LivePlace {
+    /// The node.
+    pub node: NodeName,
+    /// Whether it is online.
+    pub online: bool,
+    /// Free memory of the node, bytes.
+    pub memory_free: u64,
+    /// Free bytes on the storage; `None` when the node has no such storage for container disks.
+    pub storage_free: Option<u64>,
+    /// Whether the image is there.
+    pub has_image: bool,
+    /// Whether the bridge is there.
+    pub has_bridge: bool,
+    /// Guests of the cluster that already have that name.
+    pub same_name: Vec<String>,
+    /// When this was read, milliseconds.
+    pub read_ms: i64,
+}
+
+/// One line of before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What changes: `Status`, `Disks`, …
+    pub what: String,
+    /// Before.
+    pub before: String,
+    /// After.
+    pub after: String,
+}
+
+/// What would happen, and on what evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its id; also the key that makes confirming it once.
+    pub id: PlanId,
+    /// What was asked.
+    pub verb: Verb,
+    /// With its target resolved.
+    pub action: Action,
+    /// Who asked, where.
+    pub asker: Actor,
+    /// The rule that allowed it.
+    pub rule: String,
+    /// The confirmation it takes.
+    pub tier: Tier,
+    /// The target's name; what has to be typed where typing is asked.
+    pub name: String,
+    /// The target as people read it: `web-0 (CT 201 on pve1, lab)`.
+    pub target: String,
+    /// What will be done, a sentence each.
+    pub effects: Vec<String>,
+    /// Before and after.
+    pub changes: Vec<Change>,
+    /// What else is touched or worth knowing before pressing.
+    pub warnings: Vec<String>,
+    /// Steps, in order.
+    pub steps: Vec<StepKind>,
+    /// Fingerprint of the facts it rests on.
+    pub fingerprint: String,
+    /// When those facts were read, milliseconds.
+    pub observed_ms: i64,
+    /// When it was made, milliseconds.
+    pub created_ms: i64,
+    /// Until when it may be confirmed, milliseconds.
+    pub expires_ms: i64,
+}
+
+/// What planning comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// Here is what would happen.
+    Ready(Draft),
+    /// Nothing to do: it is already so.
+    Nothing {
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// It cannot be done now.
+    Refused {
+        /// Why, and what would help.
+        why: String,
+    },
+}
+
+/// The part of a plan that follows from the action and the facts alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The target's name.
+    pub name: String,
+    /// The target as people read it.
+    pub target: String,
+    /// What will be done.
+    pub effects: Vec<String>,
+    /// Before and after.
+    pub changes: Vec<Change>,
+    /// What else is worth knowing.
+    pub warnings: Vec<String>,
+    /// Steps.
+    pub steps: Vec<StepKind>,
+    /// Fingerprint of the facts.
+    pub fingerprint: String,
+}
+
+/// How people read a guest: `web-0 (CT 201 on pve1, lab)`.
+pub fn describe(guest: &Guest) -> String {
+    format!(
+        "{} ({} {} on {}, {})",
+        guest.name,
+        guest.kind.short(),
+        guest.vmid,
+        guest.node,
+        guest.cluster
+    )
+}
+
+/// Fingerprint of a guest's facts: identity, place, power, lock and configuration.
+pub fn fingerprint(live: &LiveGuest) -> String {
+    let g = &live.guest;
+    hash(&serde_json::json!([
+        g.cluster,
+        g.vmid,
+        g.kind,
+        g.name,
+        g.node,
+        g.status,
+        g.lock,
+        g.ha,
+        live.digest,
+        live.protected,
+        live.snapshots
+    ]))
+}
+
+fn hash(value: &serde_json::Value) -> String {
+    hex::encode(Sha256::digest(value.to_string().as_bytes()))
+}
+
+/// Plans what is done to a guest that exists.
+pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
+    let g = &live.guest;
+    let who = format!("{} {}", g.kind.short(), g.vmid);
+    let refused = |why: String| Planned::Refused { why };
+    let nothing = |why: String| Planned::Nothing { why };
+    if verb.is_pod() && !g.is_pod() {
+        return refused(format!(
+            "{} is not a pod: gantry does not own it. Use the /guest command of the same name.",
+            describe(g)
+        ));
+    }
+    if let Some(lock) = &g.lock {
+        return refused(format!(
+            "{} is locked by Proxmox ({lock}). Wait until that is over; `/task list` shows what holds it.",
+            describe(g)
+        ));
+    }
+    if g.status == GuestStatus::Unknown {
+        return refused(format!(
+            "Nobody can say whether {} runs, because {} does not answer. Nothing was changed.",
+            describe(g),
+            g.node
+        ));
+    }
+    let running = g.status == GuestStatus::Running;
+    let frozen = matches!(g.status, GuestStatus::Paused | GuestStatus::Suspended);
+    let mut warnings = Vec::new();
+    if let Some(state) = &g.ha {
+        warnings.push(format!(
+            "It is a high-availability resource ({state}): the HA manager carries the change out, and may undo it."
+        ));
+    }
+    let mut changes = Vec::new();
+    let mut status = |after: &str| {
+        changes.push(Change {
+            what: "Status".into(),
+            before: g.status.as_str().into(),
+            after: after.into(),
+        });
+    };
+    let (effects, steps) = match action {
+        Action::Power { change, timeout_s, .. } => {
+            if g.template && !matches!(change, Power::Shutdown | Power::Kill) {
+                return refused(format!("{} is a template; templates do not run.", describe(g)));
+            }
+            match change {
+                Power::Start if running => {
+                    return nothing(format!("{} is already running.", g.name));
+                }
+                Power::Start if frozen => {
+                    return refused(format!(
+                        "{} is {}; resume it instead.",
+                        g.name,
+                        g.status.as_str()
+                    ));
+                }
+                Power::Start => {
+                    status("running");
+                    (vec![format!("Start {who}.")], vec![StepKind::Start])
+                }
+                Power::Shutdown | Power::Kill if g.status == GuestStatus::Stopped => {
+                    return nothing(format!("{} is already stopped.", g.name));
+                }
+                Power::Shutdown if frozen => {
+                    return refused(format!(
+                        "{} is {} and cannot shut itself down; resume it first.",
+                        g.name,
+                        g.status.as_str()
+                    ));
+                }
+                Power::Shutdown => {
+                    status("stopped");
+                    (
+                        vec![
+                            format!(
+                                "Ask the system in {who} to shut down, and wait up to {timeout_s} s."
+                            ),
+                            "If it does not, it stays on: nothing is forced.".into(),
+                        ],
+                        vec![StepKind::Shutdown { timeout_s: *timeout_s }],
+                    )
+                }
+                Power::Kill => {
+                    status("stopped");
+                    warnings.push("Data that is not on disk yet is lost.".into());
+                    (vec![format!("Pull the plug of {who} at once.")], vec![StepKind::Kill])
+                }
+                Power::Reboot if !running => {
+                    return refused(format!("{} is {}, not running.", g.name, g.status.as_str()));
+                }
+                Power::Reboot => {
+                    status("running, restarted");
+                    (
+                        vec![format!(
+                            "Restart {who} through its own system, waiting up to {timeout_s} s for it to go down."
+                        )],
+                        vec![StepKind::Reboot { timeout_s: *timeout_s }],
+                    )
+                }
+                Power::Suspend if frozen => {
+                    return nothing(format!("{} is already {}.", g.name, g.status.as_str()));
+                }
+                Power::Suspend if !running => {
+                    return refused(format!("{} is {}, not running.", g.name, g.status.as_str()));
+                }
+                Power::Suspend => {
+                    status("suspended");
+                    if g.kind == crate::id::GuestKind::Lxc {
+                        warnings.push("Proxmox calls suspending containers experimental.".into());
+                    }
+                    (vec![format!("Freeze {who} where it is.")], vec![StepKind::Suspend])
+                }
+                Power::Resume if running => {
+                    return nothing(format!("{} is already running.", g.name));
+                }
+                Power::Resume if !frozen => {
+                    return refused(format!(
+                        "{} is {}; start it instead.",
+                        g.name,
+                        g.status.as_str()
+                    ));
+                }
+                Power::Resume => {
+                    status("running");
+                    (vec![format!("Let {who} go on.")], vec![StepKind::Resume])
+                }
+            }
+        }
+        Action::Delete { timeout_s, .. } => {
+            if live.protected {
+                return refused(format!(
+                    "{} is protected against deletion. Switch its protection off at Proxmox first.",
+                    describe(g)
+                ));
+            }
+            let mut effects = Vec::new();
+            let mut steps = Vec::new();
+            if running {
+                effects.push(format!(
+                    "Shut {who} down, waiting up to {timeout_s} s; if it stays on, stop here."
+                ));
+                steps.push(StepKind::Shutdown { timeout_s: *timeout_s });
+            } else if frozen {
+                return refused(format!(
+                    "{} is {}; resume it and shut it down, or pull its plug, first.",
+                    g.name,
+                    g.status.as_str()
+                ));
+            }
+            effects.push(format!(
+                "Delete {who} with {} and remove it from backup jobs, replication, HA and access lists.",
+                match live.disks.len() {
+                    0 => "its configuration".to_owned(),
+                    1 => "its disk".to_owned(),
+                    n => format!("its {n} disks"),
+                }
+            ));
+            effects.push("Backups stay where they are.".into());
+            steps.push(StepKind::Delete);
+            status("gone");
+            for disk in live.disks.iter().take(8) {
+                changes.push(Change {
+                    what: "Disk".into(),
+                    before: disk.clone(),
+                    after: "gone".into(),
+                });
+            }
+            if live.disks.len() > 8 {
+                warnings.push(format!("And {} more disks.", live.disks.len() - 8));
+            }
+            if let Some(n) = live.snapshots.filter(|n| *n > 0) {
+                warnings.push(format!("{n} snapshots go with it."));
+            }
+            warnings.push("This cannot be undone.".into());
+            (effects, steps)
+        }
+        Action::CreatePod { .. } | Action::CancelTask { .. } => {
+            return refused("that is not something done to a guest".into());
+        }
+    };
+    Planned::Ready(Draft {
+        name: g.name.clone(),
+        target: describe(g),
+        effects,
+        changes,
+        warnings,
+        steps,
+        fingerprint: fingerprint(live),
+    })
+}
+
+/// Plans a new pod.
+pub fn plan_pod(
+    spec: &crate::pod::PodSpec,
+    cluster: &crate::id::ClusterId,
+    place: &LivePlace,
+) -> Planned {
+    let refused = |why: String| Planned::Refused { why };
+    let problems = spec.problems();
+    if !problems.is_empty() {
+        let list: Vec<String> =
+            problems.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
+        return refused(list.join("\n"));
+    }
+    if !place.online {
+        return refused(format!("{} is not online.", place.node));
+    }
+    if !place.same_name.is_empty() {
+        return refused(format!(
+            "There already is a guest called {}: {}. Choose another name.",
+            spec.name,
+            place.same_name.join(", ")
+        ));
+    }
+    if !place.has_image {
+        return refused(format!(
+            "{} has no image {}. `/pod create` offers the ones it has.",
+            place.node, spec.image
+        ));
+    }
+    if !place.has_bridge {
+        return refused(format!("{} has no bridge {}.", place.node, spec.bridge));
+    }
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);
+    match place.storage_free {
+        None => {
+            return refused(format!(
+                "{} has no storage {} for container disks.",
+                place.node, spec.storage
+            ));
+        }
+        Some(free) if free < spec.disk_gib << 30 => {
+            return refused(format!(
+                "{} on {} has {} free; {} GiB are asked for.",
+                spec.storage,
+                place.node,
+                gib(free),
+                spec.disk_gib
+            ));
+        }
+        Some(_) => {}
+    }
+    let mut warnings = Vec::new();
+    if place.memory_free < spec.memory_mib << 20 {
+        warnings.push(format!(
+            "{} has only {} of memory free; the pod may take {} MiB.",
+            place.node,
+            gib(place.memory_free),
+            spec.memory_mib
+        ));
+    }
+    let row = |what: &str, after: String| Change { what: what.into(), before: "–".into(), after };
+    let mut changes = vec![
+        row("Image", spec.image.clone()),
+        row("CPU", format!("{} cores", spec.cores)),
+        row("Memory", format!("{} MiB, swap {} MiB", spec.memory_mib, spec.swap_mib)),
+        row("Disk", format!("{} GiB on {}", spec.disk_gib, spec.storage)),
+        row(
+            "Network",
+            format!(
+                "{}{}, {}",
+                spec.bridge,
+                spec.vlan.map(|v| format!(" VLAN {v}")).unwrap_or_default(),
+                match &spec.address {
+                    crate::pod::Address::Dhcp => "DHCP".to_owned(),
+                    crate::pod::Address::Fixed { cidr, gateway } => format!(
+                        "{cidr}{}",
+                        gateway.as_ref().map(|g| format!(" via {g}")).unwrap_or_default()
+                    ),
+                }
+            ),
+        ),
+        row("Tags", spec.all_tags().join(", ")),
+    ];
+    if let Some(pool) = &spec.pool {
+        changes.push(row("Pool", pool.clone()));
+    }
+    let mut effects = vec![format!(
+        "Create an unprivileged container {} on {}, with the next free VMID.",
+        spec.name, place.node
+    )];
+    let mut steps = vec![StepKind::CreatePod];
+    if spec.start {
+        effects.push("Start it.".into());
+        steps.push(StepKind::Start);
+    }
+    if spec.start_on_boot {
+        effects.push("It starts by itself when its node boots.".into());
+    }
+    Planned::Ready(Draft {
+        name: spec.name.clone(),
+        target: format!("{} (new pod on {}, {cluster})", spec.name, place.node),
+        effects,
+        changes,
+        warnings,
+        steps,
+        fingerprint: hash(&serde_json::json!([
+            cluster,
+            spec,
+            place.node,
+            place.online,
+            place.has_image,
+            place.has_bridge,
+            place.same_name
+        ])),
+    })
+}
+
+/// Plans stopping a task.
+pub fn plan_cancel_task(
+    cluster: &crate::id::ClusterId,
+    upid: &crate::id::Upid,
+    running: bool,
+) -> Planned {
+    if !running {
+        return Planned::Nothing { why: "That task has already ended.".into() };
+    }
+    Planned::Ready(Draft {
+        name: upid.kind().to_owned(),
+        target: format!("task {} {} on {} ({cluster})", upid.kind(), upid.id(), upid.node()),
+        effects: vec![format!(
+            "Stop the running task {} of {} on {}.",
+            upid.kind(),
+            upid.user(),
+            upid.node()
+        )],
+        changes: vec![],
+        warnings: vec![
+            "What the task did so far stays; a guest may be left locked or half finished.".into(),
+        ],
+        steps: vec![StepKind::CancelTask],
+        fingerprint: hash(&serde_json::json!([cluster, upid, running])),
+    })
+}
