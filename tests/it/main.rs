@@ -1,0 +1,3 @@
+//! Every test that needs the built process or the whole tree, in one binary.
+
+mod tidy;

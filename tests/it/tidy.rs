@@ -1,0 +1,1 @@
+//! Holds the house rules over the tracked files.
