@@ -206,6 +206,9 @@ pub struct Step {
     pub attempt: u32,
     /// When the newest intent was recorded, milliseconds.
     pub intent_ms: Option<i64>,
+    /// Tasks of the same kind on the same guest that were there before the intent: never ours to adopt.
+    #[serde(default)]
+    pub seen: Vec<Upid>,
     /// The task, once known.
     pub upid: Option<Upid>,
     /// Whether the task was found by looking rather than told by Proxmox.
@@ -224,6 +227,7 @@ impl Step {
             state: StepState::Pending,
             attempt: 0,
             intent_ms: None,
+            seen: Vec::new(),
             upid: None,
             adopted: false,
             result: None,
@@ -283,6 +287,9 @@ pub struct Operation {
     pub steps: Vec<Step>,
     /// Fingerprint of the facts that were confirmed.
     pub fingerprint: String,
+    /// Digest of the guest's configuration that was confirmed; empty where there was no guest yet.
+    #[serde(default)]
+    pub digest: String,
     /// The VMID of a pod being created, once chosen.
     pub vmid: Option<Vmid>,
     /// Who confirmed it.

@@ -90,6 +90,9 @@ pub struct Plan {
     pub steps: Vec<StepKind>,
     /// Fingerprint of the facts it rests on.
     pub fingerprint: String,
+    /// Digest of the guest's configuration; empty where there is no guest yet.
+    #[serde(default)]
+    pub digest: String,
     /// When those facts were read, milliseconds.
     pub observed_ms: i64,
     /// When it was made, milliseconds.
@@ -132,6 +135,8 @@ pub struct Draft {
     pub steps: Vec<StepKind>,
     /// Fingerprint of the facts.
     pub fingerprint: String,
+    /// Digest of the guest's configuration; empty where there is no guest yet.
+    pub digest: String,
 }
 
 /// How people read a guest: `web-0 (CT 201 on pve1, lab)`.
@@ -357,6 +362,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         warnings,
         steps,
         fingerprint: fingerprint(live),
+        digest: live.digest.clone(),
     })
 }
 
@@ -474,6 +480,7 @@ pub fn plan_pod(
             place.has_bridge,
             place.same_name
         ])),
+        digest: String::new(),
     })
 }
 
@@ -501,5 +508,6 @@ pub fn plan_cancel_task(
         ],
         steps: vec![StepKind::CancelTask],
         fingerprint: hash(&serde_json::json!([cluster, upid, running])),
+        digest: String::new(),
     })
 }
