@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
-use crate::id::{OperationId, PlanId, Upid, UserId, Vmid};
+use crate::id::{NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::world::GuestStatus;
 
 /// Where an operation stands.
@@ -204,6 +204,9 @@ pub struct Step {
     pub state: StepState,
     /// How often the call was tried; more than 1 only where the call before was provably not sent.
     pub attempt: u32,
+    /// The node the newest intent was meant for; a task whose answer was lost is looked for there.
+    #[serde(default)]
+    pub node: Option<NodeName>,
     /// When the newest intent was recorded, milliseconds.
     pub intent_ms: Option<i64>,
     /// Tasks of the same kind on the same guest that were there before the intent: never ours to adopt.
@@ -226,6 +229,7 @@ impl Step {
             kind,
             state: StepState::Pending,
             attempt: 0,
+            node: None,
             intent_ms: None,
             seen: Vec::new(),
             upid: None,
