@@ -1,1 +1,12 @@
-//! placeholder
+//! The process: configuration, command line, logs, and how the rooms are put together.
+//!
+//! `main`, the demo and every test start gantry through this crate, so that what is tested is what runs.
+
+pub mod cli;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod discord;
+pub mod exit;
+pub mod supervise;
+pub mod telemetry;
