@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The program. Everything is in the library, so that tests run what people run.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gantry::cli::main()
+}

@@ -25,6 +25,8 @@ pub struct Cluster {
     pub token_secret: Secret<String>,
     /// How an endpoint proves who it is.
     pub tls: Tls,
+    /// An HTTP proxy on the way to it; the process's `HTTPS_PROXY` is not read.
+    pub proxy: Option<Url>,
     /// What gantry asks of it at most.
     pub limits: Limits,
 }
@@ -116,20 +118,28 @@ fn fingerprint(text: &str) -> Result<String, String> {
 /// What gantry asks of a cluster at most. The defaults fit a stock pveproxy (3 workers).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests a second to one endpoint.
+    /// Reads a second; writes have a budget of their own.
     pub requests_per_second: u32,
     /// Requests in flight to one endpoint.
     pub concurrent: u32,
     /// Seconds until a connection must stand.
     pub connect_timeout_s: u32,
-    /// Seconds until a call must be answered. Longer than the 30 s after which Proxmox gives up on another node,
+    /// Seconds until a read must be answered.
+    pub read_timeout_s: u32,
+    /// Seconds until a write must be answered. Longer than the 30 s after which Proxmox gives up on another node,
     /// or the answer to something carried out would be lost.
-    pub request_timeout_s: u32,
+    pub write_timeout_s: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_second: 10, concurrent: 6, connect_timeout_s: 3, request_timeout_s: 35 }
+        Self {
+            requests_per_second: 10,
+            concurrent: 6,
+            connect_timeout_s: 3,
+            read_timeout_s: 10,
+            write_timeout_s: 35,
+        }
     }
 }
 
@@ -138,9 +148,10 @@ impl Limits {
         let d = Self::default();
         let limits = Self {
             requests_per_second: s.number("requests_per_second", d.requests_per_second, 1..=1000),
-            concurrent: s.number("concurrent", d.concurrent, 1..=100),
+            concurrent: s.number("concurrent", d.concurrent, 2..=100),
             connect_timeout_s: s.number("connect_timeout_s", d.connect_timeout_s, 1..=60),
-            request_timeout_s: s.number("request_timeout_s", d.request_timeout_s, 1..=300),
+            read_timeout_s: s.number("read_timeout_s", d.read_timeout_s, 1..=120),
+            write_timeout_s: s.number("write_timeout_s", d.write_timeout_s, 5..=300),
         };
         s.finish();
         limits
@@ -200,6 +211,7 @@ impl Cluster {
                 s.mistake("tls.ca_file", format!("cannot read {}: {}", file.display(), e.kind()));
             }
         }
+        let proxy = s.may::<Url>("proxy");
         let limits = Limits::read(s.section("limits"));
         s.finish();
         Some(Self {
@@ -208,6 +220,7 @@ impl Cluster {
             token_id: token_id?,
             token_secret: token_secret?,
             tls,
+            proxy,
             limits,
         })
     }

@@ -24,7 +24,7 @@ pub struct Discord {
     /// Where commands are registered.
     pub register: Register,
     /// An HTTP proxy for REST calls.
-    pub proxy: Option<String>,
+    pub proxy: Option<Url>,
 }
 
 /// Which shards this process runs.
@@ -144,10 +144,7 @@ impl Discord {
         }
         let shards = s.take("shards", Shards::Auto);
         let register = s.take("register", Register::Global);
-        let proxy = s.may::<String>("proxy");
-        if proxy.as_deref().is_some_and(|p| Url::parse(p).is_err()) {
-            s.mistake("proxy", "must look like http://proxy.example:3128");
-        }
+        let proxy = s.may::<Url>("proxy");
         s.finish();
         Some(Self {
             token: token?,

@@ -140,7 +140,7 @@ format = "xml"
         "clusters[0].token_id: must look like gantry@pve!bot",
         "clusters[0].token_secret: stands next to `token_secret_file`",
         "clusters[0].tls: `AB:CD` is not a SHA-256 fingerprint",
-        "clusters[0].limits.concurrent: 0 is out of range; from 1 to 100",
+        "clusters[0].limits.concurrent: 0 is out of range; from 2 to 100",
         "store.url: must start with sqlite: or postgres://",
         "policy.rules[0].roles: the rule is for nobody",
         "policy.rules[0].verbs[0]: `gest.*` covers no verb",

@@ -1,3 +1,9 @@
 //! Every test that needs the built process or the whole tree, in one binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on must fail"
+)]
 
 mod tidy;
