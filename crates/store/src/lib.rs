@@ -1,1 +1,32 @@
-//! placeholder
+//! The only place with SQL: plans, operations, cards, audit and gantry's other memory, on SQLite or
+//! PostgreSQL, with the same texts on both.
+//!
+//! Invariants: a state never moves without the audit row that belongs to it; a plan starts at most one
+//! operation; an operation is written only by the holder of its newest lease; time is always an argument.
+
+mod address;
+mod audit;
+mod cards;
+mod dialect;
+mod error;
+mod migration;
+mod operations;
+mod plans;
+mod pods;
+mod pool;
+mod screens;
+mod settings;
+mod sql;
+mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use audit::AuditFilter;
+pub use cards::{CardRow, NewCard};
+pub use dialect::Kind;
+pub use error::StoreError;
+pub use operations::{Lease, OpFilter};
+pub use plans::{Confirmation, PlanState, StoredPlan};
+pub use pods::PodRow;
+pub use screens::Screen;
+pub use store::{Page, Store};

@@ -1,0 +1,186 @@
+//! Cards: the messages gantry keeps up to date. Last value wins: `wanted` counts up with every change worth
+//! showing, `shown` is the newest one people see; what was skipped in between is never sent.
+
+use gantry_core::id::{CardId, ChannelId, GuildId, MessageId, OperationId, PlanId};
+
+use crate::dialect::Text;
+use crate::error::StoreError;
+use crate::pool::{Fail, Row, Tx, Value, args};
+use crate::sql;
+use crate::store::Store;
+
+/// A card to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCard {
+    /// Its id.
+    pub id: CardId,
+    /// The server it is in.
+    pub guild: GuildId,
+    /// The channel it is in.
+    pub channel: ChannelId,
+}
+
+/// A card as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardRow {
+    /// Its id.
+    pub id: CardId,
+    /// The plan it is about now.
+    pub plan: PlanId,
+    /// The server it is in.
+    pub guild: GuildId,
+    /// The channel it is in.
+    pub channel: ChannelId,
+    /// The message, once known.
+    pub message: Option<MessageId>,
+    /// The newest version worth showing.
+    pub wanted: i64,
+    /// The newest version shown.
+    pub shown: i64,
+    /// Failed attempts since it was shown last.
+    pub attempts: u32,
+    /// When it was made, milliseconds.
+    pub created_ms: i64,
+    /// Why it could not be shown last time.
+    pub last_error: Option<String>,
+    /// Whether nobody tries any more.
+    pub given_up: bool,
+}
+
+impl Store {
+    /// The card, where there is one.
+    pub async fn find_card(&self, id: &CardId) -> Result<Option<CardRow>, StoreError> {
+        self.one_card(sql::CARD_FIND, args![id]).await
+    }
+
+    /// The card a plan was shown on, even if a newer plan has taken its place there.
+    pub async fn find_card_of_plan(&self, plan: &PlanId) -> Result<Option<CardRow>, StoreError> {
+        self.one_card(sql::CARD_OF_PLAN, args![plan]).await
+    }
+
+    /// The card that shows an operation.
+    pub async fn find_card_of_operation(
+        &self,
+        operation: &OperationId,
+    ) -> Result<Option<CardRow>, StoreError> {
+        self.one_card(sql::CARD_OF_OPERATION, args![operation]).await
+    }
+
+    async fn one_card(&self, text: Text, args: Vec<Value>) -> Result<Option<CardRow>, StoreError> {
+        self.call("read a card", async {
+            self.pool.row(text, args).await?.as_ref().map(read).transpose()
+        })
+        .await
+    }
+
+    /// Notes which message the card is.
+    pub async fn card_posted(
+        &self,
+        id: &CardId,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<(), StoreError> {
+        let args = args![id, channel.to_string(), message.to_string()];
+        self.change_card(sql::CARD_POSTED, id, args).await
+    }
+
+    /// Claims the card that has waited longest, until `now_ms + lease_ms`: it wants to show something newer,
+    /// is due, and its message is known or was not told within `grace_ms` of making it.
+    pub async fn claim_card(
+        &self,
+        owner: &str,
+        now_ms: i64,
+        lease_ms: i64,
+        grace_ms: i64,
+    ) -> Result<Option<CardRow>, StoreError> {
+        self.call("claim a card", async {
+            let until = now_ms.saturating_add(lease_ms);
+            let made_by = now_ms.saturating_sub(grace_ms);
+            let args = args![owner, until, now_ms, made_by];
+            self.pool.write_row(sql::CARD_CLAIM, args).await?.as_ref().map(read).transpose()
+        })
+        .await
+    }
+
+    /// Notes that people see `version` now; a newer one is not shown before `next_due_ms`. Ends the claim.
+    pub async fn card_shown(
+        &self,
+        id: &CardId,
+        version: i64,
+        next_due_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.change_card(sql::CARD_SHOWN, id, args![id, version, next_due_ms]).await
+    }
+
+    /// Notes that showing failed and when to try again. Ends the claim.
+    pub async fn card_retry(
+        &self,
+        id: &CardId,
+        due_ms: i64,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        self.change_card(sql::CARD_RETRY, id, args![id, due_ms, error]).await
+    }
+
+    /// Notes that somebody deleted the message: the card is to be posted anew, now. Ends the claim.
+    pub async fn card_lost(&self, id: &CardId) -> Result<(), StoreError> {
+        self.change_card(sql::CARD_LOST, id, args![id]).await
+    }
+
+    /// Notes that the card cannot be shown and nobody shall try again. Ends the claim.
+    pub async fn card_given_up(&self, id: &CardId, error: &str) -> Result<(), StoreError> {
+        self.change_card(sql::CARD_GIVEN_UP, id, args![id, error]).await
+    }
+
+    async fn change_card(
+        &self,
+        text: Text,
+        id: &CardId,
+        args: Vec<Value>,
+    ) -> Result<(), StoreError> {
+        self.call(format_args!("save card {id}"), async {
+            self.pool.write(text, args).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Adds a card inside the transaction of its plan.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    card: &NewCard,
+    plan: &PlanId,
+    wanted: i64,
+    created_ms: i64,
+) -> Result<(), Fail> {
+    tx.write(
+        sql::CARD_INSERT,
+        args![
+            &card.id,
+            plan,
+            card.guild.to_string(),
+            card.channel.to_string(),
+            wanted,
+            created_ms,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<CardRow, Fail> {
+    Ok(CardRow {
+        id: row.parsed("id")?,
+        plan: row.parsed("plan_id")?,
+        guild: GuildId(row.parsed("guild_id")?),
+        channel: ChannelId(row.parsed("channel_id")?),
+        message: row.parsed_opt("message_id")?.map(MessageId),
+        wanted: row.int("wanted")?,
+        shown: row.int("shown")?,
+        attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
+        created_ms: row.int("created_ms")?,
+        last_error: row.text_opt("last_error")?,
+        given_up: row.int("given_up")? != 0,
+    })
+}

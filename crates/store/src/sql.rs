@@ -1,0 +1,240 @@
+//! Every SQL text of gantry, named. A test prepares each of them on both databases.
+//!
+//! Rules: `$1` parameters, never text pasted together from outside; `now` is a parameter, never the
+//! database's clock; every list has a LIMIT.
+
+use crate::dialect::{Text, claiming, holding};
+
+/// SQLite only: the first thing that is wrong with the file, or `ok`.
+pub(crate) const QUICK_CHECK: Text = Text::same("PRAGMA quick_check(1)");
+
+macro_rules! texts {
+    ($($name:ident = $text:expr;)*) => {
+        $(pub(crate) const $name: Text = $text;)*
+        /// Every text with its name.
+        #[cfg(feature = "testing")]
+        pub(crate) const ALL: &[(&str, Text)] = &[$((stringify!($name), $name),)*];
+    };
+}
+
+macro_rules! card_columns {
+    () => {
+        "id, plan_id, guild_id, channel_id, message_id, wanted, shown, attempts, created_ms, last_error, given_up"
+    };
+}
+macro_rules! operation_columns {
+    () => {
+        "id, plan_id, state, cancel_by, lease_gen, data"
+    };
+}
+macro_rules! audit_columns {
+    () => {
+        "id, at_ms, event, user_id, user_name, guild_id, channel_id, verb, target, plan_id, operation_id, detail"
+    };
+}
+/// A page and its count over operations. `$lead` is the condition an index answers; the others are optional.
+macro_rules! operations_where {
+    ($lead:literal) => {
+        concat!(
+            " FROM operations WHERE ",
+            $lead,
+            " AND (CAST($1 AS BIGINT) = 0 OR state IN ('queued', 'running'))",
+            " AND (CAST($2 AS TEXT) IS NULL OR cluster = $2)",
+            " AND (CAST($3 AS BIGINT) IS NULL OR vmid = $3)"
+        )
+    };
+}
+macro_rules! operations_page {
+    ($lead:literal) => {
+        Text::same(concat!(
+            "SELECT ",
+            operation_columns!(),
+            operations_where!($lead),
+            " ORDER BY created_ms DESC, id DESC LIMIT $4 OFFSET $5"
+        ))
+    };
+}
+macro_rules! operations_count {
+    ($lead:literal) => {
+        Text::same(concat!("SELECT COUNT(*) AS total", operations_where!($lead)))
+    };
+}
+macro_rules! audit_where {
+    ($lead:literal) => {
+        concat!(
+            " FROM audit WHERE ",
+            $lead,
+            " AND (CAST($1 AS TEXT) IS NULL OR plan_id = $1)",
+            " AND (CAST($2 AS TEXT) IS NULL OR operation_id = $2)",
+            " AND (CAST($3 AS TEXT) IS NULL OR user_id = $3)"
+        )
+    };
+}
+macro_rules! audit_page {
+    ($lead:literal) => {
+        Text::same(concat!(
+            "SELECT ",
+            audit_columns!(),
+            audit_where!($lead),
+            " ORDER BY at_ms DESC, id DESC LIMIT $4 OFFSET $5"
+        ))
+    };
+}
+macro_rules! audit_count {
+    ($lead:literal) => {
+        Text::same(concat!("SELECT COUNT(*) AS total", audit_where!($lead)))
+    };
+}
+
+texts! {
+    PING = Text::same("SELECT 1");
+
+    // Migrations.
+    MIGRATIONS_TABLE = Text::same(
+        "CREATE TABLE IF NOT EXISTS migrations (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, \
+         sha256 TEXT NOT NULL)");
+    MIGRATIONS_LIST = Text::same("SELECT version, name, sha256 FROM migrations ORDER BY version LIMIT 10000");
+    MIGRATION_INSERT = Text::same("INSERT INTO migrations (version, name, sha256) VALUES ($1, $2, $3)");
+
+    // Plans.
+    PLAN_INSERT = Text::same(
+        "INSERT INTO plans (id, card_id, state, operation_id, created_ms, expires_ms, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)");
+    PLAN_FIND = Text::same(
+        "SELECT id, card_id, state, why, operation_id, data FROM plans WHERE id = $1");
+    PLAN_CONFIRM = Text::same(
+        "UPDATE plans SET state = 'confirmed', operation_id = $2 \
+         WHERE id = $1 AND state = 'open' AND expires_ms > $3 RETURNING card_id");
+    PLAN_DROP = Text::same(
+        "UPDATE plans SET state = 'dropped', why = $2 WHERE id = $1 AND state = 'open' RETURNING card_id");
+    PLANS_EXPIRED = Text::same(
+        "SELECT id, data FROM plans WHERE state = 'open' AND expires_ms <= $1 \
+         ORDER BY expires_ms, id LIMIT $2");
+
+    // Operations.
+    OPERATION_INSERT = Text::same(
+        "INSERT INTO operations (id, plan_id, cluster, vmid, new_vmid, state, created_ms, cancel_by, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    OPERATION_FIND = Text::same(concat!(
+        "SELECT ", operation_columns!(), " FROM operations WHERE id = $1"));
+    OPERATION_HOLD = holding!(
+        "SELECT id, plan_id, state, cancel_by, lease_gen, data FROM operations WHERE id = $1");
+    OPERATION_CLAIM = claiming!(
+        "UPDATE operations SET lease_owner = $1, lease_until_ms = $2, lease_gen = lease_gen + 1 \
+         WHERE id = (SELECT id FROM operations WHERE state IN ('queued', 'running') \
+         AND lease_until_ms <= $3 ORDER BY created_ms, id LIMIT 1",
+        ") RETURNING id, plan_id, state, cancel_by, lease_gen, data");
+    OPERATION_RENEW = Text::same(
+        "UPDATE operations SET lease_until_ms = $3 \
+         WHERE id = $1 AND lease_gen = $2 AND state IN ('queued', 'running')");
+    OPERATION_RELEASE = Text::same(
+        "UPDATE operations SET lease_until_ms = 0 WHERE id = $1 AND lease_gen = $2");
+    OPERATION_SAVE = Text::same(
+        "UPDATE operations SET state = $3, vmid = $4, new_vmid = $5, \
+         cancel_by = COALESCE(cancel_by, $6), data = $7 WHERE id = $1 AND lease_gen = $2");
+    OPERATION_CANCEL = Text::same(
+        "UPDATE operations SET cancel_by = $2 \
+         WHERE id = $1 AND cancel_by IS NULL AND state IN ('queued', 'running')");
+    OPERATION_RESERVED = Text::same(
+        "SELECT new_vmid FROM operations WHERE cluster = $1 AND new_vmid IS NOT NULL \
+         AND state IN ('queued', 'running') ORDER BY new_vmid LIMIT 10000");
+    OPERATIONS_PAGE = operations_page!("1 = 1");
+    OPERATIONS_COUNT = operations_count!("1 = 1");
+    OPERATIONS_OPEN_PAGE = operations_page!("state IN ('queued', 'running')");
+    OPERATIONS_OPEN_COUNT = operations_count!("state IN ('queued', 'running')");
+    OPERATIONS_GUEST_PAGE = operations_page!("cluster = $2 AND vmid = $3");
+    OPERATIONS_GUEST_COUNT = operations_count!("cluster = $2 AND vmid = $3");
+
+    // Cards.
+    CARD_INSERT = Text::same(
+        "INSERT INTO cards (id, plan_id, guild_id, channel_id, wanted, created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6)");
+    CARD_FIND = Text::same(concat!("SELECT ", card_columns!(), " FROM cards WHERE id = $1"));
+    CARD_OF_PLAN = Text::same(concat!(
+        "SELECT ", card_columns!(), " FROM cards WHERE id = (SELECT card_id FROM plans WHERE id = $1)"));
+    CARD_OF_OPERATION = Text::same(concat!(
+        "SELECT ", card_columns!(), " FROM cards WHERE id = (SELECT card_id FROM plans WHERE id = \
+         (SELECT plan_id FROM operations WHERE id = $1))"));
+    CARD_WANT = Text::same("UPDATE cards SET wanted = wanted + 1 WHERE id = $1");
+    CARD_WANT_FOR_PLAN = Text::same(
+        "UPDATE cards SET wanted = wanted + 1 WHERE id = (SELECT card_id FROM plans WHERE id = $1)");
+    CARD_WANT_FOR_OPERATION = Text::same(
+        "UPDATE cards SET wanted = wanted + 1 WHERE id = (SELECT card_id FROM plans WHERE id = \
+         (SELECT plan_id FROM operations WHERE id = $1))");
+    CARD_SUBJECT = Text::same("UPDATE cards SET plan_id = $2, wanted = wanted + 1 WHERE id = $1");
+    CARD_POSTED = Text::same("UPDATE cards SET channel_id = $2, message_id = $3 WHERE id = $1");
+    CARD_CLAIM = claiming!(
+        "UPDATE cards SET lease_owner = $1, lease_until_ms = $2 \
+         WHERE id = (SELECT id FROM cards WHERE wanted > shown AND given_up = 0 \
+         AND due_ms <= $3 AND lease_until_ms <= $3 AND (message_id IS NOT NULL OR created_ms <= $4) \
+         ORDER BY due_ms, id LIMIT 1",
+        ") RETURNING id, plan_id, guild_id, channel_id, message_id, wanted, shown, attempts, created_ms, \
+         last_error, given_up");
+    CARD_SHOWN = Text::same(
+        "UPDATE cards SET shown = CASE WHEN shown < $2 THEN $2 ELSE shown END, due_ms = $3, \
+         attempts = 0, last_error = NULL, lease_until_ms = 0 WHERE id = $1");
+    CARD_RETRY = Text::same(
+        "UPDATE cards SET attempts = attempts + 1, due_ms = $2, last_error = $3, lease_until_ms = 0 \
+         WHERE id = $1");
+    CARD_LOST = Text::same(
+        "UPDATE cards SET message_id = NULL, due_ms = 0, lease_until_ms = 0, attempts = attempts + 1, \
+         shown = CASE WHEN shown >= wanted THEN wanted - 1 ELSE shown END WHERE id = $1");
+    CARD_GIVEN_UP = Text::same(
+        "UPDATE cards SET given_up = 1, last_error = $2, lease_until_ms = 0 WHERE id = $1");
+
+    // Audit.
+    AUDIT_INSERT = Text::same(
+        "INSERT INTO audit (id, at_ms, event, user_id, user_name, guild_id, channel_id, verb, target, \
+         plan_id, operation_id, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (id) DO NOTHING");
+    AUDIT_FIND = Text::same(concat!("SELECT ", audit_columns!(), " FROM audit WHERE id = $1"));
+    AUDIT_PAGE = audit_page!("1 = 1");
+    AUDIT_COUNT = audit_count!("1 = 1");
+    AUDIT_PLAN_PAGE = audit_page!("plan_id = $1");
+    AUDIT_PLAN_COUNT = audit_count!("plan_id = $1");
+    AUDIT_OPERATION_PAGE = audit_page!("operation_id = $2");
+    AUDIT_OPERATION_COUNT = audit_count!("operation_id = $2");
+    AUDIT_USER_PAGE = audit_page!("user_id = $3");
+    AUDIT_USER_COUNT = audit_count!("user_id = $3");
+
+    // Interactions and screens.
+    INTERACTION_INSERT = Text::same(
+        "INSERT INTO interactions (id, seen_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING");
+    INTERACTIONS_FORGET = Text::same(
+        "DELETE FROM interactions WHERE id IN \
+         (SELECT id FROM interactions WHERE seen_ms < $1 ORDER BY seen_ms LIMIT $2)");
+    SCREEN_SAVE = Text::same(
+        "INSERT INTO screens (id, kind, owner_id, data, created_ms, expires_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET \
+         kind = excluded.kind, owner_id = excluded.owner_id, data = excluded.data, \
+         expires_ms = excluded.expires_ms");
+    SCREEN_FIND = Text::same(
+        "SELECT id, kind, owner_id, data, created_ms, expires_ms FROM screens \
+         WHERE id = $1 AND expires_ms > $2");
+    SCREENS_FORGET = Text::same(
+        "DELETE FROM screens WHERE id IN \
+         (SELECT id FROM screens WHERE expires_ms < $1 ORDER BY expires_ms LIMIT $2)");
+
+    // Pods.
+    POD_SAVE = Text::same(
+        "INSERT INTO pods (cluster, vmid, name, operation_id, created_ms, spec) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cluster, vmid) DO UPDATE SET \
+         name = excluded.name, operation_id = excluded.operation_id, \
+         created_ms = excluded.created_ms, spec = excluded.spec");
+    POD_FIND = Text::same(
+        "SELECT cluster, vmid, name, operation_id, created_ms, spec FROM pods \
+         WHERE cluster = $1 AND vmid = $2");
+    PODS_LIST = Text::same(
+        "SELECT cluster, vmid, name, operation_id, created_ms, spec FROM pods \
+         WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) ORDER BY cluster, vmid LIMIT 10000");
+    POD_REMOVE = Text::same("DELETE FROM pods WHERE cluster = $1 AND vmid = $2");
+
+    // Settings and counters.
+    SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");
+    SETTING_SAVE = Text::same(
+        "INSERT INTO settings (key, value, changed_ms) VALUES ($1, $2, $3) \
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, changed_ms = excluded.changed_ms");
+    COUNTER_BUMP = Text::same(
+        "INSERT INTO counters (key, day, value) VALUES ($1, $2, $3) ON CONFLICT (key, day) \
+         DO UPDATE SET value = counters.value + excluded.value RETURNING value");
+}
