@@ -1,1 +1,42 @@
-//! placeholder
+//! The Proxmox VE client: one method a call, one error a fact.
+//!
+//! Promises: a write is never sent twice; every call has a deadline and every queue a bound; an error says
+//! whether something may have been carried out ([`Error::advice`]); the token leaves only towards a verified
+//! endpoint and never reaches a log. Called by `gantry-engine` and by `gantry doctor`.
+
+mod access;
+pub mod answer;
+mod breaker;
+mod cache;
+mod classify;
+mod client;
+mod config;
+mod create;
+mod error;
+mod form;
+mod lenient;
+mod limit;
+mod path;
+mod pool;
+mod reads;
+mod retry;
+mod tls;
+mod transport;
+mod writes;
+
+pub use access::Permissions;
+pub use answer::{
+    AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, Node,
+    NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, Version, Volume,
+};
+pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
+pub use breaker::{Breakers, Permit, Position, Rejected, Settings as BreakerSettings};
+pub use cache::Freshness;
+pub use client::{Client, Discovery, EndpointFound};
+pub use config::{ClusterConfig, Tuning};
+pub use create::{CreateLxc, NetIf, RootFs, Volid};
+pub use error::{Advice, Error, TlsProblem};
+pub use form::{Form, PropertyString};
+pub use pool::{EndpointHealth, Health, NodeHealth, State};
+pub use tls::{Fingerprint, Tls};
+pub use writes::{Accepted, Delete, GuestRef, SetConfig, Shutdown};

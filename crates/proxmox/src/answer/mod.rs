@@ -1,0 +1,16 @@
+//! What the API answers, typed leniently: only what gantry needs, every field optional where Proxmox leaves it
+//! out. One file a subject; `envelope` is what stands around all of them.
+
+mod cluster;
+pub(crate) mod envelope;
+mod guest;
+mod node;
+mod storage;
+mod task;
+
+pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
+pub use guest::{GuestConfig, GuestStatus};
+pub use node::{Iface, NodeStatus};
+pub use storage::{AplTemplate, Storage, StorageDefinition, Volume};
+pub use task::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
+pub(crate) use task::{LogRow, TaskRow};

@@ -1,0 +1,298 @@
+//! Calls that only look, one method a call.
+//!
+//! `Freshness::Shared` answers may be up to a second old and are shared by everybody who asks;
+//! `Freshness::Fresh` asks the server now.
+
+use std::sync::Arc;
+
+use gantry_core::id::{NodeName, StorageId, Upid, Vmid};
+
+use crate::access::Permissions;
+use crate::answer::envelope::List;
+use crate::answer::{
+    AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, Pool, Resource,
+    Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog, TaskStatus, Volume,
+};
+use crate::cache::Freshness;
+use crate::client::{Client, decode_with_total};
+use crate::error::Error;
+use crate::form::Form;
+use crate::path::Path;
+use crate::transport::Call;
+use crate::writes::GuestRef;
+
+/// Most log lines asked for at once.
+const LOG_LINES_MAX: u64 = 5_000;
+
+impl Client {
+    fn get(&self, path: Path) -> Call {
+        Call::get(path, self.tuning().read_timeout)
+    }
+
+    /// A read that a node passes on to slow devices; waits as long as Proxmox itself would.
+    fn slow(&self, path: Path) -> Call {
+        Call::get(path, self.tuning().write_timeout)
+    }
+
+    async fn list<T>(&self, call: Call, freshness: Freshness) -> Result<Arc<Vec<T>>, Error>
+    where
+        T: serde::de::DeserializeOwned + Send + Sync + 'static,
+    {
+        let shared: Arc<Shared<T>> = self.shared(call, freshness).await?;
+        Ok(Arc::clone(&shared.0))
+    }
+
+    /// `GET /cluster/status`: quorum, and which nodes corosync sees. Needs `Sys.Audit` on `/`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn cluster_status(&self, freshness: Freshness) -> Result<Arc<ClusterStatus>, Error> {
+        let call = self.get(Path::fixed("/cluster/status"));
+        let status: Arc<ClusterStatus> = self.shared(call, freshness).await?;
+        self.learn(None, &status);
+        Ok(status)
+    }
+
+    /// `GET /cluster/resources`: everything the token may see, in one call.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resources(&self, freshness: Freshness) -> Result<Arc<Vec<Resource>>, Error> {
+        self.list(self.get(Path::fixed("/cluster/resources")), freshness).await
+    }
+
+    /// `GET /nodes`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn nodes(&self, freshness: Freshness) -> Result<Arc<Vec<Node>>, Error> {
+        let nodes = self.list(self.get(Path::fixed("/nodes")), freshness).await?;
+        self.note_nodes(&nodes);
+        Ok(nodes)
+    }
+
+    /// `GET /nodes/{node}/status`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn node_status(
+        &self,
+        node: &NodeName,
+        freshness: Freshness,
+    ) -> Result<Arc<NodeStatus>, Error> {
+        self.shared(self.get(Path::node("/nodes/{node}/status", node)), freshness).await
+    }
+
+    /// `GET /cluster/nextid`: a number that was free a moment ago. Nothing is reserved; the caller serialises.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn next_id(&self) -> Result<Vmid, Error> {
+        let call = self.get(Path::fixed("/cluster/nextid"));
+        let id: Number = self.fetch(&call).await?;
+        id.0.ok_or_else(|| undecodable(&call, "not a VMID"))
+    }
+
+    /// Whether a VMID is free.
+    ///
+    /// # Errors
+    /// See [`Error`]; a taken number is `Ok(false)`.
+    pub async fn is_free(&self, vmid: Vmid) -> Result<bool, Error> {
+        let mut call = self.get(Path::fixed("/cluster/nextid"));
+        call.query = Form::new().with("vmid", vmid);
+        match self.answer(&call).await {
+            Ok(_) => Ok(true),
+            Err(Error::Exists { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `GET /access/permissions`: what the token may do.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn permissions(&self) -> Result<Permissions, Error> {
+        self.fetch(&self.get(Path::fixed("/access/permissions"))).await
+    }
+
+    /// `GET /cluster/tasks`: running and recent tasks of all nodes, newest first. Never shared.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn cluster_tasks(&self) -> Result<Vec<TaskEntry>, Error> {
+        let rows: List<crate::answer::TaskRow> =
+            self.fetch(&self.get(Path::fixed("/cluster/tasks"))).await?;
+        Ok(rows.0.into_iter().filter_map(crate::answer::TaskRow::entry).collect())
+    }
+
+    /// `GET /nodes/{node}/tasks`. Never shared: this is what a probe looks at.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn node_tasks(
+        &self,
+        node: &NodeName,
+        filter: &TaskFilter,
+    ) -> Result<Vec<TaskEntry>, Error> {
+        let mut call = self.get(Path::node("/nodes/{node}/tasks", node));
+        call.query = Form::new()
+            .with("source", filter.source.as_str())
+            .with_some("vmid", filter.vmid)
+            .with_some("since", filter.since_s)
+            .with_some("until", filter.until_s)
+            .with_some("typefilter", filter.kind.as_deref())
+            .with_flag("errors", filter.errors.then_some(true))
+            .with_some("userfilter", filter.user.as_deref())
+            .with_some("start", filter.start)
+            .with_some("limit", filter.limit);
+        let rows: List<crate::answer::TaskRow> = self.fetch(&call).await?;
+        Ok(rows.0.into_iter().filter_map(crate::answer::TaskRow::entry).collect())
+    }
+
+    /// `GET /nodes/{node}/tasks/{upid}/status`, on the node in the UPID.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the node does not know the task; else see [`Error`].
+    pub async fn task_status(&self, upid: &Upid) -> Result<TaskStatus, Error> {
+        self.fetch(&self.get(Path::task("/nodes/{node}/tasks/{upid}/status", upid))).await
+    }
+
+    /// `GET /nodes/{node}/tasks/{upid}/log`: `limit` lines from line `start` (0 is the first).
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn task_log(&self, upid: &Upid, start: u64, limit: u64) -> Result<TaskLog, Error> {
+        let mut call = self.get(Path::task("/nodes/{node}/tasks/{upid}/log", upid));
+        let limit = limit.clamp(1, LOG_LINES_MAX);
+        call.query = Form::new().with("start", start).with("limit", limit);
+        let answer = self.answer(&call).await?;
+        let (rows, total): (List<crate::answer::LogRow>, _) =
+            decode_with_total(&call, &answer, self.secret())?;
+        Ok(TaskLog::from_rows(rows.0, total))
+    }
+
+    /// The last `lines` lines of a task's log; a long log costs a second call.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn task_log_tail(&self, upid: &Upid, lines: u64) -> Result<TaskLog, Error> {
+        let lines = lines.clamp(1, LOG_LINES_MAX);
+        let mut log = self.task_log(upid, 0, lines).await?;
+        if log.total > lines {
+            log = self.task_log(upid, log.total - lines, lines).await?;
+        }
+        Ok(log)
+    }
+
+    /// `GET …/{lxc|qemu}/{vmid}/config`, with the digest that guards writes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the guest is not on that node; else see [`Error`].
+    pub async fn guest_config(
+        &self,
+        guest: &GuestRef,
+        freshness: Freshness,
+    ) -> Result<Arc<GuestConfig>, Error> {
+        self.shared(self.get(guest.path("/nodes/{node}/{kind}/{vmid}/config")), freshness).await
+    }
+
+    /// `GET …/{lxc|qemu}/{vmid}/status/current`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the guest is not on that node; else see [`Error`].
+    pub async fn guest_status(
+        &self,
+        guest: &GuestRef,
+        freshness: Freshness,
+    ) -> Result<Arc<GuestStatus>, Error> {
+        let path = guest.path("/nodes/{node}/{kind}/{vmid}/status/current");
+        self.shared(self.get(path), freshness).await
+    }
+
+    /// `GET /nodes/{node}/storage`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn storages(
+        &self,
+        node: &NodeName,
+        freshness: Freshness,
+    ) -> Result<Arc<Vec<Storage>>, Error> {
+        self.list(self.slow(Path::node("/nodes/{node}/storage", node)), freshness).await
+    }
+
+    /// `GET /nodes/{node}/storage/{storage}/content`, of one content type (`vztmpl`, `iso`, …) or of all.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn storage_content(
+        &self,
+        node: &NodeName,
+        storage: &StorageId,
+        content: Option<&str>,
+        freshness: Freshness,
+    ) -> Result<Arc<Vec<Volume>>, Error> {
+        let path = Path::storage("/nodes/{node}/storage/{storage}/content", node, storage);
+        let mut call = self.slow(path);
+        call.query = Form::new().with_some("content", content);
+        self.list(call, freshness).await
+    }
+
+    /// `GET /storage`: the definitions.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn storage_list(&self) -> Result<Arc<Vec<StorageDefinition>>, Error> {
+        self.list(self.get(Path::fixed("/storage")), Freshness::Shared).await
+    }
+
+    /// `GET /nodes/{node}/network`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn networks(
+        &self,
+        node: &NodeName,
+        freshness: Freshness,
+    ) -> Result<Arc<Vec<Iface>>, Error> {
+        self.list(self.get(Path::node("/nodes/{node}/network", node)), freshness).await
+    }
+
+    /// `GET /pools`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn pools(&self) -> Result<Arc<Vec<Pool>>, Error> {
+        self.list(self.get(Path::fixed("/pools")), Freshness::Shared).await
+    }
+
+    /// `GET /nodes/{node}/aplinfo`: templates that can be downloaded.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn aplinfo(&self, node: &NodeName) -> Result<Arc<Vec<AplTemplate>>, Error> {
+        let call = self.slow(Path::node("/nodes/{node}/aplinfo", node));
+        self.list(call, Freshness::Shared).await
+    }
+}
+
+/// A list inside an `Arc`, so that a shared read hands out the list and not its wrapping.
+struct Shared<T>(Arc<Vec<T>>);
+
+impl<'de, T: serde::Deserialize<'de>> serde::Deserialize<'de> for Shared<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        crate::lenient::list(d).map(|all| Self(Arc::new(all)))
+    }
+}
+
+struct Number(Option<Vmid>);
+
+impl<'de> serde::Deserialize<'de> for Number {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        crate::lenient::vmid(d).map(Self)
+    }
+}
+
+fn undecodable(call: &Call, why: &str) -> Error {
+    Error::Decode { what: call.what(), why: why.to_owned(), write: call.is_write() }
+}
