@@ -1,0 +1,1 @@
+//! The Discord side against a stub of Discord.
