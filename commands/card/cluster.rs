@@ -1,0 +1,114 @@
+//! A cluster at a glance.
+
+use gantry_core::world::{ClusterView, GuestStatus, NodeState, Storage};
+
+use super::node::node_lines;
+use super::{Button, Card, Line, Look, Tone, ago, as_of, bar, bytes, percent, text};
+use crate::line;
+use crate::token::{ScreenId, Token};
+
+/// Share of a storage from which it is worth a warning.
+const STORAGE_FULL: f64 = 0.9;
+
+/// What `cluster_status` shows.
+#[derive(Debug, Clone)]
+pub struct ClusterCard<'a> {
+    /// The cluster; its guests already filtered to what the asker may see.
+    pub view: &'a ClusterView,
+    /// Guests the asker may not see.
+    pub hidden: usize,
+    /// Addresses of its API: name, state, since when, why.
+    pub endpoints: &'a [(String, String, i64, Option<String>)],
+    /// Now, milliseconds.
+    pub now_ms: i64,
+    /// Its screen.
+    pub screen: &'a ScreenId,
+}
+
+/// The card.
+pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
+    let v = c.view;
+    let down = v.nodes.iter().filter(|n| n.state != NodeState::Up).count();
+    let up = v.nodes.len() - down;
+    let full = v.storages.iter().filter(|s| is_full(s)).count();
+    let (tone, word): (Tone, &'static str) = match (v.observed_ms, v.quorate) {
+        (..=0, _) => (Tone::Unknown, "? Not read yet"),
+        (_, Some(false)) => (Tone::Bad, "✗ No quorum"),
+        _ if v.fault.is_some() => (Tone::Unknown, "? Not answering"),
+        _ if down > 0 => (Tone::Warning, "⚠ Nodes missing"),
+        _ if full > 0 => (Tone::Warning, "⚠ Storage nearly full"),
+        _ => (Tone::Good, "✓ Healthy"),
+    };
+    let mut card = Card::new(tone, line![word, ": ", text(v.cluster.as_str())]);
+    if let Some(fault) = &v.fault {
+        card = card.say(line!["⚠ ", text(fault)]);
+    }
+    if v.quorate == Some(false) {
+        card = card.say("Without quorum Proxmox refuses every change.");
+    }
+    let running = v.guests.iter().filter(|g| g.status == GuestStatus::Running).count();
+    card = card.beside("Nodes", line![text(format!("{up} of {} up", v.nodes.len()))]).beside(
+        "Guests",
+        line![text(format!("{running} of {} running", v.guests.len()))],
+    );
+    let quorum = match v.quorate {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "not known",
+    };
+    card = card.beside("Quorum", quorum);
+    card = card.field("Nodes", v.nodes.iter().flat_map(|n| node_lines(n, c.now_ms, None)).collect());
+    // A shared storage is one storage, whichever node it was seen from.
+    let mut seen = std::collections::HashSet::new();
+    let storages: Vec<Line> = v
+        .storages
+        .iter()
+        .filter(|s| !s.shared || seen.insert(s.id.clone()))
+        .map(storage_line)
+        .collect();
+    card = card.field("Storages", storages);
+    let trouble: Vec<Line> = c
+        .endpoints
+        .iter()
+        .filter(|(_, state, ..)| !matches!(state.as_str(), "up" | "closed" | "ok"))
+        .map(|(name, state, since, why)| {
+            let line = line![text(name), ": ", text(state), " since ", ago(*since)];
+            match why {
+                Some(why) => line.and([" · ".into(), text(why)]),
+                None => line,
+            }
+        })
+        .collect();
+    card = card.field("API addresses in trouble", trouble);
+    if c.hidden > 0 {
+        card = card.say(line![text(format!("{} more guests exist that you may not see.", c.hidden))]);
+    }
+    let version = v.version.as_deref().map(|v| format!("Proxmox VE {v}")).unwrap_or_default();
+    card.say(as_of(v.observed_ms))
+        .buttons(vec![Button::new(Token::Refresh(c.screen.clone()), "Refresh", Look::Plain)])
+        .foot(version)
+}
+
+fn is_full(s: &Storage) -> bool {
+    s.active && s.total > 0 && s.used as f64 / s.total as f64 >= STORAGE_FULL
+}
+
+/// A storage in one line.
+pub(super) fn storage_line(s: &Storage) -> Line {
+    let place = if s.shared { "shared".to_owned() } else { s.node.to_string() };
+    if !s.active {
+        return line!["✗ ", text(s.id.as_str()), text(format!(" · {place} · not active"))];
+    }
+    let share = s.used as f64 / s.total.max(1) as f64;
+    let mark = if is_full(s) { "⚠ " } else { "" };
+    line![
+        mark,
+        text(bar(share)),
+        text(format!(
+            " {} · {} · {place} · {} free",
+            s.id,
+            percent(s.used as f64, s.total as f64),
+            bytes(s.total.saturating_sub(s.used))
+        )),
+    ]
+}

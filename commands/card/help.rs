@@ -1,0 +1,148 @@
+//! What may be run here, and by whom gantry takes the asker for.
+
+use gantry_core::action::{Tier, Verb};
+use gantry_core::policy::Actor;
+
+use super::{Card, Line, Piece, Tone, bold, code, text, told};
+use crate::line;
+
+/// One command on the help page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HelpEntry {
+    /// What it asks for.
+    pub verb: Verb,
+    /// What it does, in a few words.
+    pub does: &'static str,
+    /// What one would type.
+    pub example: &'static str,
+}
+
+/// What the asker may run. `more` counts the commands left out.
+pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
+    let mut card = Card::new(Tone::Plain, "What you can do here");
+    if entries.iter().all(|e| e.verb.is_open_to_all()) {
+        card = card.say("Nothing on the clusters yet: no rule gives your roles anything in this channel. `/whoami` shows what gantry knows of you.");
+    }
+    let mut group = "";
+    let mut lines: Vec<Line> = Vec::new();
+    for entry in entries {
+        let noun = entry.verb.as_str().split('.').next().unwrap_or_default();
+        if noun != group && !lines.is_empty() {
+            card = card.field(heading(group), std::mem::take(&mut lines));
+        }
+        group = noun;
+        let asks = match entry.verb.tier() {
+            Tier::None => "",
+            Tier::Button => " · asks first",
+            Tier::TypedName => " · asks for the name",
+        };
+        lines.push(line![code(entry.example), " ", entry.does, asks]);
+    }
+    card = card.field(heading(group), lines);
+    if more > 0 {
+        card = card.say(line![text(format!("{more} more commands exist that your roles may not run in this channel."))]);
+    }
+    card.say("`stop` shuts down gracefully; only `kill` pulls the plug. Whatever changes something shows its plan first or its progress after.")
+}
+
+fn heading(noun: &str) -> &'static str {
+    match noun {
+        "cluster" => "Clusters",
+        "node" => "Nodes",
+        "guest" => "Guests: containers and machines",
+        "pod" => "Pods: containers that gantry owns",
+        "task" => "Proxmox's tasks",
+        "op" => "Operations of gantry",
+        "audit" => "Audit",
+        _ => "Yourself",
+    }
+}
+
+/// Who gantry takes the asker for: each verb with the rule that allows it, each other with the reason.
+pub fn whoami(actor: &Actor, allowed: &[(Verb, String)], denied: &[(Verb, String)]) -> Card {
+    let mut card = Card::new(Tone::Plain, line![text(&actor.name)])
+        .say(line![Piece::Person(actor.user), text(format!(" · user {}", actor.user))]);
+    let roles: Vec<Piece> = actor
+        .roles
+        .iter()
+        .map(|r| {
+            if r.0 == actor.guild.0 {
+                Piece::Ours("@\u{2060}everyone ".into())
+            } else {
+                Piece::Ours(format!("<@&{r}> ").into())
+            }
+        })
+        .collect();
+    card = card.say(line!["Roles: "].and(roles));
+    let place = match actor.parent_channel {
+        Some(parent) => format!("Channel: <#{}> in <#{parent}>", actor.channel),
+        None => format!("Channel: <#{}>", actor.channel),
+    };
+    card = card.say(Line(vec![Piece::Ours(place.into())]));
+    card = card.field("You may", by_reason(allowed, "rule "));
+    if allowed.iter().all(|(v, _)| v.is_open_to_all()) {
+        card = card.say("You may ask for nothing on the clusters here.");
+    }
+    card.field("You may not", by_reason(denied, ""))
+        .say("Rights come from your roles alone and are looked at again on every press. Some rules cover only some guests.")
+}
+
+/// Verbs grouped by why.
+fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (verb, why) in verbs {
+        // The reason names its verb; verbs with the same reason stand together.
+        let why = why.replace(&format!(" `{verb}`"), "");
+        match groups.iter_mut().find(|(w, _)| *w == why) {
+            Some((_, list)) => list.push(verb.as_str()),
+            None => groups.push((why, vec![verb.as_str()])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(why, list)| line![bold(list.join(", ")), " · ", lead, told(why)])
+        .collect()
+}
+
+/// Every command's page. A test holds this list against the commands.
+pub const PAGES: &[HelpEntry] = &[
+    page(Verb::ClusterStatus, "quorum, nodes, storages", "/cluster status"),
+    page(Verb::NodeList, "all nodes", "/node list"),
+    page(Verb::NodeStatus, "one node", "/node status node:pve1"),
+    page(Verb::GuestList, "guests you may see", "/guest list state:running"),
+    page(Verb::GuestShow, "one guest, read anew", "/guest show guest:web-0"),
+    page(Verb::GuestStart, "start", "/guest start guest:web-0"),
+    page(Verb::GuestShutdown, "shut down", "/guest shutdown guest:web-0"),
+    page(Verb::GuestStop, "the same as shutdown", "/guest stop guest:web-0"),
+    page(Verb::GuestKill, "pull the plug", "/guest kill guest:web-0"),
+    page(Verb::GuestReboot, "restart", "/guest reboot guest:web-0"),
+    page(Verb::GuestSuspend, "freeze", "/guest suspend guest:db-1"),
+    page(Verb::GuestResume, "let it go on", "/guest resume guest:db-1"),
+    page(Verb::GuestDelete, "delete with its disks", "/guest delete guest:web-0"),
+    page(Verb::PodCreate, "create a container", "/pod create name:web-1"),
+    page(Verb::PodList, "all pods", "/pod list"),
+    page(Verb::PodShow, "one pod", "/pod show pod:web-1"),
+    page(Verb::PodStart, "start", "/pod start pod:web-1"),
+    page(Verb::PodStop, "shut down", "/pod stop pod:web-1"),
+    page(Verb::PodKill, "pull the plug", "/pod kill pod:web-1"),
+    page(Verb::PodRestart, "restart", "/pod restart pod:web-1"),
+    page(Verb::PodDelete, "delete with its disks", "/pod delete pod:web-1"),
+    page(Verb::TaskList, "what Proxmox works on", "/task list running:True"),
+    page(Verb::TaskShow, "one task", "/task show task:…"),
+    page(Verb::TaskLog, "its log", "/task log task:…"),
+    page(Verb::TaskCancel, "stop a running task", "/task cancel task:…"),
+    page(Verb::OpList, "what gantry did", "/op list"),
+    page(Verb::OpShow, "one operation with its trail", "/op show op:op_…"),
+    page(Verb::AuditList, "who asked for what", "/audit list"),
+    page(Verb::Help, "this page", "/help"),
+    page(Verb::Whoami, "your rights here", "/whoami"),
+];
+
+const fn page(verb: Verb, does: &'static str, example: &'static str) -> HelpEntry {
+    HelpEntry { verb, does, example }
+}
+
+/// The page of a verb, where it is a command of its own.
+pub fn page_of(verb: Verb) -> Option<&'static HelpEntry> {
+    PAGES.iter().find(|p| p.verb == verb)
+}

@@ -1,0 +1,98 @@
+//! An operation under way.
+
+use gantry_core::operation::{OpState, Operation, Step, StepState};
+
+use super::{Button, Card, Line, Look, Tone, ago, bar, code, span, text, told};
+use crate::line;
+use crate::token::Token;
+use crate::words;
+
+/// Lines of a task's log shown while it runs.
+const LOG_LINES: usize = 6;
+
+/// What is happening now. `now_ms` gives the time taken so far.
+pub fn progress(op: &Operation, now_ms: i64) -> Card {
+    let words = words::verb(op.verb);
+    let queued = op.state == OpState::Queued;
+    let title = if queued {
+        line!["● Waiting: ", words.bare, " ", text(&op.name)]
+    } else {
+        line!["● ", words.doing, " ", text(&op.name)]
+    };
+    let mut card = Card::new(Tone::Working, title).say(headline(op)).say(text(&op.target));
+    if op.steps.len() > 1 {
+        card = card.lines(op.steps.iter().map(step_line));
+    }
+    let started = op.started_ms.unwrap_or(op.created_ms);
+    card = card.say(line!["Running for ", text(span(now_ms - started)), ", started ", ago(started), "."]);
+    if let Some(remark) = &op.progress.remark {
+        card = card.say(line!["⚠ ", told(remark)]);
+    }
+    let tail = op.progress.log.len().saturating_sub(LOG_LINES);
+    card = card.log(&op.progress.log[tail..]);
+    if let Some(who) = &op.cancel_by {
+        card = card.say(line!["Asked to stop by ", text(who), "."]);
+    }
+    if op.progress.read_ms > 0 {
+        card = card.say(super::as_of(op.progress.read_ms));
+    }
+    let mut buttons = Vec::new();
+    if op.can_cancel() {
+        buttons.push(Button::new(Token::CancelOp(op.id.clone()), "Cancel", Look::Plain));
+    }
+    buttons.push(Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain));
+    card.buttons(buttons).foot(format!("ref {} · confirmed by {}", op.id, op.by_name))
+}
+
+/// The bar and which step it is on.
+fn headline(op: &Operation) -> Line {
+    let total = op.steps.len().max(1);
+    let over = op.steps.iter().filter(|s| !is_open(s)).count();
+    let within = op.progress.percent.map_or(0.0, |p| f64::from(p.min(100)) / 100.0);
+    let share = if over < total { (over as f64 + within) / total as f64 } else { 1.0 };
+    let mut line = line![text(bar(share)), text(format!(" {:.0} %", share * 100.0))];
+    if let Some((n, step)) = op.current() {
+        line = line.and([
+            text(format!(" · step {} of {total}: ", n + 1)),
+            step.kind.doing().into(),
+        ]);
+    }
+    line
+}
+
+fn is_open(step: &Step) -> bool {
+    matches!(step.state, StepState::Pending | StepState::Intent | StepState::Submitted)
+}
+
+/// One step with its mark.
+pub(super) fn step_line(step: &Step) -> Line {
+    let (mark, word): (&'static str, &'static str) = match step.state {
+        StepState::Pending => ("○ ", ""),
+        StepState::Intent => ("● ", " · about to be sent"),
+        StepState::Submitted => ("● ", " · running"),
+        StepState::Done => ("✓ ", ""),
+        StepState::Skipped => ("– ", " · not needed"),
+        StepState::Failed => ("✗ ", " · failed"),
+    };
+    let mut line = line![mark, step.kind.doing(), word];
+    if step.adopted {
+        line = line.and([" · found by looking".into()]);
+    }
+    if step.attempt > 1 {
+        line = line.and([text(format!(" · sent {} times, the earlier never arrived", step.attempt))]);
+    }
+    if let (Some(from), Some(to)) = (step.intent_ms, step.ended_ms) {
+        line = line.and([text(format!(" · {}", span(to - from)))]);
+    }
+    match &step.result {
+        Some(result) if result != "OK" => line.and([" · ".into(), code(result)]),
+        _ => line,
+    }
+}
+
+/// Said to whoever presses Cancel.
+pub fn still(op_text: &str) -> Card {
+    Card::new(Tone::Working, "Asked to stop")
+        .say("The step that runs now is stopped where Proxmox can stop it. The message shows what came of it.")
+        .foot(format!("ref {op_text}"))
+}

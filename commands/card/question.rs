@@ -1,0 +1,113 @@
+//! Short answers: which of several, no such guest, not allowed, went wrong.
+
+use gantry_core::action::Verb;
+use gantry_core::pod::Problem;
+use gantry_core::world::Guest;
+
+use super::proposal::sentence;
+use super::{Button, Card, Choice, Line, Look, Select, Tone, bold, code, text, told};
+use crate::fault::Fault;
+use crate::line;
+use crate::token::{ScreenId, Token};
+use crate::words;
+
+/// Choices shown in one menu; Discord's own limit.
+pub const CHOICES_PAGE: usize = crate::paint::OPTIONS_MAX;
+
+/// Several guests answer to a name: which one?
+pub fn choice(verb: Verb, asked: &str, guests: &[Guest], page: usize, screen: &ScreenId) -> Card {
+    let words = words::verb(verb);
+    let pages = guests.len().div_ceil(CHOICES_PAGE).max(1);
+    let page = page.min(pages - 1);
+    let shown = guests.iter().skip(page * CHOICES_PAGE).take(CHOICES_PAGE);
+    let mut card = Card::new(Tone::Question, line!["Which ", text(asked), "?"])
+        .say(line![text(guests.len().to_string()), " guests answer to that. Nothing was done yet."])
+        .select(Select {
+            token: Token::Pick(screen.clone()),
+            hint: format!("{} …", words.todo),
+            choices: shown.map(guest_choice).collect(),
+        });
+    if pages > 1 {
+        card = card.say(line![text(format!("Page {} of {pages}.", page + 1))]).buttons(vec![
+            Button {
+                token: Token::Back(screen.clone()),
+                label: "‹ Back".into(),
+                look: Look::Plain,
+                enabled: page > 0,
+            },
+            Button {
+                token: Token::Next(screen.clone()),
+                label: "Next ›".into(),
+                look: Look::Plain,
+                enabled: page + 1 < pages,
+            },
+        ]);
+    }
+    card
+}
+
+/// A guest as an option of a menu.
+pub fn guest_choice(guest: &Guest) -> Choice {
+    Choice {
+        value: guest.address().to_string(),
+        label: guest.name.clone(),
+        hint: format!(
+            "{} {} · {} · {} · {}",
+            guest.kind.short(),
+            guest.vmid,
+            guest.node,
+            guest.cluster,
+            guest.status.as_str()
+        ),
+    }
+}
+
+/// No guest answers to that.
+pub fn unknown_guest(asked: &str, similar: &[String]) -> Card {
+    let card = Card::new(Tone::Bad, line!["✗ No guest ", text(asked)])
+        .say("Nothing was done. Write a name, a number such as 201, or cluster/number.");
+    if similar.is_empty() {
+        card.say("`/guest list` shows the guests you may see.")
+    } else {
+        card.say("Did you mean:").lines(similar.iter().map(|s| line!["• ", bold(s)]))
+    }
+}
+
+/// Policy says no.
+pub fn refusal(verb: Verb, target: &str, because: &str) -> Card {
+    let asked = if target.is_empty() {
+        line!["You asked for ", code(words::command(verb)), "."]
+    } else {
+        line!["You asked for ", code(words::command(verb)), " on ", bold(target), "."]
+    };
+    Card::new(Tone::Bad, "✗ Not allowed")
+        .say(asked)
+        .say(line!["Why: ", told(because), "."])
+        .say("Nothing was done. `/whoami` shows what you may do; whoever runs gantry can change it.")
+}
+
+/// Something went wrong: what, why and what is true now, what to do, what to quote.
+pub fn fault(fault: &Fault) -> Card {
+    Card::new(Tone::Bad, line!["✗ ", text(&fault.what)])
+        .say(told(sentence(&fault.why_and_now)))
+        .say(line!["→ ", told(sentence(&fault.next))])
+        .foot(format!("ref {}", fault.reference))
+}
+
+/// A short answer of another kind.
+pub fn note(tone: Tone, title: impl Into<Line>, body: &str) -> Card {
+    let card = Card::new(tone, title);
+    if body.trim().is_empty() { card } else { card.say(told(sentence(body))) }
+}
+
+/// What is wrong with a pod's specification, with a way back into the form.
+pub fn problems(name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
+    Card::new(Tone::Bad, line!["✗ Cannot plan pod ", text(name)])
+        .say(match problems.len() {
+            1 => "One thing is wrong. Nothing was created.",
+            _ => "Several things are wrong. Nothing was created.",
+        })
+        .lines(problems.iter().map(|p| line!["• ", bold(p.field), ": ", text(&p.why)]))
+        .say("What comes from the command itself (name, image, cores, memory, disk, …) needs the command again.")
+        .buttons(vec![Button::new(Token::Edit(screen.clone()), "Edit again", Look::Main)])
+}

@@ -1,0 +1,238 @@
+//! Where one interaction is answered: acknowledged once, then edited or followed up, whichever kind it is.
+//! Its token is a secret that lasts 15 minutes and never reaches a log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use serenity::all::{
+    ApplicationId, Builder, CreateAllowedMentions, CreateInteractionResponse,
+    CreateInteractionResponseFollowup, CreateInteractionResponseMessage, CreateModal,
+    EditAttachments, EditInteractionResponse, Http, InteractionId, Message,
+};
+
+use crate::card::Card;
+use crate::paint::paint;
+
+/// How far an interaction has been answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Stage {
+    /// Not at all.
+    Fresh,
+    /// Acknowledged; a message of its own will follow.
+    Deferred,
+    /// Acknowledged; the message its button is on stays as it is.
+    DeferredUpdate,
+    /// Answered.
+    Answered,
+}
+
+/// Error code: the interaction was acknowledged already, here or on another process.
+pub const ALREADY_ACKNOWLEDGED: isize = 40060;
+/// Error code: no such message.
+pub const UNKNOWN_MESSAGE: isize = 10008;
+/// Error code: no such interaction; it was answered too late.
+pub const UNKNOWN_INTERACTION: isize = 10062;
+
+/// One interaction's desk.
+#[derive(Debug)]
+pub struct Desk {
+    http: Arc<Http>,
+    id: InteractionId,
+    token: Token,
+    stage: AtomicU8,
+}
+
+/// The interaction's token; its `Debug` says nothing.
+struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Desk {
+    /// A desk for an interaction that nobody has answered yet.
+    pub fn new(
+        http: Arc<Http>,
+        application: ApplicationId,
+        id: InteractionId,
+        token: impl Into<String>,
+    ) -> Self {
+        if http.application_id().is_none() {
+            http.set_application_id(application);
+        }
+        Self { http, id, token: Token(token.into()), stage: AtomicU8::new(Stage::Fresh as u8) }
+    }
+
+    /// The interaction's id.
+    pub fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    /// What screens of this interaction are named after.
+    pub fn seed(&self) -> &str {
+        &self.token.0
+    }
+
+    /// What people quote and the log is searched for.
+    pub fn reference(&self) -> String {
+        format!("in_{}", self.id)
+    }
+
+    fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Fresh,
+            1 => Stage::Deferred,
+            2 => Stage::DeferredUpdate,
+            _ => Stage::Answered,
+        }
+    }
+
+    fn set(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Release);
+    }
+
+    async fn respond(
+        &self,
+        response: CreateInteractionResponse,
+        then: Stage,
+    ) -> Result<(), serenity::Error> {
+        let done = response.execute(&*self.http, (self.id, self.token.0.as_str())).await;
+        if done.is_ok() || code_of(done.as_ref().err()) == Some(ALREADY_ACKNOWLEDGED) {
+            self.set(then);
+        }
+        done
+    }
+
+    /// Acknowledges at once; the answer follows as a message of its own.
+    ///
+    /// # Errors
+    /// What Discord or the way there says.
+    pub async fn defer(&self, ephemeral: bool) -> Result<(), serenity::Error> {
+        let message = CreateInteractionResponseMessage::new().ephemeral(ephemeral);
+        self.respond(CreateInteractionResponse::Defer(message), Stage::Deferred).await
+    }
+
+    /// Acknowledges a press; the message stays as it is until somebody edits it.
+    ///
+    /// # Errors
+    /// What Discord or the way there says.
+    pub async fn defer_update(&self) -> Result<(), serenity::Error> {
+        self.respond(CreateInteractionResponse::Acknowledge, Stage::DeferredUpdate).await
+    }
+
+    /// Opens a form; only possible as the first answer.
+    ///
+    /// # Errors
+    /// What Discord or the way there says.
+    pub async fn modal(&self, modal: CreateModal) -> Result<(), serenity::Error> {
+        self.respond(CreateInteractionResponse::Modal(modal), Stage::Answered).await
+    }
+
+    /// Shows a card to whoever asked, whatever was answered before: as the first answer, in place of “thinking…”,
+    /// or as a message only they see.
+    ///
+    /// # Errors
+    /// What Discord or the way there says.
+    pub async fn answer(&self, card: &Card) -> Result<(), serenity::Error> {
+        match self.stage() {
+            Stage::Fresh => {
+                let painted = paint(card);
+                let message = CreateInteractionResponseMessage::new()
+                    .ephemeral(true)
+                    .allowed_mentions(CreateAllowedMentions::new())
+                    .embed(painted.embed())
+                    .components(painted.components())
+                    .files(painted.attachments());
+                self.respond(CreateInteractionResponse::Message(message), Stage::Answered).await
+            }
+            Stage::Deferred => self.edit(card).await.map(drop),
+            Stage::DeferredUpdate | Stage::Answered => self.follow_up(card).await,
+        }
+    }
+
+    /// Puts a card in place of “thinking…” or of the message the press came from.
+    ///
+    /// # Errors
+    /// What Discord or the way there says.
+    pub async fn edit(&self, card: &Card) -> Result<Message, serenity::Error> {
+        let painted = paint(card);
+        let mut attachments = EditAttachments::new();
+        for file in painted.attachments() {
+            attachments = attachments.add(file);
+        }
+        let edit = EditInteractionResponse::new()
+            .allowed_mentions(CreateAllowedMentions::new())
+            .embeds(vec![painted.embed()])
+            .components(painted.components())
+            .attachments(attachments);
+        let message = edit.execute(&*self.http, self.token.0.as_str()).await?;
+        if self.stage() == Stage::Deferred {
+            self.set(Stage::Answered);
+        }
+        Ok(message)
+    }
+
+    /// A further message that only the asker sees.
+    async fn follow_up(&self, card: &Card) -> Result<(), serenity::Error> {
+        let painted = paint(card);
+        let message = CreateInteractionResponseFollowup::new()
+            .ephemeral(true)
+            .allowed_mentions(CreateAllowedMentions::new())
+            .embed(painted.embed())
+            .components(painted.components())
+            .files(painted.attachments());
+        message.execute(&*self.http, (None, self.token.0.as_str())).await.map(drop)
+    }
+}
+
+/// Discord's error code, where it gave one.
+pub fn code_of(error: Option<&serenity::Error>) -> Option<isize> {
+    match error {
+        Some(serenity::Error::Http(serenity::http::HttpError::UnsuccessfulRequest(r))) => {
+            Some(r.error.code)
+        }
+        _ => None,
+    }
+}
+
+/// The HTTP status Discord answered with, where it answered.
+pub fn status_of(error: &serenity::Error) -> Option<u16> {
+    match error {
+        serenity::Error::Http(serenity::http::HttpError::UnsuccessfulRequest(r)) => {
+            Some(r.status_code.as_u16())
+        }
+        _ => None,
+    }
+}
+
+/// What went wrong in a call to Discord, without its address: that may hold an interaction's token.
+pub fn words_of(error: &serenity::Error) -> String {
+    use serenity::http::HttpError;
+    match error {
+        serenity::Error::Http(HttpError::UnsuccessfulRequest(r)) => {
+            let mut words = format!(
+                "Discord answered {} ({}): {}",
+                r.status_code.as_u16(),
+                r.error.code,
+                r.error.message
+            );
+            for e in r.error.errors.iter().take(5) {
+                words.push_str(&format!("; {}: {}", e.path, e.message));
+            }
+            words
+        }
+        serenity::Error::Http(HttpError::Request(e)) if e.is_timeout() => {
+            "Discord did not answer in time".to_owned()
+        }
+        serenity::Error::Http(HttpError::Request(e)) if e.is_connect() => {
+            "Discord cannot be reached".to_owned()
+        }
+        serenity::Error::Http(HttpError::Request(_)) => {
+            "the connection to Discord broke off".to_owned()
+        }
+        other => other.to_string(),
+    }
+}

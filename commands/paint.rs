@@ -1,0 +1,698 @@
+//! Card → message. The only place that knows Discord's limits; whatever a card holds, what comes out is within
+//! them, says what was cut, and brings the whole text as a file. Called by `desk` and `courier`.
+
+use serenity::all::{
+    ButtonStyle, CreateActionRow, CreateAttachment, CreateButton, CreateEmbed, CreateEmbedFooter,
+    CreateSelectMenu, CreateSelectMenuKind, CreateSelectMenuOption,
+};
+
+use crate::card::{Card, Clock, Line, Look, Part, Piece, Row, Tone};
+use crate::escape;
+
+// Discord, resources/message and components/reference. Counted in UTF-16 units, the strictest reading.
+/// Embed title.
+pub const TITLE_MAX: usize = 256;
+/// Embed description.
+pub const DESCRIPTION_MAX: usize = 4096;
+/// Fields of an embed.
+pub const FIELDS_MAX: usize = 25;
+/// Name of a field.
+pub const FIELD_NAME_MAX: usize = 256;
+/// Value of a field.
+pub const FIELD_VALUE_MAX: usize = 1024;
+/// Footer of an embed.
+pub const FOOTER_MAX: usize = 2048;
+/// All text of all embeds of a message together.
+pub const EMBED_SUM_MAX: usize = 6000;
+/// Rows of components.
+pub const ROWS_MAX: usize = 5;
+/// Buttons in a row.
+pub const BUTTONS_MAX: usize = 5;
+/// A button's label.
+pub const LABEL_MAX: usize = 80;
+/// Options of a select; also choices of an autocompletion.
+pub const OPTIONS_MAX: usize = 25;
+/// Label, value and description of an option.
+pub const OPTION_TEXT_MAX: usize = 100;
+/// Placeholder of a select.
+pub const PLACEHOLDER_MAX: usize = 150;
+/// Title of a form.
+pub const MODAL_TITLE_MAX: usize = 45;
+/// Label of a form's input.
+pub const INPUT_LABEL_MAX: usize = 45;
+/// Text of an input, typed or given.
+pub const INPUT_VALUE_MAX: usize = 4000;
+/// Placeholder of an input.
+pub const INPUT_HINT_MAX: usize = 100;
+/// Files of a message.
+pub const FILES_MAX: usize = 10;
+
+/// Our own bound for a file: a tenth of Discord's 10 MiB, more than anybody reads on a phone.
+const FILE_MAX: usize = 1 << 20;
+/// Our own bound for the small print; leaves the sum to the text.
+const OUR_FOOTER_MAX: usize = 300;
+/// Room for a log box in the description, so that what stands around it is always seen.
+const LOG_MAX: usize = 1500;
+/// Room for one log line.
+const LOG_LINE_MAX: usize = 300;
+/// Room kept for the sentence that says what was cut.
+const CUT_NOTE_ROOM: usize = 80;
+/// Room kept for the description when fields are many.
+const DESCRIPTION_ROOM: usize = 2000;
+/// Name of the file that holds the whole text.
+const WHOLE: &str = "whole-text.txt";
+/// What stands where something was cut off.
+const MORE: char = '…';
+
+/// Length as Discord counts it.
+pub fn units(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+/// The longest start of `text` within `max` units, with `…` where something is missing.
+pub fn cut(text: &str, max: usize) -> String {
+    if units(text) <= max {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut room = max.saturating_sub(1);
+    for c in text.chars() {
+        if c.len_utf16() > room {
+            break;
+        }
+        room -= c.len_utf16();
+        out.push(c);
+    }
+    if max > 0 {
+        out.push(MORE);
+    }
+    out
+}
+
+/// A card within Discord's limits, ready to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Painted {
+    /// Title, markdown.
+    pub title: String,
+    /// Text, markdown.
+    pub description: String,
+    /// Colour of the bar.
+    pub colour: u32,
+    /// Fields: name, value, whether beside others.
+    pub fields: Vec<(String, String, bool)>,
+    /// Small print, plain.
+    pub footer: String,
+    /// Rows under it.
+    pub rows: Vec<Row>,
+    /// Files: name and content.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Paints a card.
+pub fn paint(card: &Card) -> Painted {
+    let mut missing = false;
+    let title = line_within(&card.title, TITLE_MAX, &mut missing);
+    let title = if title.trim().is_empty() { "–".to_owned() } else { title };
+    let footer = cut(&escape::visible(&card.footer, false), OUR_FOOTER_MAX.min(FOOTER_MAX));
+
+    let mut room = EMBED_SUM_MAX - units(&title) - units(&footer);
+    let for_text = if card.body.is_empty() { 0 } else { DESCRIPTION_ROOM };
+    let mut for_fields = room - for_text;
+    let mut fields = Vec::new();
+    for field in &card.fields {
+        if fields.len() == FIELDS_MAX {
+            missing = true;
+            break;
+        }
+        let name = line_within(&field.name, FIELD_NAME_MAX, &mut missing);
+        let name = if name.trim().is_empty() { "–".to_owned() } else { name };
+        let Some(left) = for_fields.checked_sub(units(&name) + CUT_NOTE_ROOM) else {
+            missing = true;
+            break;
+        };
+        let value = lines_within(&field.lines, left.min(FIELD_VALUE_MAX), &mut missing);
+        let value = if value.trim().is_empty() { "–".to_owned() } else { value };
+        for_fields = for_fields.saturating_sub(units(&name) + units(&value));
+        room -= units(&name) + units(&value);
+        fields.push((name, value, field.inline));
+    }
+    let description = body_within(&card.body, room.min(DESCRIPTION_MAX), &mut missing);
+
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    if missing {
+        files.push((WHOLE.to_owned(), file_bytes(&plain(card))));
+    }
+    for file in card.files.iter().take(FILES_MAX - 1) {
+        files.push((file_name(&file.name), file_bytes(&file.text)));
+    }
+    Painted {
+        title,
+        description,
+        colour: colour(card.tone),
+        fields,
+        footer,
+        rows: rows(&card.rows),
+        files,
+    }
+}
+
+/// Colours that can be told apart by people who do not see red and green well.
+fn colour(tone: Tone) -> u32 {
+    match tone {
+        Tone::Plain => 0x5865_F2_u32 & 0xFF_FFFF,
+        Tone::Question => 0x00_3D_8B_FD,
+        Tone::Working => 0x00_F0_B2_32,
+        Tone::Good => 0x00_2D_A4_4E,
+        Tone::Warning => 0x00_E6_7E_22,
+        Tone::Bad => 0x00_D8_3C_3E,
+        Tone::Unknown => 0x00_9B_59_B6,
+        Tone::Quiet => 0x00_80_84_8E,
+    }
+}
+
+fn piece(piece: &Piece) -> String {
+    match piece {
+        Piece::Ours(words) => words.to_string(),
+        Piece::Theirs(words) => escape::markdown(words),
+        Piece::Bold(words) if words.trim().is_empty() => escape::markdown(words),
+        Piece::Bold(words) => format!("**{}**", escape::markdown(words)),
+        Piece::Code(words) => escape::code(words),
+        Piece::Told(words) => escape::told(words),
+        Piece::Time(ms, clock) => {
+            let style = match clock {
+                Clock::Ago => "R",
+                Clock::Full => "f",
+                Clock::Short => "T",
+            };
+            format!("<t:{}:{style}>", ms.div_euclid(1000))
+        }
+        Piece::Person(user) => format!("<@{user}>"),
+    }
+}
+
+/// Length of a piece as it came, in characters.
+fn raw_len(piece: &Piece) -> usize {
+    match piece {
+        Piece::Ours(words) => words.chars().count(),
+        Piece::Theirs(w) | Piece::Bold(w) | Piece::Code(w) | Piece::Told(w) => w.chars().count(),
+        Piece::Time(..) | Piece::Person(_) => 0,
+    }
+}
+
+/// A piece shortened before it is escaped, so that no escape is ever cut in half.
+fn piece_within(whole: &Piece, room: usize) -> String {
+    let shorter = |n: usize| match whole {
+        Piece::Ours(words) => Piece::Ours(cut(words, n).into()),
+        Piece::Theirs(words) => Piece::Theirs(cut(words, n)),
+        Piece::Bold(words) => Piece::Bold(cut(words, n)),
+        Piece::Code(words) => Piece::Code(cut(words, n)),
+        Piece::Told(words) => Piece::Told(cut(words, n)),
+        Piece::Time(..) | Piece::Person(_) => Piece::Ours("".into()),
+    };
+    let mut n = room;
+    loop {
+        let text = piece(&shorter(n));
+        if units(&text) <= room || n == 0 {
+            return if units(&text) <= room { text } else { String::new() };
+        }
+        n /= 2;
+    }
+}
+
+fn line_within(line: &Line, max: usize, missing: &mut bool) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for p in &line.0 {
+        // Escaping never shortens, so what is too long already is not escaped whole: a name may be 64 KiB.
+        let text = if raw_len(p) > max - used { None } else { Some(piece(p)) };
+        if let Some(text) = text.filter(|t| used + units(t) <= max) {
+            used += units(&text);
+            out.push_str(&text);
+        } else {
+            *missing = true;
+            out.push_str(&piece_within(p, max - used));
+            break;
+        }
+    }
+    out
+}
+
+/// As many lines as fit; where some do not, the last line says how many are left out.
+fn lines_within(lines: &[Line], max: usize, missing: &mut bool) -> String {
+    let mut out = String::new();
+    let mut left = max.saturating_sub(CUT_NOTE_ROOM);
+    for (n, line) in lines.iter().enumerate() {
+        let mut shortened = false;
+        let text = line_within(line, FIELD_VALUE_MAX, &mut shortened);
+        let last = n + 1 == lines.len();
+        let room = if last { left + CUT_NOTE_ROOM.min(max) } else { left };
+        let need = units(&text) + usize::from(n > 0);
+        if need > room {
+            *missing = true;
+            if n == 0 {
+                out = line_within(line, left, &mut shortened);
+                if lines.len() > 1 {
+                    push_line(&mut out, &more(lines.len() - 1));
+                }
+            } else {
+                push_line(&mut out, &more(lines.len() - n));
+            }
+            return out;
+        }
+        *missing |= shortened;
+        left = left.saturating_sub(need);
+        push_line(&mut out, &text);
+    }
+    out
+}
+
+fn push_line(out: &mut String, line: &str) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(line);
+}
+
+fn more(lines: usize) -> String {
+    let s = if lines == 1 { "" } else { "s" };
+    format!("… {lines} more line{s} in the attached file")
+}
+
+fn body_within(parts: &[Part], max: usize, missing: &mut bool) -> String {
+    let mut out = String::new();
+    for (n, part) in parts.iter().enumerate() {
+        let left = max.saturating_sub(units(&out) + 1);
+        let mut part_missing = false;
+        let text = match part {
+            Part::Line(line) => line_within(line, DESCRIPTION_MAX, &mut part_missing),
+            Part::Log(lines) => log_within(lines, LOG_MAX.min(left), &mut part_missing),
+        };
+        // Only the last part may use the room kept for saying what was cut.
+        let last = n + 1 == parts.len();
+        let room = if last { left } else { left.saturating_sub(CUT_NOTE_ROOM) };
+        if units(&text) > room {
+            *missing = true;
+            let note = more(parts.len() - n);
+            if units(&note) <= left {
+                push_line(&mut out, &note);
+            }
+            return out;
+        }
+        *missing |= part_missing;
+        push_line(&mut out, &text);
+    }
+    out
+}
+
+/// The newest lines of a log that fit into a box.
+fn log_within(lines: &[String], max: usize, missing: &mut bool) -> String {
+    const FENCES: usize = "```\n\n```".len();
+    let mut left = max.saturating_sub(FENCES + CUT_NOTE_ROOM);
+    let mut kept = Vec::new();
+    for line in lines.iter().rev() {
+        let shown = cut(&escape::boxed(&cut(line, LOG_LINE_MAX)), LOG_LINE_MAX);
+        // A line cut between two backticks could meet the closing fence.
+        let shown = shown.trim_end_matches('`').to_owned();
+        if units(&shown) + 1 > left {
+            break;
+        }
+        left -= units(&shown) + 1;
+        *missing |= units(line) > LOG_LINE_MAX;
+        kept.push(shown);
+    }
+    kept.reverse();
+    let dropped = lines.len() - kept.len();
+    let mut out = String::new();
+    if dropped > 0 {
+        *missing = true;
+        let s = if dropped == 1 { "" } else { "s" };
+        push_line(&mut out, &format!("… {dropped} earlier line{s} in the attached file"));
+    }
+    if kept.iter().any(|l| !l.trim().is_empty()) {
+        push_line(&mut out, &format!("```\n{}\n```", kept.join("\n")));
+    }
+    out
+}
+
+fn rows(rows: &[Row]) -> Vec<Row> {
+    let mut seen = std::collections::HashSet::new();
+    let mut out = Vec::new();
+    for row in rows {
+        match row {
+            Row::Buttons(buttons) => {
+                let fresh: Vec<_> =
+                    buttons.iter().filter(|b| seen.insert(b.token.to_string())).cloned().collect();
+                for chunk in fresh.chunks(BUTTONS_MAX) {
+                    let buttons = chunk.iter().cloned().map(|mut b| {
+                        b.label = label(&b.label, LABEL_MAX);
+                        b
+                    });
+                    out.push(Row::Buttons(buttons.collect()));
+                }
+            }
+            Row::Select(select) => {
+                if select.choices.is_empty() || !seen.insert(select.token.to_string()) {
+                    continue;
+                }
+                let mut select = select.clone();
+                let mut values = std::collections::HashSet::new();
+                select.hint = label(&select.hint, PLACEHOLDER_MAX);
+                select.choices.retain(|c| {
+                    !c.value.is_empty()
+                        && units(&c.value) <= OPTION_TEXT_MAX
+                        && values.insert(c.value.clone())
+                });
+                select.choices.truncate(OPTIONS_MAX);
+                for choice in &mut select.choices {
+                    choice.label = label(&choice.label, OPTION_TEXT_MAX);
+                    choice.hint = cut(&escape::visible(&choice.hint, false), OPTION_TEXT_MAX);
+                }
+                if !select.choices.is_empty() {
+                    out.push(Row::Select(select));
+                }
+            }
+        }
+    }
+    out.truncate(ROWS_MAX);
+    out
+}
+
+/// Text for a label: no markdown there, so nothing to escape, but nothing unseen and never empty.
+pub fn label(text: &str, max: usize) -> String {
+    let text = cut(escape::visible(text, false).trim(), max);
+    if text.is_empty() { "–".to_owned() } else { text }
+}
+
+fn file_name(name: &str) -> String {
+    let ok = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name: String = name.chars().map(|c| if ok(c) { c } else { '_' }).take(60).collect();
+    if name.trim_matches(['.', '_']).is_empty() { "text.txt".to_owned() } else { name }
+}
+
+fn file_bytes(text: &str) -> Vec<u8> {
+    const END: &str = "\n… the rest was left out: the file would be larger than 1 MiB\n";
+    if text.len() <= FILE_MAX {
+        return text.as_bytes().to_vec();
+    }
+    let mut end = FILE_MAX - END.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{END}", &text[..end]).into_bytes()
+}
+
+/// The whole card as plain text: for the attached file and for tests.
+pub fn plain(card: &Card) -> String {
+    let mut out = plain_line(&card.title);
+    for part in &card.body {
+        match part {
+            Part::Line(line) => push_line(&mut out, &plain_line(line)),
+            Part::Log(lines) => {
+                for line in lines {
+                    push_line(&mut out, &format!("    {}", escape::visible(line, false)));
+                }
+            }
+        }
+    }
+    for field in &card.fields {
+        push_line(&mut out, &format!("\n{}", plain_line(&field.name)));
+        for line in &field.lines {
+            push_line(&mut out, &format!("  {}", plain_line(line)));
+        }
+    }
+    if !card.footer.is_empty() {
+        push_line(&mut out, &format!("\n{}", escape::visible(&card.footer, false)));
+    }
+    for row in &card.rows {
+        match row {
+            Row::Buttons(buttons) => {
+                let labels: Vec<String> = buttons
+                    .iter()
+                    .map(|b| if b.enabled { format!("[{}]", b.label) } else { format!("({})", b.label) })
+                    .collect();
+                push_line(&mut out, &labels.join(" "));
+            }
+            Row::Select(select) => {
+                push_line(&mut out, &format!("[{} ▾]", select.hint));
+                for choice in &select.choices {
+                    push_line(&mut out, &format!("  - {} · {}", choice.label, choice.hint));
+                }
+            }
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn plain_line(line: &Line) -> String {
+    line.0
+        .iter()
+        .map(|p| match p {
+            Piece::Ours(words) => words.to_string(),
+            Piece::Theirs(w) | Piece::Bold(w) | Piece::Code(w) => escape::visible(w, false),
+            Piece::Told(w) => escape::visible(w, true),
+            Piece::Time(ms, _) => chrono::DateTime::from_timestamp_millis(*ms)
+                .map(|t| t.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+                .unwrap_or_default(),
+            Piece::Person(user) => format!("user {user}"),
+        })
+        .collect()
+}
+
+impl Painted {
+    /// The embed.
+    pub fn embed(&self) -> CreateEmbed {
+        let mut embed = CreateEmbed::new().title(&self.title).colour(self.colour);
+        if !self.description.trim().is_empty() {
+            embed = embed.description(&self.description);
+        }
+        for (name, value, inline) in &self.fields {
+            embed = embed.field(name, value, *inline);
+        }
+        if !self.footer.trim().is_empty() {
+            embed = embed.footer(CreateEmbedFooter::new(&self.footer));
+        }
+        embed
+    }
+
+    /// The rows under it; empty clears those of an earlier state.
+    pub fn components(&self) -> Vec<CreateActionRow> {
+        self.rows
+            .iter()
+            .map(|row| match row {
+                Row::Buttons(buttons) => CreateActionRow::Buttons(
+                    buttons
+                        .iter()
+                        .map(|b| {
+                            CreateButton::new(b.token.to_string())
+                                .label(&b.label)
+                                .disabled(!b.enabled)
+                                .style(match b.look {
+                                    Look::Main => ButtonStyle::Primary,
+                                    Look::Plain => ButtonStyle::Secondary,
+                                    Look::Danger => ButtonStyle::Danger,
+                                })
+                        })
+                        .collect(),
+                ),
+                Row::Select(select) => {
+                    let options = select
+                        .choices
+                        .iter()
+                        .map(|c| {
+                            let option = CreateSelectMenuOption::new(&c.label, &c.value);
+                            if c.hint.trim().is_empty() {
+                                option
+                            } else {
+                                option.description(&c.hint)
+                            }
+                        })
+                        .collect();
+                    CreateActionRow::SelectMenu(
+                        CreateSelectMenu::new(
+                            select.token.to_string(),
+                            CreateSelectMenuKind::String { options },
+                        )
+                        .placeholder(&select.hint),
+                    )
+                }
+            })
+            .collect()
+    }
+
+    /// The files.
+    pub fn attachments(&self) -> Vec<CreateAttachment> {
+        self.files.iter().map(|(name, data)| CreateAttachment::bytes(data.clone(), name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_core::id::{OperationId, PlanId, UserId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::card::{Button, Choice, Field, File, Select};
+    use crate::token::{ScreenId, Token};
+
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            ".{0,80}",
+            "[*_`<@#\\[\\]~|:/\\\\]{0,200}",
+            (any::<char>(), 0usize..3000).prop_map(|(c, n)| c.to_string().repeat(n)),
+            "(```|``|`|\u{202e}|@everyone|<@1>|https://x|\n){0,40}",
+        ]
+    }
+
+    fn any_line() -> impl Strategy<Value = Line> {
+        let piece = (0usize..6, any_text(), any::<i64>()).prop_map(|(n, t, ms)| match n {
+            0 => Piece::Theirs(t),
+            1 => Piece::Bold(t),
+            2 => Piece::Code(t),
+            3 => Piece::Told(t),
+            4 => Piece::Time(ms, Clock::Ago),
+            _ => Piece::Person(UserId(u64::MAX)),
+        });
+        proptest::collection::vec(piece, 0..5).prop_map(Line)
+    }
+
+    fn any_row() -> impl Strategy<Value = Row> {
+        let token = (0usize..3, 0i64..9).prop_map(|(n, ms)| match n {
+            0 => Token::Confirm(PlanId::new(ms, 1)),
+            1 => Token::CancelOp(OperationId::new(ms, 1)),
+            _ => Token::Pick(ScreenId::mint(ms, "", "")),
+        });
+        let choice = (any_text(), any_text(), any_text())
+            .prop_map(|(value, label, hint)| Choice { value, label, hint });
+        (any::<bool>(), any_text(), proptest::collection::vec((token, any_text()), 0..9),
+            proptest::collection::vec(choice, 0..40))
+            .prop_map(|(buttons, hint, tokens, choices)| {
+                if buttons || tokens.is_empty() {
+                    Row::Buttons(
+                        tokens
+                            .into_iter()
+                            .map(|(t, l)| Button::new(t, l, Look::Plain))
+                            .collect(),
+                    )
+                } else {
+                    Row::Select(Select { token: tokens[0].0.clone(), hint, choices })
+                }
+            })
+    }
+
+    fn any_card() -> impl Strategy<Value = Card> {
+        let part = prop_oneof![
+            any_line().prop_map(Part::Line),
+            proptest::collection::vec(any_text(), 0..30).prop_map(Part::Log),
+        ];
+        let field = (any_line(), proptest::collection::vec(any_line(), 0..8), any::<bool>())
+            .prop_map(|(name, lines, inline)| Field { name, lines, inline });
+        let file = (any_text(), any_text()).prop_map(|(name, text)| File { name, text });
+        (
+            any_line(),
+            proptest::collection::vec(part, 0..30),
+            proptest::collection::vec(field, 0..30),
+            any_text(),
+            proptest::collection::vec(any_row(), 0..8),
+            proptest::collection::vec(file, 0..12),
+        )
+            .prop_map(|(title, body, fields, footer, rows, files)| Card {
+                tone: Tone::Plain,
+                title,
+                body,
+                fields,
+                footer,
+                rows,
+                files,
+            })
+    }
+
+    fn check_limits(p: &Painted) {
+        let within = |text: &str, max: usize, what: &str| {
+            assert!(units(text) <= max, "{what}: {} > {max}", units(text));
+        };
+        within(&p.title, TITLE_MAX, "title");
+        assert!(!p.title.trim().is_empty());
+        within(&p.description, DESCRIPTION_MAX, "description");
+        within(&p.footer, FOOTER_MAX, "footer");
+        assert!(p.fields.len() <= FIELDS_MAX);
+        let mut sum = units(&p.title) + units(&p.description) + units(&p.footer);
+        for (name, value, _) in &p.fields {
+            within(name, FIELD_NAME_MAX, "field name");
+            within(value, FIELD_VALUE_MAX, "field value");
+            assert!(!name.trim().is_empty() && !value.trim().is_empty());
+            sum += units(name) + units(value);
+        }
+        assert!(sum <= EMBED_SUM_MAX, "sum {sum}");
+        assert!(p.rows.len() <= ROWS_MAX);
+        assert!(p.files.len() <= FILES_MAX);
+        assert_eq!(p.description.matches("```").count() % 2, 0, "an open box");
+        let mut ids = std::collections::HashSet::new();
+        for row in &p.rows {
+            match row {
+                Row::Buttons(buttons) => {
+                    assert!((1..=BUTTONS_MAX).contains(&buttons.len()));
+                    for b in buttons {
+                        assert!(ids.insert(b.token.to_string()));
+                        within(&b.label, LABEL_MAX, "label");
+                        assert!(!b.label.trim().is_empty());
+                    }
+                }
+                Row::Select(s) => {
+                    assert!(ids.insert(s.token.to_string()));
+                    assert!((1..=OPTIONS_MAX).contains(&s.choices.len()));
+                    within(&s.hint, PLACEHOLDER_MAX, "placeholder");
+                    for c in &s.choices {
+                        within(&c.label, OPTION_TEXT_MAX, "option label");
+                        within(&c.value, OPTION_TEXT_MAX, "option value");
+                        within(&c.hint, OPTION_TEXT_MAX, "option hint");
+                        assert!(!c.label.trim().is_empty() && !c.value.is_empty());
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(crate::cases(200))]
+        #[test]
+        fn whatever_is_in_a_card_the_message_is_within_limits(card in any_card()) {
+            check_limits(&paint(&card));
+        }
+    }
+
+    #[test]
+    fn a_short_card_is_painted_whole() {
+        let card = Card::new(Tone::Good, line!["✓ ", text("a_b"), " started"]).say("Done.").foot("ref");
+        let painted = paint(&card);
+        assert_eq!(painted.title, "✓ a\\_b started");
+        assert_eq!(painted.description, "Done.");
+        assert!(painted.files.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_attached() {
+        let lines: Vec<Line> = (0..500).map(|n| line![text(format!("guest number {n}"))]).collect();
+        let painted = paint(&Card::new(Tone::Plain, "Guests").lines(lines));
+        let last = painted.description.lines().last().unwrap_or_default();
+        assert!(last.starts_with("… ") && last.ends_with(" more lines in the attached file"), "{last}");
+        let shown = painted.description.lines().count() - 1;
+        assert!(last.contains(&format!("… {} more", 500 - shown)), "{last} after {shown}");
+        let (_, whole) = &painted.files[0];
+        assert!(String::from_utf8_lossy(whole).contains("guest number 499"));
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_kept() {
+        let log: Vec<String> = (0..10_000).map(|n| format!("line {n}")).collect();
+        let painted = paint(&Card::new(Tone::Bad, "Log").log(&log).say("Now: stopped"));
+        assert!(painted.description.contains("line 9999\n```"));
+        assert!(painted.description.starts_with("… "));
+        assert!(painted.description.ends_with("Now: stopped"));
+        check_limits(&painted);
+    }
+
+    use crate::card::text;
+    use crate::line;
+}

@@ -1,0 +1,86 @@
+//! The words of the face, in one place so that they can be changed or translated together: what is said of a
+//! verb before, during and after, and the German descriptions of commands.
+
+use gantry_core::action::Verb;
+
+/// What is said of a verb around a target's name.
+#[derive(Debug, Clone, Copy)]
+pub struct VerbWords {
+    /// Before: `Delete web-0`.
+    pub todo: &'static str,
+    /// While: `Deleting web-0`.
+    pub doing: &'static str,
+    /// After: `web-0 deleted`.
+    pub done: &'static str,
+    /// In `could not … web-0`.
+    pub bare: &'static str,
+}
+
+/// The words for a verb.
+pub fn verb(verb: Verb) -> VerbWords {
+    let (todo, doing, done, bare) = match verb {
+        Verb::GuestStart | Verb::PodStart => ("Start", "Starting", "started", "start"),
+        Verb::GuestShutdown | Verb::GuestStop | Verb::PodStop => {
+            ("Shut down", "Shutting down", "shut down", "shut down")
+        }
+        Verb::GuestKill | Verb::PodKill => {
+            ("Pull the plug of", "Pulling the plug of", "switched off", "pull the plug of")
+        }
+        Verb::GuestReboot | Verb::PodRestart => {
+            ("Restart", "Restarting", "restarted", "restart")
+        }
+        Verb::GuestSuspend => ("Suspend", "Suspending", "suspended", "suspend"),
+        Verb::GuestResume => ("Resume", "Resuming", "resumed", "resume"),
+        Verb::GuestDelete | Verb::PodDelete => ("Delete", "Deleting", "deleted", "delete"),
+        Verb::PodCreate => ("Create", "Creating", "created", "create"),
+        Verb::TaskCancel => ("Stop task", "Stopping task", "stopped", "stop task"),
+        _ => ("Show", "Showing", "shown", "show"),
+    };
+    VerbWords { todo, doing, done, bare }
+}
+
+/// The slash command that asks for a verb: `/guest delete`.
+pub fn command(verb: Verb) -> String {
+    format!("/{}", verb.as_str().replace('.', " "))
+}
+
+/// German descriptions of commands, by full name. A command without one shows the English words.
+pub const GERMAN: &[(&str, &str)] = &[
+    ("cluster", "Cluster"),
+    ("cluster status", "Zustand eines Clusters: Quorum, Knoten, Speicher"),
+    ("node", "Knoten"),
+    ("node list", "Alle Knoten"),
+    ("node status", "Ein Knoten: Last, Gäste, Speicher"),
+    ("guest", "Container und virtuelle Maschinen"),
+    ("guest list", "Gäste, die du sehen darfst"),
+    ("guest show", "Ein Gast, frisch gelesen"),
+    ("guest start", "Einen Gast starten"),
+    ("guest shutdown", "Einen Gast herunterfahren"),
+    ("guest stop", "Dasselbe wie shutdown: zieht nie den Stecker"),
+    ("guest kill", "Stecker ziehen: ungespeicherte Daten gehen verloren"),
+    ("guest reboot", "Einen Gast neu starten"),
+    ("guest suspend", "Einen Gast einfrieren"),
+    ("guest resume", "Einen eingefrorenen Gast fortsetzen"),
+    ("guest delete", "Einen Gast mit seinen Platten löschen"),
+    ("pod", "Container, die gantry gehören"),
+    ("pod create", "Einen Pod anlegen"),
+    ("pod list", "Alle Pods"),
+    ("pod show", "Ein Pod"),
+    ("pod start", "Einen Pod starten"),
+    ("pod stop", "Einen Pod herunterfahren"),
+    ("pod kill", "Einem Pod den Stecker ziehen"),
+    ("pod restart", "Einen Pod neu starten"),
+    ("pod delete", "Einen Pod mit seinen Platten löschen"),
+    ("task", "Aufgaben in Proxmox"),
+    ("task list", "Aufgaben eines Clusters"),
+    ("task show", "Eine Aufgabe"),
+    ("task log", "Protokoll einer Aufgabe"),
+    ("task cancel", "Eine laufende Aufgabe stoppen"),
+    ("op", "Vorgänge von gantry"),
+    ("op list", "Vorgänge"),
+    ("op show", "Ein Vorgang mit seinen Schritten"),
+    ("audit", "Wer hat was verlangt"),
+    ("audit list", "Wer hat was verlangt, und was wurde daraus"),
+    ("help", "Was du hier tun darfst, mit Beispielen"),
+    ("whoami", "Für wen gantry dich hält, und was du darfst"),
+];
