@@ -1,13 +1,20 @@
 // The demo page: a small chat client over the twin's control API. It holds no truth of its own –
 // every event only says "read again", and what is drawn is what the last read returned.
+//
+// Hooks for tests (data-testid): messages, message (with data-message-id, data-author, data-thinking), embed, select,
+// select-list, dismiss, composer, composer-error, suggestions, persona-<admin|operator|viewer>, modal, modal-submit,
+// modal-cancel, modal-error, member, banner-<bot|stream|read>, panel-toggle, panel, node, guest, task, trouble, trouble-<kind>.
+// `?as=operator` chooses the persona, `?panel=1` opens the cluster panel.
 
-import { attachments, component, el, embed, inline, markdown, stamp, tick } from "./markdown.js";
+import { attachments, component, div, el, embed, markdown, span, stamp, tick } from "./markdown.js";
 import { openModal, startComposer } from "./composer.js";
-import { startPanel } from "./panel.js";
+import { drawChannels, drawMembers, drawPersonas, startPanel } from "./panel.js";
 
 const PERSONAS = [["admin", "ada"], ["operator", "olga"], ["viewer", "vic"]];
 const ANSWER_MS = 10_000; // the twin answers interactions within 3 s; beyond this the server is gone
 const GROUP_MS = 7 * 60_000; // messages of one author this close together share one header
+const EVENTS = ["message_create", "message_update", "message_delete", "interaction_failed", "bot_online", "bot_offline", "commands_changed"];
+const TRY = ["/help", "/guest list", "/pod create", "/cluster status"]; // hints in an empty channel
 const DISMISSED = "gantry.dismissed";
 const $ = (id) => document.getElementById(id);
 const params = new URLSearchParams(location.search);
@@ -34,7 +41,8 @@ async function api(path, { method, body, signal } = {}) {
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
   } catch (problem) {
-    throw new Error(problem.name === "TimeoutError" ? "The demo server took too long to answer." : "The demo server does not answer. Is it still running?");
+    if (problem.name === "TimeoutError") throw new Error("The demo server took too long to answer.");
+    throw new Error("The demo server does not answer. Is it still running?");
   }
   const data = await answer.json().catch(() => null);
   if (!answer.ok) throw new Error(data?.error ?? `The demo server answered ${answer.status}.`);
@@ -110,13 +118,13 @@ function listen(delay = 500) {
     const data = JSON.parse(event.data);
     if (/^message_|^interaction_failed/.test(data.type)) {
       if (data.channel_id === state.channel?.id) readMessages();
-      else if (data.type === "message_create") { unread.add(data.channel_id); drawChannels(); }
+      else if (data.type === "message_create") { unread.add(data.channel_id); drawChannels(desk); }
     } else if (/^bot_/.test(data.type)) { readState(); readCommands(); }
     else if (data.type === "commands_changed") readCommands();
     else if (data.type !== "modal_open") readAll();
   };
   source.onmessage = handle;
-  for (const name of ["message_create", "message_update", "message_delete", "interaction_failed", "bot_online", "bot_offline", "commands_changed"]) source.addEventListener(name, handle);
+  for (const name of EVENTS) source.addEventListener(name, handle); // the same, should they be named events
 }
 
 // ---- names --------------------------------------------------------------------------------
@@ -147,7 +155,8 @@ function findPeople() {
     return one && { key, id: one.user.id, name: shownName(one).replace(/\s*\(.*\)$/, ""), part: key, member: one };
   }).filter(Boolean);
   if (found.length > 0) return found;
-  return humans.slice(0, 6).map((one) => ({ key: one.user.username, id: one.user.id, name: shownName(one), part: rank(one)?.name ?? "", member: one }));
+  return humans.slice(0, 6).map((one) => (
+    { key: one.user.username, id: one.user.id, name: shownName(one), part: rank(one)?.name ?? "", member: one }));
 }
 
 function hue(text) {
@@ -169,14 +178,14 @@ function nameColour(id) {
   return tint ? `#${tint.toString(16).padStart(6, "0")}` : null;
 }
 
-function named(id, text, tag = "span", className = "") {
-  const node = el(tag, { class: className, title: text }, text);
+function named(id, text, className) {
+  const node = el("span", { class: className, title: text }, text);
   const tint = nameColour(id);
   if (tint) node.style.color = tint;
   return node;
 }
 
-// ---- frame: servers, channels, personas, members ------------------------------------------
+// ---- frame ----------------------------------------------------------------------------------
 
 function drawFrame() {
   const { control, guild, channel, persona } = state;
@@ -192,32 +201,12 @@ function drawFrame() {
   document.title = channel ? `#${channel.name} · ${guild.name}` : "gantry demo";
   setBanner("bot", control.bot_online ? null : `${botName()} is offline — restarting?`, "bad");
   if (channel) composer.setHint(`Message #${channel.name} – type / for commands`);
-  $("me").replaceChildren(...(persona ? [avatar(persona.member.user), el("div", { class: "me-text" }, el("div", { class: "clip", title: persona.name }, persona.name), el("div", { class: "dim" }, persona.part))] : []));
-  drawPersonas();
-  drawChannels();
-  drawMembers();
-}
-
-function drawPersonas() {
-  const box = $("personas");
-  if (box.dataset.of !== state.people.map((one) => one.id).join()) {
-    box.dataset.of = state.people.map((one) => one.id).join();
-    const move = (event) => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      const at = state.people.findIndex((one) => one.key === state.persona.key);
-      become(state.people[(at + step + state.people.length) % state.people.length]);
-      box.querySelector("[aria-checked=true]").focus();
-    };
-    box.replaceChildren(...state.people.map((one) => el("button", { type: "button", role: "radio", data: { testid: `persona-${one.key}`, key: one.key }, title: `Act as ${one.name} (${one.part})`,
-      on: { click: () => become(one), keydown: move } }, el("span", { class: "clip" }, one.name), one.part && one.part !== one.name ? el("span", { class: "part" }, one.part) : null)));
-  }
-  for (const button of box.children) {
-    const on = button.dataset.key === state.persona?.key;
-    button.setAttribute("aria-checked", String(on));
-    button.tabIndex = on ? 0 : -1;
-  }
+  const nameplate = persona && div("me-text", el("div", { class: "clip", title: persona.name }, persona.name), div("dim", persona.part));
+  $("me").replaceChildren(...(persona ? [avatar(persona.member.user), nameplate] : []));
+  drawPersonas(desk);
+  drawChannels(desk);
+  drawMembers(desk);
+  drawMessages();
 }
 
 function become(one) {
@@ -238,26 +227,6 @@ function setParam(key, value) {
   window.history.replaceState(null, "", query ? `?${query}` : location.pathname);
 }
 
-function drawChannels() {
-  const all = [...(state.guild?.channels ?? [])].sort((a, b) => a.position - b.position);
-  const line = (channel) => {
-    const thread = channel.type >= 10 && channel.type <= 12;
-    const open = [0, 5].includes(channel.type) || thread;
-    const mark = thread ? "└" : channel.type === 2 ? "♪" : channel.type === 15 ? "≡" : "#";
-    return el("li", {}, el("button", { type: "button", class: `channel${thread ? " thread" : ""}${unread.has(channel.id) ? " unread" : ""}`, disabled: !open, title: channel.name,
-      "aria-current": channel.id === state.channel?.id ? "page" : null, on: { click: () => openChannel(channel.id) } },
-      el("span", { class: "hash", "aria-hidden": "true" }, mark), el("span", { class: "clip" }, channel.name)));
-  };
-  const out = [];
-  const under = (parent) => all.filter((channel) => (channel.parent_id ?? null) === parent && channel.type !== 4).forEach((channel) => { out.push(line(channel)); if (channel.type !== 4) under(channel.id); });
-  under(null);
-  for (const category of all.filter((channel) => channel.type === 4)) {
-    out.push(el("li", { class: "category" }, category.name));
-    under(category.id);
-  }
-  $("channels").replaceChildren(...out);
-}
-
 function openChannel(id) {
   const channel = textChannels().find((one) => one.id === id);
   if (!channel) return;
@@ -267,28 +236,7 @@ function openChannel(id) {
   pending.clear();
   setDrawer("channels", false);
   drawFrame();
-  drawMessages();
   readMessages();
-  composer.fill("");
-}
-
-function drawMembers() {
-  const online = (one) => !one.user.bot || one.user.id !== state.control.application?.bot?.id || state.control.bot_online;
-  const groups = new Map();
-  const sorted = [...members()].sort((a, b) => (rank(b)?.position ?? -1) - (rank(a)?.position ?? -1) || shownName(a).localeCompare(shownName(b)));
-  for (const one of sorted) {
-    const key = online(one) ? rank(one)?.name ?? "Online" : "Offline";
-    groups.set(key, [...(groups.get(key) ?? []), one]);
-  }
-  const offline = groups.get("Offline");
-  groups.delete("Offline");
-  if (offline) groups.set("Offline", offline);
-  const row = (one) => el("li", { class: `member${online(one) ? "" : " off"}`, data: { testid: "member", name: one.user.username, online: String(online(one)) } },
-    el("span", { class: "with-dot" }, avatar(one.user), el("span", { class: `dot ${online(one) ? "green" : "grey"}`, role: "img", "aria-label": online(one) ? "online" : "offline" })),
-    named(one.user.id, shownName(one), "span", "clip"), one.user.bot ? el("span", { class: "app-tag" }, "APP") : null, one.user.id === state.persona?.id ? el("span", { class: "dim" }, "you") : null);
-  const close = el("button", { class: "icon close-drawer", type: "button", "aria-label": "Close members", on: { click: () => setDrawer("members", false) } }, "✕");
-  $("members").replaceChildren(el("header", { class: "bar only-drawer" }, el("h2", {}, "Members"), close),
-    ...[...groups].flatMap(([name, list]) => [el("h3", { class: "group" }, `${name} — ${list.length}`), el("ul", {}, list.map(row))]));
 }
 
 // ---- messages -----------------------------------------------------------------------------
@@ -312,13 +260,14 @@ function drawJump() {
 function announce(message) {
   if (message.author.id === state.persona?.id) return;
   const first = message.embeds?.[0];
-  $("live").textContent = `${message.author.username}: ${[message.content, first?.title, first?.description].filter(Boolean).join(". ").slice(0, 240)}`;
+  const said = [message.content, first?.title, first?.description].filter(Boolean).join(". ");
+  $("live").textContent = `${message.author.username}: ${said.slice(0, 240)}`;
 }
 
 function drawMessages(added = 0) {
   const { channel, persona } = state;
   const ready = last.key === `${channel?.id}/${persona?.id}`;
-  setBanner("read", last.failed, "warn");
+  setBanner("read", banners.has("stream") ? null : last.failed, "warn");
   if (!ready) {
     nodes.clear();
     $("intro").hidden = true;
@@ -339,7 +288,7 @@ function drawMessages(added = 0) {
     if (previous && day !== new Date(previous.timestamp).toDateString()) {
       wanted.push(keep(`day ${day}`, "", (node) => {
         node.className = "day";
-        node.replaceChildren(el("span", {}, stamp(new Date(message.timestamp).setHours(12), "D")));
+        node.replaceChildren(span("", stamp(new Date(message.timestamp).setHours(12), "D")));
       }));
       previous = null;
     }
@@ -377,50 +326,74 @@ function follows(before, message) {
 }
 
 function skeleton(width) {
-  const bar = (className, size) => { const node = el("span", { class: className }); node.style.width = size; return node; };
-  return el("li", { class: "skeleton", "aria-hidden": "true" }, el("span", { class: "bone round" }), el("div", {}, bar("bone", "22%"), bar("bone", `${width}%`), bar("bone", `${width / 2}%`)));
+  const bar = (className, size) => { const node = span(className); node.style.width = size; return node; };
+  const text = div("", bar("bone", "22%"), bar("bone", `${width}%`), bar("bone", `${width / 2}%`));
+  return el("li", { class: "skeleton", "aria-hidden": "true" }, span("bone round"), text);
+}
+
+/** The small line above a message: who caused it. */
+function used(user, word, what) {
+  return div("used", avatar(user, "tiny"), named(user.id, names.user(user.id) ?? user.username, "used-name"), ` ${word} `, what);
 }
 
 function fillMessage(node, message, compact) {
   const twin = message.twin ?? {};
   const { author } = message;
   node.className = `message${compact ? " compact" : ""}${twin.ephemeral_for ? " ephemeral" : ""}${twin.local ? " local" : ""}`;
+  node.setAttribute("role", "article");
   Object.assign(node.dataset, { testid: "message", messageId: message.id, author: author.username, thinking: String(Boolean(twin.thinking)) });
   const parts = [];
   if (twin.interaction?.name) {
     const user = member(twin.interaction.user_id)?.user ?? { id: twin.interaction.user_id, username: "someone" };
-    parts.push(el("div", { class: "used" }, avatar(user, "tiny"), named(user.id, names.user(user.id) ?? user.username, "span", "used-name"), " used ", el("span", { class: "mention" }, twin.interaction.name)));
+    parts.push(used(user, "used", span("mention", twin.interaction.name)));
   } else if (message.referenced_message) {
     const to = message.referenced_message;
-    parts.push(el("div", { class: "used" }, avatar(to.author, "tiny"), named(to.author.id, names.user(to.author.id) ?? to.author.username, "span", "used-name"), " ", el("span", { class: "clip" }, to.content || to.embeds?.[0]?.title || "a message")));
+    parts.push(used(to.author, "", span("clip", to.content || to.embeds?.[0]?.title || "a message")));
   }
-  const body = el("div", { class: "message-body" });
+  const body = div("message-body");
   if (!compact) {
-    body.append(el("div", { class: "message-head" }, named(author.id, names.user(author.id) ?? author.global_name ?? author.username, "span", "author"),
-      author.bot ? el("span", { class: "app-tag" }, "APP") : null, stamp(message.timestamp, "calendar", "when")));
+    body.append(div("message-head", named(author.id, names.user(author.id) ?? author.global_name ?? author.username, "author"),
+      author.bot ? span("app-tag", "APP") : null, stamp(message.timestamp, "calendar", "when")));
   }
   body.append(...content(message));
-  parts.push(el("div", { class: "message-row" }, compact ? stamp(message.timestamp, "t", "when gutter") : avatar(author), body));
+  parts.push(div("message-row", compact ? stamp(message.timestamp, "t", "when gutter") : avatar(author), body));
   node.replaceChildren(...parts);
 }
 
 function content(message) {
   const twin = message.twin ?? {};
   const out = [];
-  const edited = twin.edited ? el("span", { class: "edited", title: message.edited_timestamp ? new Date(message.edited_timestamp).toString() : "edited" }, "(edited)") : null;
-  if (twin.thinking) out.push(el("div", { class: "thinking" }, el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i")), twin.local ? "Sending command…" : `${botName()} is thinking…`));
-  if (message.content) out.push(el("div", { class: "md content" }, markdown(message.content, names), edited));
+  const editedAt = message.edited_timestamp ? new Date(message.edited_timestamp).toString() : "edited";
+  const edited = twin.edited ? el("span", { class: "edited", title: editedAt }, "(edited)") : null;
+  if (twin.thinking) {
+    const dots = el("span", { class: "dots", "aria-hidden": "true" }, el("i"), el("i"), el("i"));
+    out.push(div("thinking", dots, twin.local ? "Sending command…" : `${botName()} is thinking…`));
+  }
+  if (message.content) out.push(div("md content", markdown(message.content, names), edited));
   out.push(...attachments(message), ...(message.embeds ?? []).map((data) => embed(data, message, names)));
   const desk = { book: names, sending: busy.get(message.id), choicesOf, press: (customId, values) => press(message, customId, values) };
   out.push(...(message.components ?? []).map((part) => component(part, desk)).filter(Boolean));
-  if (edited && !message.content && out.length > 0) out.push(el("div", {}, edited));
-  if (message.reactions?.length) out.push(el("div", { class: "reactions" }, message.reactions.map((one) => el("span", { class: `reaction${one.me ? " mine" : ""}`, title: `${one.count} × ${one.emoji.name}` }, one.emoji.id ? `:${one.emoji.name}:` : one.emoji.name, el("b", {}, String(one.count))))));
-  if (message.thread) out.push(el("button", { class: "thread-card", type: "button", on: { click: () => openChannel(message.thread.id) } }, el("b", { class: "clip" }, message.thread.name), el("span", { class: "dim" }, `${message.thread.message_count ?? 0} messages ›`)));
+  if (edited && !message.content && out.length > 0) out.push(div("", edited));
+  if (message.reactions?.length) {
+    out.push(div("reactions", message.reactions.map(({ emoji, count, me }) => span(me ? "reaction mine" : "reaction",
+      emoji.id ? `:${emoji.name}:` : emoji.name, el("b", {}, String(count))))));
+  }
+  if (message.thread) {
+    const { id, name, message_count: count } = message.thread;
+    const open = { click: () => openChannel(id) };
+    out.push(el("button", { class: "thread-card", type: "button", on: open }, el("b", { class: "clip" }, name), span("dim", `${count ?? 0} messages ›`)));
+  }
   const failed = notes.get(message.id) ?? twin.failed;
   if (failed) out.push(el("div", { class: "failed", role: "status" }, failed));
   if (twin.ephemeral_for || twin.dismissable) {
-    const drop = () => { dismissed.add(message.id); pending.delete(message.id); sessionStorage.setItem(DISMISSED, JSON.stringify([...dismissed].slice(-200))); drawMessages(); };
-    out.push(el("div", { class: "only-you" }, el("span", { "aria-hidden": "true" }, "◉"), " Only you can see this · ", el("button", { type: "button", class: "as-link", data: { testid: "dismiss" }, on: { click: drop } }, "Dismiss message")));
+    const drop = () => {
+      dismissed.add(message.id);
+      pending.delete(message.id);
+      sessionStorage.setItem(DISMISSED, JSON.stringify([...dismissed].slice(-200)));
+      drawMessages();
+    };
+    const props = { type: "button", class: "as-link", data: { testid: "dismiss", focus: "dismiss" }, on: { click: drop } };
+    out.push(div("only-you", el("span", { "aria-hidden": "true" }, "◉"), " Only you can see this · ", el("button", props, "Dismiss message")));
   }
   return out;
 }
@@ -431,10 +404,12 @@ function drawIntro() {
   box.hidden = !channel || last.key !== `${channel.id}/${state.persona?.id}`;
   if (box.hidden || last.list.length >= 100) { box.hidden = true; return; }
   const empty = last.list.length === 0 && pending.size === 0;
-  const tries = ["/help", "/guest list", "/pod create", "/cluster status"].filter((text) => composer.leaves().length === 0 || composer.leaves().some((leaf) => leaf.text === text));
+  const leaves = composer.leaves();
+  const tries = TRY.filter((text) => leaves.length === 0 || leaves.some((leaf) => leaf.text === text));
+  const chip = (text) => el("button", { class: "try", type: "button", on: { click: () => composer.fill(`${text} `) } }, text);
   box.replaceChildren(el("div", { class: "intro-mark", "aria-hidden": "true" }, "#"), el("h3", {}, `This is the start of #${channel.name}`),
     el("p", { class: "dim" }, channel.topic || "Everything said here goes to the real bot; only the cluster behind it is simulated."),
-    el("div", { class: "tries" }, el("span", { class: "dim" }, empty ? "Nothing here yet. Try" : "Try"), tries.map((text) => el("button", { class: "try", type: "button", on: { click: () => composer.fill(`${text} `) } }, text))));
+    div("tries", span("dim", empty ? "Nothing here yet. Try" : "Try"), tries.map(chip)));
 }
 
 // ---- interactions -------------------------------------------------------------------------
@@ -442,7 +417,7 @@ function drawIntro() {
 /** What the choices of a user, role or channel select are here. */
 function choicesOf(type) {
   const people = members().map((one) => ({ label: shownName(one), value: one.user.id, description: one.user.username }));
-  const roles = (state.guild?.roles ?? []).map((one) => ({ label: `@${one.name}`, value: one.id }));
+  const roles = (state.guild?.roles ?? []).map((one) => ({ label: `@${one.name.replace(/^@/, "")}`, value: one.id }));
   const channels = textChannels().map((one) => ({ label: `#${one.name}`, value: one.id }));
   return { 5: people, 6: roles, 7: [...people, ...roles], 8: channels }[type] ?? [];
 }
@@ -453,8 +428,9 @@ async function press(message, customId, values) {
   notes.delete(message.id);
   drawMessages();
   try {
-    const outcome = await api("/control/interactions/component", { body: { message_id: message.id, user_id: state.persona.id, custom_id: customId, ...(values ? { values } : {}) } });
-    if (outcome.outcome === "modal") showModal(outcome.modal, (problem) => notes.set(message.id, problem));
+    const body = { message_id: message.id, user_id: state.persona.id, custom_id: customId, ...(values ? { values } : {}) };
+    const outcome = await api("/control/interactions/component", { body });
+    if (outcome.outcome === "modal") showModal(outcome);
     else if (outcome.outcome === "failed") notes.set(message.id, `This interaction failed.${outcome.error ? ` ${outcome.error}` : ""}`);
   } catch (problem) {
     notes.set(message.id, problem.message);
@@ -465,7 +441,8 @@ async function press(message, customId, values) {
   }
 }
 
-function showModal(modal) {
+function showModal(outcome) {
+  const modal = { interaction_id: outcome.interaction_id, ...outcome.modal };
   openModal(modal, { names, botName }, async (values) => {
     try {
       const outcome = await api("/control/interactions/modal", { body: { interaction_id: modal.interaction_id, user_id: state.persona.id, values } });
@@ -482,16 +459,18 @@ async function run(text) {
   const { bot } = state.control.application;
   const id = `local-${Date.now()}-${pending.size}`;
   const name = composer.leaves().find((leaf) => leaf.pattern.test(text))?.text ?? text.split(" ")[0];
-  const line = { id, author: { ...bot, bot: true }, content: "", timestamp: new Date().toISOString(), twin: { thinking: true, local: true, interaction: { id, user_id: state.persona.id, name } } };
+  const interaction = { id, user_id: state.persona.id, name };
+  const twin = { thinking: true, local: true, interaction };
+  const line = { id, author: { ...bot, bot: true }, content: "", timestamp: new Date().toISOString(), twin };
   const timer = setTimeout(() => { pending.set(id, line); toBottom(); drawMessages(); }, 250);
   toBottom();
   try {
     const outcome = await api("/control/interactions/command", { body: { ...place(), text } });
     pending.delete(id);
-    if (outcome.outcome === "modal") showModal({ ...outcome.modal, interaction_id: outcome.modal.interaction_id ?? outcome.interaction_id });
+    if (outcome.outcome === "modal") showModal(outcome);
     if (outcome.outcome === "failed") {
       const failed = outcome.error || "The application did not respond.";
-      pending.set(id, { ...line, twin: { ...line.twin, interaction: { ...line.twin.interaction, id: outcome.interaction_id }, thinking: false, failed, dismissable: true } });
+      pending.set(id, { ...line, twin: { interaction: { ...interaction, id: outcome.interaction_id }, failed, dismissable: true } });
     }
     return null;
   } catch (problem) {
@@ -512,12 +491,14 @@ const banners = new Map();
 function setBanner(key, text, kind = "warn") {
   if ((banners.get(key)?.text ?? null) === (text ?? null)) return;
   if (text) banners.set(key, { text, kind }); else banners.delete(key);
-  $("banners").replaceChildren(...[...banners].map(([name, one]) => el("div", { class: `banner ${one.kind}`, data: { testid: `banner-${name}` } }, inline(one.text, names))));
+  const draw = ([name, one]) => el("div", { class: `banner ${one.kind}`, data: { testid: `banner-${name}` } }, one.text);
+  $("banners").replaceChildren(...[...banners].map(draw));
 }
 
-const wide = () => innerWidth >= 1100;
+const DRAWERS = ["channels", "members", "cluster"];
+const wide = () => innerWidth >= 1100; // as in style.css: columns, not drawers
 function setDrawer(name, on) {
-  if (on && !wide()) for (const other of ["channels", "members", "cluster"]) if (other !== name) setDrawer(other, false);
+  if (on && !wide()) for (const other of DRAWERS) if (other !== name) setDrawer(other, false);
   document.body.dataset[name] = on ? "on" : "off";
   $(`toggle-${name}`).setAttribute("aria-expanded", String(on));
   if (name !== "cluster") return;
@@ -525,19 +506,24 @@ function setDrawer(name, on) {
   setParam("panel", on ? "1" : null);
 }
 
+const desk = { state, unread, members, rank, shownName, avatar, named, become, openChannel, closeMembers: () => setDrawer("members", false) };
 const panel = startPanel($("panel"), { close: () => setDrawer("cluster", false) });
 const composer = startComposer({
   api, place, run,
   members: () => members().map((one) => ({ name: `@${shownName(one)}`, value: one.user.id })),
   channels: () => textChannels().map((one) => ({ name: `#${one.name}`, value: one.id })),
-  roles: () => (state.guild?.roles ?? []).map((one) => ({ name: `@${one.name}`, value: one.id })),
+  roles: () => (state.guild?.roles ?? []).map((one) => ({ name: `@${one.name.replace(/^@/, "")}`, value: one.id })),
 });
 
-for (const name of ["channels", "members", "cluster"]) $(`toggle-${name}`).addEventListener("click", () => setDrawer(name, document.body.dataset[name] !== "on"));
-$("scrim").addEventListener("click", () => ["channels", "members", "cluster"].forEach((name) => setDrawer(name, false)));
+const shutDrawers = () => DRAWERS.forEach((name) => setDrawer(name, false));
+for (const name of DRAWERS) $(`toggle-${name}`).addEventListener("click", () => setDrawer(name, document.body.dataset[name] !== "on"));
+$("scrim").addEventListener("click", shutDrawers);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !wide() && event.target !== $("composer")) for (const name of ["channels", "members", "cluster"]) setDrawer(name, false);
-  if (event.key === "/" && !/^(input|textarea|select)$/i.test(event.target.tagName) && !$("layer").hasChildNodes()) { event.preventDefault(); composer.fill("/"); }
+  if (event.key === "Escape" && !wide() && event.target !== $("composer")) shutDrawers();
+  const typing = /^(input|textarea|select)$/i.test(event.target.tagName) || $("layer").hasChildNodes();
+  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  composer.fill("/");
 });
 scroller.addEventListener("scroll", () => { stuck = atBottom(); if (stuck) fresh = 0; drawJump(); });
 $("jump").addEventListener("click", toBottom);

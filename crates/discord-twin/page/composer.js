@@ -1,7 +1,7 @@
 // What a person types: the slash composer (text is the only state; suggestions and chips are
 // computed from it, so typed, pasted and clicked commands are the same thing) and modal dialogs.
 
-import { el, inline, markdown } from "./markdown.js";
+import { div, el, markdown, span } from "./markdown.js";
 
 const DEBOUNCE_MS = 150; // autocomplete waits for a pause in typing
 const SHOWN = 60; // suggestions drawn at once
@@ -99,7 +99,8 @@ export function startComposer(app) {
     input.setSelectionRange(caret, caret);
     changed();
   };
-  const missing = (parsed) => parsed.leaf.options.filter((option) => option.required && !parsed.args.some((arg) => arg.name === option.name && arg.value !== ""));
+  const given = (parsed, option) => parsed.args.some((arg) => arg.name === option.name && arg.value !== "");
+  const missing = (parsed) => parsed.leaf.options.filter((option) => option.required && !given(parsed, option));
 
   // -- what could come next ----------------------------------------------------------------
 
@@ -163,7 +164,8 @@ export function startComposer(app) {
   /** The bot's own suggestions, asked once per text after a pause; null while there are none yet. */
   function askRemote(parsed, arg, typed) {
     const others = parsed.args.filter((other) => other !== arg && other.option && other.value !== "");
-    const text = [parsed.leaf.text, ...others.map((other) => `${other.name}:${quote(other.value)}`), `${arg.name}:${typed ? quote(typed) : ""}`].join(" ");
+    const rest = others.map((other) => `${other.name}:${quote(other.value)}`);
+    const text = [parsed.leaf.text, ...rest, `${arg.name}:${typed ? quote(typed) : ""}`].join(" ");
     const key = JSON.stringify([app.place(), text, arg.name]);
     if (remote.key === key) return remote.choices;
     clearTimeout(remote.timer);
@@ -171,7 +173,8 @@ export function startComposer(app) {
     const abort = new AbortController();
     remote = { key, choices: null, failed: null, abort, timer: setTimeout(async () => {
       try {
-        const answer = await app.api("/control/interactions/autocomplete", { body: { ...app.place(), text, focused: arg.name }, signal: abort.signal });
+        const body = { ...app.place(), text, focused: arg.name };
+        const answer = await app.api("/control/interactions/autocomplete", { body, signal: abort.signal });
         if (answer.error) throw new Error(answer.error);
         remote = { ...remote, choices: answer.choices ?? [] };
       } catch (problem) {
@@ -228,7 +231,7 @@ export function startComposer(app) {
       if (item.heading !== heading) list.append(el("li", { class: "heading", role: "presentation" }, (heading = item.heading)));
       const row = el("li", { id: `suggest-${index}`, role: "option", class: "item", "aria-selected": String(index === chosen), title: item.detail,
         on: { pointerdown: (event) => { event.preventDefault(); item.accept(); }, pointermove: () => index !== chosen && pick(index, false) } },
-        el("span", { class: "item-label" }, item.label), el("span", { class: "item-detail" }, item.detail), item.aside ? el("span", { class: "item-aside" }, item.aside) : null);
+        span("item-label", item.label), span("item-detail", item.detail), item.aside ? span("item-aside", item.aside) : null);
       list.append(row);
     });
     const parts = [];
@@ -252,8 +255,8 @@ export function startComposer(app) {
         option.name, state === "set" ? el("b", {}, arg.value.length > 24 ? `${arg.value.slice(0, 23)}…` : arg.value) : null);
     };
     const ordered = [...parsed.leaf.options].sort((a, b) => Boolean(b.required) - Boolean(a.required));
-    return el("div", { class: "signature" }, el("div", { class: "sig-text" }, el("strong", {}, parsed.leaf.text), " ", el("span", {}, parsed.leaf.description)),
-      ordered.length > 0 ? el("div", { class: "chips" }, ordered.map(chip)) : null);
+    return div("signature", div("sig-text", el("strong", {}, parsed.leaf.text), " ", span("", parsed.leaf.description)),
+      ordered.length > 0 ? div("chips", ordered.map(chip)) : null);
   }
 
   function pick(index, byKey) {
@@ -271,16 +274,20 @@ export function startComposer(app) {
     const parsed = text.startsWith("/") ? parse(text, leaves) : { leaf: null, args: [] };
     const parts = [];
     let at = 0;
-    const upTo = (end, node) => { if (end > at) parts.push(node ? el("span", { class: node }, text.slice(at, end)) : text.slice(at, end)); at = Math.max(at, end); };
+    const upTo = (end, className) => {
+      if (end > at) parts.push(className ? span(className, text.slice(at, end)) : text.slice(at, end));
+      at = Math.max(at, end);
+    };
     if (parsed.leaf) upTo(parsed.head, "ink-command");
     for (const arg of parsed.args) {
       upTo(arg.start);
-      parts.push(el("span", { class: arg.option ? "ink-chip" : "ink-bad" }, el("span", { class: "ink-name" }, text.slice(arg.start, arg.valueStart)), text.slice(arg.valueStart, arg.end)));
+      const look = arg.option ? "ink-chip" : "ink-bad";
+      parts.push(span(look, span("ink-name", text.slice(arg.start, arg.valueStart)), text.slice(arg.valueStart, arg.end)));
       at = arg.end;
     }
     upTo(text.length);
     ink.replaceChildren(...parts, "\u200b");
-    if (text === "") ink.append(el("span", { class: "ink-ghost" }, input.dataset.hint ?? ""));
+    if (text === "") ink.append(span("ink-ghost", input.dataset.hint ?? ""));
   }
 
   function changed() {
@@ -323,6 +330,8 @@ export function startComposer(app) {
     const problem = await app.run(canonical(text, parsed));
     if (!problem) return;
     if (input.value === "") setText(text);
+    dismissed = input.value; // the error is what matters now, not suggestions
+    suggest();
     say(problem);
   }
 
@@ -343,7 +352,8 @@ export function startComposer(app) {
       say("");
       suggest();
     } else if (event.key === "Backspace" && input.selectionStart === input.selectionEnd) {
-      const arg = parse(input.value, leaves).args.find((item) => item.value === "" && item.end === item.valueStart && item.valueStart === input.selectionStart);
+      const empty = (item) => item.value === "" && item.end === item.valueStart && item.valueStart === input.selectionStart;
+      const arg = parse(input.value, leaves).args.find(empty);
       if (!arg) return; // an option without a value is one chip: it goes in one piece
       setText(input.value.slice(0, arg.start) + input.value.slice(arg.end), arg.start);
     } else return;
@@ -380,12 +390,13 @@ function modalField(component, label, description, number) {
       component.required === false || component.placeholder ? el("option", { value: "" }, component.placeholder ?? "–") : null,
       (component.options ?? []).map((option) => el("option", { value: option.value, selected: Boolean(option.default) }, option.label)));
   } else {
-    const props = { ...shared, placeholder: component.placeholder, maxlength: component.max_length ?? 4000, spellcheck: "false", autocomplete: "off", autocapitalize: "off" };
+    const plain = { spellcheck: "false", autocomplete: "off", autocapitalize: "off" };
+    const props = { ...shared, ...plain, placeholder: component.placeholder, maxlength: component.max_length ?? 4000 };
     control = component.style === PARAGRAPH ? el("textarea", { ...props, rows: "4" }) : el("input", { ...props, type: "text" });
     control.defaultValue = component.value ?? "";
   }
-  const counter = el("span", { class: "counter" });
-  const problem = el("span", { class: "problem" });
+  const counter = span("counter");
+  const problem = span("problem");
   const count = () => {
     if (component.type === 3) return;
     const most = component.max_length ?? (component.style === PARAGRAPH ? 4000 : null);
@@ -403,7 +414,7 @@ function modalField(component, label, description, number) {
   control.addEventListener("input", () => { count(); if (problem.textContent) check(); });
   count();
   const star = component.required === false ? null : el("span", { class: "star", "aria-hidden": "true", title: "required" }, "*");
-  const node = el("div", { class: "form-row" }, el("label", { for: id }, name, star), description ? el("p", { class: "dim" }, description) : null,
+  const node = div("form-row", el("label", { for: id }, name, star), description ? el("p", { class: "dim" }, description) : null,
     control, el("div", { class: "form-note", id: `${id}-note` }, problem, counter));
   const value = () => (control.multiple ? [...control.selectedOptions].map((option) => option.value) : control.value);
   return { node, control, check, value, id: component.custom_id };
@@ -414,10 +425,10 @@ export function openModal(modal, app, submit) {
   document.querySelector(".modal-back")?.close?.();
   const before = document.activeElement;
   const fields = [];
-  const body = el("div", { class: "modal-body" });
+  const body = div("modal-body");
   for (const row of modal.components ?? []) {
     for (const part of row.type === 1 ? row.components ?? [] : [row]) {
-      if (part.type === 10) body.append(el("div", { class: "md" }, markdown(part.content, app.names)));
+      if (part.type === 10) body.append(div("md", markdown(part.content, app.names)));
       const component = part.type === 18 ? part.component : part;
       if (!component || ![3, 4].includes(component.type)) continue;
       const field = modalField(component, part.type === 18 ? part.label : null, part.type === 18 ? part.description : null, fields.length);
@@ -429,11 +440,12 @@ export function openModal(modal, app, submit) {
   const send = el("button", { class: "btn primary", type: "submit", data: { testid: "modal-submit" } }, "Submit");
   const cancel = el("button", { class: "btn plain", type: "button", data: { testid: "modal-cancel" } }, "Cancel");
   const shut = el("button", { class: "icon", type: "button", "aria-label": "Close" }, "✕");
-  const bot = app.botName();
-  const form = el("form", { class: "modal", role: "dialog", "aria-modal": "true", "aria-labelledby": "modal-title", data: { testid: "modal" }, novalidate: true },
-    el("header", {}, el("div", { class: "modal-head" }, el("h2", { id: "modal-title" }, inline(modal.title ?? "", app.names)), el("p", { class: "dim" }, `This form goes to ${bot}.`)), shut),
+  const title = el("h2", { id: "modal-title" }, modal.title ?? "");
+  const dialog = { class: "modal", role: "dialog", "aria-modal": "true", "aria-labelledby": "modal-title", data: { testid: "modal" } };
+  const form = el("form", { ...dialog, novalidate: true },
+    el("header", {}, div("modal-head", title, el("p", { class: "dim" }, `This form goes to ${app.botName()}.`)), shut),
     body, fault, el("footer", {}, cancel, send));
-  const back = el("div", { class: "modal-back" }, form);
+  const back = div("modal-back", form);
   let sending = false;
 
   const close = () => {

@@ -8,12 +8,16 @@ export function el(tag, props, ...kids) {
     if (value === null || value === undefined || value === false) continue;
     if (key === "on") for (const [event, run] of Object.entries(value)) node.addEventListener(event, run);
     else if (key === "data") Object.assign(node.dataset, value);
-    else if (key === "class") node.className = value;
+    else if (key === "class") { if (value) node.className = value; }
     else node.setAttribute(key, value === true ? "" : value);
   }
   node.append(...kids.flat().filter((kid) => kid !== null && kid !== undefined && kid !== false && kid !== ""));
   return node;
 }
+
+/** The two elements everything is made of: a class and what is inside. */
+export const div = (className, ...kids) => el("div", { class: className }, ...kids);
+export const span = (className, ...kids) => el("span", { class: className }, ...kids);
 
 /** An http(s) address as a string, or null. Everything else (javascript:, data:, …) is refused. */
 export function safeUrl(text) {
@@ -55,7 +59,7 @@ function calendar(date) {
 /** A `<time>`: style `R` keeps itself up to date through [`tick`], `calendar` is the message form. */
 export function stamp(when, style = "calendar", className = "") {
   const date = new Date(when);
-  if (Number.isNaN(date.getTime())) return el("span", {}, "Invalid date");
+  if (Number.isNaN(date.getTime())) return span("", "Invalid date");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const shown = style === "R" ? relative(date) : style === "calendar" ? calendar(date) : format(date, FORMATS[style] ? style : "f");
   const title = `${format(date, "F")}:${String(date.getSeconds()).padStart(2, "0")} (${zone})`;
@@ -220,7 +224,7 @@ function special(text, at, book, depth) {
   }
   if ((match = take(MASKED, text, at))) return [link(match[2], inline(match[1], book, depth + 1)), match[0].length];
   if ((match = take(BARE, text, at))) return [link(match[0], match[0]), match[0].length];
-  if ((match = take(EVERYONE, text, at))) return [el("span", { class: "mention" }, match[0]), match[0].length];
+  if ((match = take(EVERYONE, text, at))) return [span("mention", match[0]), match[0].length];
   if ((match = take(ANGLE, text, at))) return [angle(match, book), match[0].length];
   return [text[at], 1];
 }
@@ -240,7 +244,7 @@ function angle([whole, unix, style, user, role, channel, command, , emoji, url],
 
 function link(address, shown) {
   const href = safeUrl(address);
-  if (!href) return el("span", {}, shown);
+  if (!href) return span("", shown);
   return el("a", { href, target: "_blank", rel: "noopener noreferrer nofollow", title: address }, shown);
 }
 
@@ -255,7 +259,7 @@ function spoiler(inner) {
     node.removeAttribute("aria-label");
   };
   const props = { class: "spoiler", role: "button", tabindex: "0", "aria-label": "Spoiler, press to reveal" };
-  return el("span", { ...props, on: { click: reveal, keydown: reveal } }, el("span", {}, inner));
+  return el("span", { ...props, on: { click: reveal, keydown: reveal } }, span("", inner));
 }
 
 // ---- embeds and attachments ---------------------------------------------------------------
@@ -273,13 +277,13 @@ function picture(address, message, className, alt) {
   const src = mediaUrl(address, message);
   if (!src) return null;
   const image = el("img", { class: className, src, alt: alt ?? "", loading: "lazy" });
-  image.addEventListener("error", () => image.replaceWith(el("span", { class: "no-image" }, "image not available")));
+  image.addEventListener("error", () => image.replaceWith(span("no-image", "image not available")));
   return image;
 }
 
 /** Groups consecutive inline fields into rows of up to three, as the real client does. */
 function fields(list, book) {
-  const grid = el("div", { class: "fields" });
+  const grid = div("fields");
   let row = [];
   const flush = () => {
     for (const node of row) node.dataset.span = String(12 / row.length);
@@ -287,8 +291,8 @@ function fields(list, book) {
   };
   for (const field of list) {
     const node = el("div", { class: "field" },
-      el("div", { class: "field-name" }, inline(field.name, book)),
-      el("div", { class: "field-value md" }, markdown(field.value, book)));
+      div("field-name", inline(field.name, book)),
+      div("field-value md", markdown(field.value, book)));
     if (!field.inline) flush();
     row.push(node);
     if (!field.inline || row.length === 3) flush();
@@ -302,24 +306,24 @@ function fields(list, book) {
 export function embed(data, message, book) {
   const node = el("article", { class: "embed", data: { testid: "embed" } });
   if (data.color !== null && data.color !== undefined) node.style.setProperty("--bar", colour(data.color));
-  const body = el("div", { class: "embed-body" });
+  const body = div("embed-body");
   if (data.author?.name) {
     const icon = picture(data.author.icon_url, message, "embed-icon");
-    body.append(el("div", { class: "embed-author" }, icon, data.author.url ? link(data.author.url, data.author.name) : data.author.name));
+    body.append(div("embed-author", icon, data.author.url ? link(data.author.url, data.author.name) : data.author.name));
   }
   if (data.title) {
     const title = inline(data.title, book);
-    body.append(el("div", { class: "embed-title" }, data.url ? link(data.url, title) : title));
+    body.append(div("embed-title", data.url ? link(data.url, title) : title));
   }
-  if (data.description) body.append(el("div", { class: "embed-text md" }, markdown(data.description, book)));
+  if (data.description) body.append(div("embed-text md", markdown(data.description, book)));
   if (data.fields?.length) body.append(fields(data.fields, book));
-  node.append(el("div", { class: "embed-cols" }, body, picture(data.thumbnail?.url, message, "embed-thumb", "thumbnail")));
+  node.append(div("embed-cols", body, picture(data.thumbnail?.url, message, "embed-thumb", "thumbnail")));
   const image = picture(data.image?.url, message, "embed-image", data.title ?? "embedded image");
   if (image) node.append(image);
   if (data.footer?.text || data.timestamp) {
     node.append(el("footer", { class: "embed-footer" },
       picture(data.footer?.icon_url, message, "embed-icon"),
-      data.footer?.text ? el("span", {}, data.footer.text) : null,
+      data.footer?.text ? span("", data.footer.text) : null,
       data.footer?.text && data.timestamp ? el("span", { "aria-hidden": "true" }, "•") : null,
       data.timestamp ? stamp(data.timestamp) : null));
   }
@@ -351,7 +355,7 @@ export function attachments(message) {
       el("span", { class: "file-icon", "aria-hidden": "true" }, (file.filename.split(".").pop() ?? "").slice(0, 4)),
       el("div", { class: "file-text" },
         el("div", { class: "clip", title: file.filename }, href ? el("a", { href, download: file.filename }, file.filename) : file.filename),
-        el("div", { class: "dim" }, bytes(file.size))));
+        div("dim", bytes(file.size))));
   });
 }
 
@@ -366,16 +370,16 @@ export function component(part, desk) {
   const inner = (list) => (list ?? []).map((one) => component(one, desk)).filter(Boolean);
   const media = (item, className) => picture(item?.media?.url, {}, className, item?.description);
   switch (part.type) {
-    case 1: return el("div", { class: "row" }, inner(part.components));
+    case 1: return div("row", inner(part.components));
     case 2: return button(part, desk);
     case 3: case 5: case 6: case 7: case 8: return select(part, desk);
-    case 9: return el("div", { class: "section" }, el("div", {}, inner(part.components)), inner(part.accessory ? [part.accessory] : []));
-    case 10: return el("div", { class: "md" }, markdown(part.content, desk.book));
+    case 9: return div("section", div("", inner(part.components)), inner(part.accessory ? [part.accessory] : []));
+    case 10: return div("md", markdown(part.content, desk.book));
     case 11: return media(part, "embed-thumb");
-    case 12: return el("div", { class: "row" }, (part.items ?? []).map((item) => media(item, "shot-image")));
+    case 12: return div("row", (part.items ?? []).map((item) => media(item, "shot-image")));
     case 14: return el("hr");
     case 17: {
-      const node = el("div", { class: "embed container" }, inner(part.components));
+      const node = div("embed container", inner(part.components));
       if (part.accent_color) node.style.setProperty("--bar", colour(part.accent_color));
       return node;
     }
@@ -385,7 +389,7 @@ export function component(part, desk) {
 
 function button(part, desk) {
   const emoji = emojiText(part.emoji);
-  const label = [emoji && el("span", { class: "emoji" }, emoji), part.label && el("span", {}, part.label)];
+  const label = [emoji && span("emoji", emoji), part.label && span("", part.label)];
   if (part.style === 5) {
     const href = part.disabled ? null : safeUrl(part.url);
     const props = { class: "btn link", href, "aria-disabled": href ? null : "true", target: "_blank", rel: "noopener noreferrer" };
@@ -428,13 +432,15 @@ function openSelect(anchor, part, choices, done) {
   };
   const rows = choices.map((choice) => {
     const emoji = emojiText(choice.emoji);
-    const text = el("span", { class: "option-text" }, el("span", {}, choice.label), choice.description ? el("span", { class: "dim" }, choice.description) : null);
+    const text = span("option-text", span("", choice.label), choice.description ? span("dim", choice.description) : null);
     const props = { role: "option", tabindex: "-1", class: "option", "aria-selected": String(picked.has(choice.value)) };
-    const row = el("li", { ...props, on: { click: () => toggle(choice, row) } }, emoji ? el("span", {}, emoji) : null, text, el("span", { class: "tick-mark", "aria-hidden": "true" }, "✓"));
+    const row = el("li", { ...props, on: { click: () => toggle(choice, row) } }, emoji ? span("", emoji) : null, text,
+      el("span", { class: "tick-mark", "aria-hidden": "true" }, "✓"));
     return row;
   });
-  const list = el("ul", { class: "listbox", role: "listbox", "aria-multiselectable": String(many), "aria-label": part.placeholder ?? "Options", data: { testid: "select-list" } }, rows);
-  const box = el("div", { class: "popover" }, list, many ? el("button", { class: "btn primary", type: "button", on: { click: () => close(true) } }, "Done") : null);
+  const props = { class: "listbox", role: "listbox", "aria-multiselectable": String(many), "aria-label": part.placeholder ?? "Options" };
+  const list = el("ul", { ...props, data: { testid: "select-list" } }, rows);
+  const box = div("popover", list, many ? el("button", { class: "btn primary", type: "button", on: { click: () => close(true) } }, "Done") : null);
   const back = el("div", { class: "popover-back", on: { pointerdown: (event) => event.target === back && close(many) } }, box);
   box.addEventListener("keydown", (event) => {
     const at = rows.indexOf(document.activeElement);

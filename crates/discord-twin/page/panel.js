@@ -1,7 +1,91 @@
-// The side panel: what the simulated Proxmox cluster really is at this moment (read every second
-// while visible, past gantry and its caches) and buttons that make trouble in it.
+// What stands beside the conversation: personas, channels, members; and the cluster panel – what the
+// simulated Proxmox cluster really is at this moment (read every second while visible, past gantry
+// and its caches) with buttons that make trouble in it.
 
-import { bytes, el } from "./markdown.js";
+import { bytes, div, el, span } from "./markdown.js";
+
+// ---- columns ------------------------------------------------------------------------------
+
+/** The switch of who one is. What these three take comes from app.js: its state, names, actions. */
+export function drawPersonas({ state, become }) {
+  const box = document.getElementById("personas");
+  if (box.dataset.of !== state.people.map((one) => one.id).join()) {
+    box.dataset.of = state.people.map((one) => one.id).join();
+    const move = (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const at = state.people.findIndex((one) => one.key === state.persona.key);
+      become(state.people[(at + step + state.people.length) % state.people.length]);
+      box.querySelector("[aria-checked=true]").focus();
+    };
+    box.replaceChildren(...state.people.map((one) => el("button", {
+      type: "button", role: "radio", title: `Act as ${one.name} (${one.part})`, data: { testid: `persona-${one.key}`, key: one.key },
+      on: { click: () => become(one), keydown: move },
+    }, span("clip", one.name), one.part && one.part !== one.name ? span("part", one.part) : null)));
+  }
+  for (const button of box.children) {
+    const on = button.dataset.key === state.persona?.key;
+    button.setAttribute("aria-checked", String(on));
+    button.tabIndex = on ? 0 : -1;
+  }
+}
+
+/** Categories, channels and threads of the guild. */
+export function drawChannels({ state, unread, openChannel }) {
+  const all = [...(state.guild?.channels ?? [])].sort((a, b) => a.position - b.position);
+  const line = (channel) => {
+    const thread = channel.type >= 10 && channel.type <= 12;
+    const open = [0, 5].includes(channel.type) || thread;
+    const mark = thread ? "└" : channel.type === 2 ? "♪" : channel.type === 15 ? "≡" : "#";
+    const look = ["channel", thread && "thread", unread.has(channel.id) && "unread"].filter(Boolean).join(" ");
+    const current = channel.id === state.channel?.id ? "page" : null;
+    const props = { type: "button", class: look, disabled: !open, title: channel.name, "aria-current": current };
+    return el("li", {}, el("button", { ...props, on: { click: () => openChannel(channel.id) } },
+      el("span", { class: "hash", "aria-hidden": "true" }, mark), span("clip", channel.name)));
+  };
+  const out = [];
+  const under = (parent) => {
+    for (const channel of all.filter((one) => (one.parent_id ?? null) === parent && one.type !== 4)) {
+      out.push(line(channel));
+      under(channel.id);
+    }
+  };
+  under(null);
+  for (const category of all.filter((channel) => channel.type === 4)) {
+    out.push(el("li", { class: "category" }, category.name));
+    under(category.id);
+  }
+  document.getElementById("channels").replaceChildren(...out);
+}
+
+/** Members by their highest role; the bot goes to the end while it is offline. */
+export function drawMembers({ state, members, rank, shownName, avatar, named, closeMembers }) {
+  const online = (one) => !one.user.bot || one.user.id !== state.control.application?.bot?.id || state.control.bot_online;
+  const groups = new Map();
+  const sorted = [...members()].sort((a, b) => (rank(b)?.position ?? -1) - (rank(a)?.position ?? -1) || shownName(a).localeCompare(shownName(b)));
+  for (const one of sorted) {
+    const key = online(one) ? rank(one)?.name ?? "Online" : "Offline";
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  const offline = groups.get("Offline");
+  groups.delete("Offline");
+  if (offline) groups.set("Offline", offline);
+  const row = (one) => {
+    const [look, word] = online(one) ? ["green", "online"] : ["grey", "offline"];
+    const data = { testid: "member", name: one.user.username, online: String(online(one)) };
+    return el("li", { class: `member ${word}`, data },
+      span("with-dot", avatar(one.user), el("span", { class: `dot ${look}`, role: "img", "aria-label": word })),
+      named(one.user.id, shownName(one), "clip"),
+      one.user.bot ? span("app-tag", "APP") : null, one.user.id === state.persona?.id ? span("dim", "you") : null);
+  };
+  const shut = { click: closeMembers };
+  const close = el("button", { class: "icon close-drawer", type: "button", "aria-label": "Close members", on: shut }, "✕");
+  document.getElementById("members").replaceChildren(el("header", { class: "bar only-drawer" }, el("h2", {}, "Members"), close),
+    ...[...groups].flatMap(([name, list]) => [el("h3", { class: "group" }, `${name} — ${list.length}`), el("ul", {}, list.map(row))]));
+}
+
+// ---- the cluster panel --------------------------------------------------------------------
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 4000;
@@ -15,6 +99,7 @@ const LOSE = [
   ["shut down a VM", "POST /nodes/*/qemu/*/status/shutdown"], ["start a VM", "POST /nodes/*/qemu/*/status/start"],
 ];
 const TASKS = ["*", "vzcreate", "vzdestroy", "vzstart", "vzshutdown", "vzstop", "qmstart", "qmshutdown", "qmstop", "qmdestroy"];
+const DOT = { running: "green", paused: "amber", suspended: "amber" };
 const FAILS = "command failed: exit code 1";
 
 /** One trouble in people's words. */
@@ -42,13 +127,18 @@ function describe(trouble) {
 }
 
 const percent = (part, whole) => (whole > 0 ? Math.min(100, Math.round((100 * part) / whole)) : 0);
-const seconds = (count) => (count < 60 ? `${count} s` : count < 3600 ? `${Math.floor(count / 60)} min ${count % 60} s` : `${Math.floor(count / 3600)} h ${Math.floor((count % 3600) / 60)} min`);
+function seconds(count) {
+  const [minutes, hours] = [Math.floor(count / 60), Math.floor(count / 3600)];
+  if (count < 60) return `${count} s`;
+  return count < 3600 ? `${minutes} min ${count % 60} s` : `${hours} h ${minutes % 60} min`;
+}
 
 function bar(label, share, title) {
   const level = share >= 90 ? "high" : share >= 75 ? "mid" : "";
-  const fill = el("span", { class: `fill ${level}` });
+  const fill = span(`fill ${level}`);
   fill.style.width = `${share}%`;
-  return el("div", { class: "meter", title }, el("span", { class: "meter-name" }, label), el("span", { class: "track", role: "meter", "aria-label": label, "aria-valuenow": String(share), "aria-valuemin": "0", "aria-valuemax": "100" }, fill), el("span", { class: "meter-value" }, `${share} %`));
+  const scale = { role: "meter", "aria-label": label, "aria-valuenow": String(share), "aria-valuemin": "0", "aria-valuemax": "100" };
+  return el("div", { class: "meter", title }, span("", label), el("span", { class: "track", ...scale }, fill), span("meter-value", `${share} %`));
 }
 
 /** Starts the panel inside `root`; `close` shuts the drawer. Returns {setOpen, setUrl}. */
@@ -62,11 +152,13 @@ export function startPanel(root, { close }) {
   const drawn = new Map(); // section → signature of what it shows
 
   const note = el("p", { class: "panel-note", role: "status" });
-  const sections = Object.fromEntries(["summary", "active", "nodes", "guests", "tasks"].map((name) => [name, el("section", { class: `panel-${name}`, data: { testid: `panel-${name}` } })]));
+  const sections = {};
+  for (const name of ["summary", "active", "nodes", "guests", "tasks"]) sections[name] = el("section", { data: { testid: `panel-${name}` } });
   const make = troubleForm();
   root.append(
-    el("header", { class: "bar" }, el("h2", {}, "Simulated cluster"), el("button", { class: "icon", type: "button", "aria-label": "Close the cluster panel", on: { click: close } }, "✕")),
-    el("div", { class: "panel-scroll", tabindex: "-1" }, sections.summary, note, sections.active, sections.nodes, make.node, sections.guests, sections.tasks));
+    el("header", { class: "bar" }, el("h2", {}, "Simulated cluster"),
+      el("button", { class: "icon", type: "button", "aria-label": "Close the cluster panel", on: { click: close } }, "✕")),
+    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, make.node, sections.guests, sections.tasks));
 
   async function call(path, options = {}) {
     const answer = await fetch(`${base}${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
@@ -119,28 +211,42 @@ export function startPanel(root, { close }) {
     const up = nodes.filter((node) => node.status === "online").length;
     const running = guests.filter((guest) => guest.status === "running").length;
     section("summary", [cluster, up, nodes.length, running, guests.length], () => [
-      el("div", { class: "summary-name" }, el("b", { class: "clip" }, cluster.name ?? "cluster"), cluster.version ? el("span", { class: "dim" }, `PVE ${cluster.version}`) : null, el("span", { class: `pill ${cluster.quorate ? "good" : "bad"}` }, cluster.quorate ? "quorate" : "no quorum")),
-      el("div", { class: "dim" }, `${up} of ${nodes.length} nodes online · ${running} of ${guests.length} guests running`)]);
-    section("active", trouble, () => trouble.length === 0 ? [] : [el("h3", {}, "Active trouble"), el("ul", { class: "active" }, trouble.map((one) => el("li", { data: { testid: "trouble", kind: one.kind } }, el("span", {}, describe(one)),
-      el("button", { class: "btn small secondary", type: "button", "aria-label": `End: ${describe(one)}`, on: { click: () => drop(`/control/trouble/${encodeURIComponent(one.id)}`) } }, "End"))))]);
-    section("nodes", [nodes, storages], () => [el("h3", {}, "Nodes"), ...nodes.map((node) => nodeCard(node, storages.filter((one) => one.node === node.name)))]);
-    section("guests", guests.map(({ vmid, name, type, node, status, lock, tags, pool, template }) => [vmid, name, type, node, status, lock, tags, pool, template]), () => [el("h3", {}, "Guests"), ...guestGroups(nodes, guests)]);
-    section("tasks", [tasks, allTasks, Math.floor(Date.now() / 1000) * Number(tasks.some((task) => !task.endtime))], () => taskList(tasks));
+      div("summary-name", el("b", { class: "clip" }, cluster.name ?? "cluster"),
+        cluster.version ? span("dim", `PVE ${cluster.version}`) : null,
+        cluster.quorate ? span("pill good", "quorate") : span("pill bad", "no quorum")),
+      div("dim", `${up} of ${nodes.length} nodes online · ${running} of ${guests.length} guests running`)]);
+    section("active", trouble, () => (trouble.length === 0 ? [] : [el("h3", {}, "Active trouble"), el("ul", { class: "active" }, trouble.map(troubleLine))]));
+    const storesOf = (node) => storages.filter((one) => one.node === node.name);
+    section("nodes", [nodes, storages], () => [el("h3", {}, "Nodes"), ...nodes.map((node) => nodeCard(node, storesOf(node)))]);
+    const steady = guests.map((guest) => [guest.vmid, guest.name, guest.type, guest.node, guest.status, guest.lock, guest.tags, guest.pool, guest.template]);
+    section("guests", steady, () => [el("h3", {}, "Guests"), ...guestGroups(nodes, guests)]);
+    const ticking = tasks.some((task) => !task.endtime) ? Math.floor(Date.now() / 1000) : 0;
+    section("tasks", [tasks, allTasks, ticking], () => taskList(tasks));
     make.update(nodes, guests, storages, trouble);
+  }
+
+  function troubleLine(one) {
+    const end = { click: () => drop(`/control/trouble/${encodeURIComponent(one.id)}`) };
+    const button = el("button", { class: "btn small secondary", type: "button", "aria-label": `End: ${describe(one)}`, on: end }, "End");
+    return el("li", { data: { testid: "trouble", kind: one.kind } }, span("", describe(one)), button);
   }
 
   function nodeCard(node, storages) {
     const online = node.status === "online";
     const share = (part, whole) => percent(part ?? 0, whole ?? 0);
     const troubles = (node.trouble ?? []).map((one) => (typeof one === "string" ? one : one.kind)).join(", ").replaceAll("_", " ");
+    const look = !online ? "red" : troubles ? "amber" : "green";
     return el("div", { class: `node${online ? "" : " off"}`, data: { testid: "node", node: node.name, status: node.status } },
-      el("div", { class: "node-head" }, el("span", { class: `dot ${online ? (troubles ? "amber" : "green") : "red"}`, "aria-hidden": "true" }), el("b", { class: "clip", title: node.name }, node.name), el("span", { class: "dim clip" }, troubles || (online ? `up ${seconds(node.uptime ?? 0)}` : node.status))),
-      bar("CPU", online ? Math.round((node.cpu ?? 0) * 100) : 0, `${node.maxcpu} cores`),
-      bar("Mem", online ? share(node.mem, node.maxmem) : 0, `${bytes(node.mem)} of ${bytes(node.maxmem)}`),
-      bar("Disk", online ? share(node.disk, node.maxdisk) : 0, `${bytes(node.disk)} of ${bytes(node.maxdisk)}`),
-      el("div", { class: "stores" }, storages.map((one) => {
+      div("node-head", el("span", { class: `dot ${look}`, "aria-hidden": "true" }), el("b", { class: "clip", title: node.name }, node.name),
+        span("dim clip", troubles || (online ? `up ${seconds(node.uptime ?? 0)}` : node.status))),
+      el("div", { class: "meters" },
+        bar("CPU", online ? Math.round((node.cpu ?? 0) * 100) : 0, `${node.maxcpu} cores`),
+        bar("Mem", online ? share(node.mem, node.maxmem) : 0, `${bytes(node.mem)} of ${bytes(node.maxmem)}`),
+        bar("Disk", online ? share(node.disk, node.maxdisk) : 0, `${bytes(node.disk)} of ${bytes(node.maxdisk)}`)),
+      div("stores", storages.map((one) => {
         const used = percent(one.used, one.total);
-        return el("span", { class: `tag${used >= 90 ? " full" : ""}`, title: `${one.storage} (${one.type}): ${bytes(one.used)} of ${bytes(one.total)}` }, `${one.storage} ${used} %`);
+        const title = `${one.storage} (${one.type}): ${bytes(one.used)} of ${bytes(one.total)}`;
+        return el("span", { class: used >= 90 ? "tag full" : "tag", title }, `${one.storage} ${used} %`);
       })));
   }
 
@@ -150,14 +256,18 @@ export function startPanel(root, { close }) {
       const here = guests.filter((guest) => guest.node === name).sort((a, b) => a.vmid - b.vmid);
       const rows = here.map((guest) => {
         const tags = Array.isArray(guest.tags) ? guest.tags : String(guest.tags ?? "").split(/[;,\s]+/).filter(Boolean);
-        return el("li", { class: "guest", data: { testid: "guest", vmid: String(guest.vmid), name: guest.name, status: guest.status }, title: `${guest.name} · ${guest.type} ${guest.vmid} · ${guest.status}${guest.pool ? ` · pool ${guest.pool}` : ""}` },
-          el("span", { class: `dot ${{ running: "green", paused: "amber", suspended: "amber" }[guest.status] ?? "grey"}`, role: "img", "aria-label": guest.status }),
-          el("span", { class: "vmid" }, String(guest.vmid)), el("span", { class: "clip grow" }, guest.name),
-          guest.lock ? el("span", { class: "tag lock" }, `lock: ${guest.lock}`) : null, guest.template ? el("span", { class: "tag" }, "template") : null,
-          tags.slice(0, 3).map((tag) => el("span", { class: "tag" }, tag)), tags.length > 3 ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - 3}`) : null,
-          el("span", { class: "kind" }, guest.type === "qemu" ? "VM" : "CT"));
+        const data = { testid: "guest", vmid: String(guest.vmid), name: guest.name, status: guest.status };
+        const title = [guest.name, `${guest.type} ${guest.vmid}`, guest.status, guest.pool && `pool ${guest.pool}`].filter(Boolean).join(" · ");
+        return el("li", { class: "guest", data, title },
+          el("span", { class: `dot ${DOT[guest.status] ?? "grey"}`, role: "img", "aria-label": guest.status }),
+          span("vmid", String(guest.vmid)), span("clip grow", guest.name),
+          guest.lock ? span("tag lock", `lock: ${guest.lock}`) : null, guest.template ? span("tag", "template") : null,
+          tags.slice(0, 3).map((tag) => span("tag", tag)),
+          tags.length > 3 ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - 3}`) : null,
+          span("kind", guest.type === "qemu" ? "VM" : "CT"));
       });
-      return el("div", { class: "guests" }, el("h4", {}, name, el("span", { class: "dim" }, ` ${here.length}`)), here.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no guests"));
+      const list = here.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no guests");
+      return div("guests", el("h4", {}, name, span("dim", ` ${here.length}`)), list);
     });
   }
 
@@ -167,11 +277,13 @@ export function startPanel(root, { close }) {
       const done = Boolean(task.endtime);
       const state = !done ? "running" : task.exitstatus === "OK" ? "good" : /^WARNINGS/.test(task.exitstatus ?? "") ? "warned" : "bad";
       const took = Math.max(0, (task.endtime ?? Math.floor(Date.now() / 1000)) - task.starttime);
+      const where = [task.id, task.node].filter(Boolean).join(" · ");
       return el("li", { class: `task ${state}`, title: task.upid, data: { testid: "task", type: task.type, state } },
-        el("div", { class: "task-head" }, el("b", {}, task.type), el("span", { class: "clip grow" }, [task.id, task.node].filter(Boolean).join(" · ")), el("span", { class: "dim" }, seconds(took))),
-        el("div", { class: "task-end" }, done ? task.exitstatus : "running…", el("span", { class: "dim" }, ` ${task.user}`)));
+        div("task-head", el("b", {}, task.type), span("clip grow", where), span("dim", seconds(took))),
+        div("task-end", done ? task.exitstatus : "running…", span("dim", ` ${task.user}`)));
     });
-    const more = tasks.length > TASKS_SHOWN ? el("button", { class: "as-link", type: "button", on: { click: () => { allTasks = !allTasks; draw(); } } }, allTasks ? "Show fewer" : `Show all ${tasks.length}`) : null;
+    const flip = { click: () => { allTasks = !allTasks; draw(); } };
+    const more = tasks.length > TASKS_SHOWN && el("button", { class: "as-link", type: "button", on: flip }, allTasks ? "Show fewer" : `Show all ${tasks.length}`);
     return [el("h3", {}, "Tasks"), rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "Nothing has run yet."), more];
   }
 
@@ -197,23 +309,35 @@ export function startPanel(root, { close }) {
     const task = pick("Task type", TASKS.map((type) => [type === "*" ? "any task" : type, type]));
     const storage = pick("Storage");
     const guest = pick("Guest");
-    const button = (kind, text, run, style = "secondary") => el("button", { class: `btn small ${style}`, type: "button", data: { testid: `trouble-${kind}` }, on: { click: run } }, text);
+    const button = (kind, text, run, style = "secondary") =>
+      el("button", { class: `btn small ${style}`, type: "button", data: { testid: `trouble-${kind}` }, on: { click: run } }, text);
     const trouble = (body) => post("/control/trouble", body);
-    const line = (label, control, ...buttons) => el("div", { class: "make-line" }, el("span", { class: "make-label" }, label), control, el("div", { class: "make-buttons" }, buttons));
+    const line = (label, control, ...buttons) => div("make-line", span("make-label", label), div("make-what", control, buttons));
     const bringBack = () => act(async () => {
       for (const one of seen.trouble ?? []) {
         if (/^node_/.test(one.kind) && one.node === node.get()) await call(`/control/trouble/${encodeURIComponent(one.id)}`, { method: "DELETE" });
       }
     });
-    const fill = () => { const [where, name] = storage.get().split("/"); trouble({ kind: "fill_storage", node: where, storage: name, percent: 97 }); };
+    const fill = () => {
+      const [where, name] = storage.get().split("/");
+      trouble({ kind: "fill_storage", node: where, storage: name, percent: 97 });
+    };
     const world = (action) => () => post("/control/guests", { action, vmid: Number(guest.get()) });
     const box = el("section", { class: "make" }, el("h3", {}, "Make trouble"),
-      line("Node", node.node, button("node_down", "Take down", () => trouble({ kind: "node_down", node: node.get() })), button("node_silent", "Make silent", () => trouble({ kind: "node_silent", node: node.get() })), button("node_back", "Bring back", bringBack)),
+      line("Node", node.node, button("node_down", "Take down", () => trouble({ kind: "node_down", node: node.get() })),
+        button("node_silent", "Make silent", () => trouble({ kind: "node_silent", node: node.get() })),
+        button("node_back", "Bring back", bringBack)),
       line("Answer", answer.node, button("answer_lost", "Lose the next one", () => trouble({ kind: "answer_lost", match: answer.get(), times: 1 }))),
-      line("Task", task.node, button("task_fails", "Next one fails", () => trouble({ kind: "task_fails", task: task.get(), exitstatus: FAILS, times: 1 })), button("task_slow", "Slow (20 s)", () => trouble({ kind: "task_slow", task: task.get(), seconds: 20 }))),
+      line("Task", task.node,
+        button("task_fails", "Next one fails", () => trouble({ kind: "task_fails", task: task.get(), exitstatus: FAILS, times: 1 })),
+        button("task_slow", "Slow (20 s)", () => trouble({ kind: "task_slow", task: task.get(), seconds: 20 }))),
       line("Storage", storage.node, button("fill_storage", "Fill to 97 %", fill)),
-      line("Guest", guest.node, button("locked", "Lock", () => trouble({ kind: "locked", vmid: Number(guest.get()), lock: "backup" })), button("guest_start", "Start", world("start")), button("guest_stop", "Stop", world("stop")), button("guest_destroy", "Destroy", world("destroy"))),
-      line("Cluster", el("span"), button("no_quorum", "No quorum", () => trouble({ kind: "no_quorum" })), button("end", "End all trouble", () => drop("/control/trouble"), "success")),
+      line("Guest", guest.node,
+        button("locked", "Lock", () => trouble({ kind: "locked", vmid: Number(guest.get()), lock: "backup" })),
+        button("guest_start", "Start", world("start")), button("guest_stop", "Stop", world("stop")),
+        button("guest_destroy", "Destroy", world("destroy"))),
+      line("Cluster", null, button("no_quorum", "No quorum", () => trouble({ kind: "no_quorum" })),
+        button("end", "End all trouble", () => drop("/control/trouble"), "success")),
       el("p", { class: "dim" }, "Start, Stop and Destroy change the guest behind gantry's back."), error);
     return {
       node: box,
