@@ -23,7 +23,7 @@ pub struct AuditFilter {
 impl Store {
     /// Adds a row that belongs to no move of state: a refusal, for example.
     pub async fn append_audit(&self, row: &AuditRow) -> Result<(), StoreError> {
-        self.call(format_args!("write the audit row {}", row.id), async {
+        self.call(format!("write the audit row {}", row.id), async {
             let mut tx = self.pool.begin().await?;
             insert(&mut tx, row).await?;
             Ok(tx.commit().await?)

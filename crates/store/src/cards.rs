@@ -138,7 +138,7 @@ impl Store {
         id: &CardId,
         args: Vec<Value>,
     ) -> Result<(), StoreError> {
-        self.call(format_args!("save card {id}"), async {
+        self.call(format!("save card {id}"), async {
             self.pool.write(text, args).await?;
             Ok(())
         })

@@ -37,7 +37,7 @@ pub struct OpFilter {
 impl Store {
     /// The operation, where there is one.
     pub async fn find_operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
-        self.call(format_args!("read operation {id}"), async {
+        self.call(format!("read operation {id}"), async {
             let row = self.pool.row(sql::OPERATION_FIND, args![id]).await?;
             row.as_ref().map(read).transpose()
         })
@@ -110,7 +110,7 @@ impl Store {
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<bool, StoreError> {
-        self.call(format_args!("renew the lease of operation {id}"), async {
+        self.call(format!("renew the lease of operation {id}"), async {
             let until = now_ms.saturating_add(lease_ms);
             Ok(self.pool.write(sql::OPERATION_RENEW, args![id, generation, until]).await? == 1)
         })
@@ -119,7 +119,7 @@ impl Store {
 
     /// Lets go of an operation, so that another worker can have it at once.
     pub async fn release(&self, id: &OperationId, generation: i64) -> Result<bool, StoreError> {
-        self.call(format_args!("release operation {id}"), async {
+        self.call(format!("release operation {id}"), async {
             Ok(self.pool.write(sql::OPERATION_RELEASE, args![id, generation]).await? == 1)
         })
         .await
@@ -136,7 +136,7 @@ impl Store {
         generation: i64,
         audit: Option<&AuditRow>,
     ) -> Result<bool, StoreError> {
-        self.call(format_args!("save operation {}", op.id), async {
+        self.call(format!("save operation {}", op.id), async {
             let mut tx = self.pool.begin().await?;
             let Some(row) = tx.row(sql::OPERATION_HOLD, args![&op.id]).await? else {
                 return Ok(false);
@@ -189,7 +189,7 @@ impl Store {
         by: &str,
         audit: &AuditRow,
     ) -> Result<bool, StoreError> {
-        self.call(format_args!("ask operation {id} to stop"), async {
+        self.call(format!("ask operation {id} to stop"), async {
             let mut tx = self.pool.begin().await?;
             if tx.write(sql::OPERATION_CANCEL, args![id, by]).await? != 1 {
                 return Ok(false);
@@ -205,7 +205,7 @@ impl Store {
     /// Numbers that open operations of a cluster have chosen for guests they are creating. The database also
     /// refuses to let two open operations choose the same one ([`StoreError::is_taken`]).
     pub async fn reserved_vmids(&self, cluster: &ClusterId) -> Result<Vec<Vmid>, StoreError> {
-        self.call(format_args!("list reserved VMIDs of {cluster}"), async {
+        self.call(format!("list reserved VMIDs of {cluster}"), async {
             let rows = self.pool.rows(sql::OPERATION_RESERVED, args![cluster]).await?;
             rows.iter().map(|row| row.vmid("new_vmid")).collect()
         })

@@ -63,7 +63,7 @@ impl Store {
         card: &NewCard,
         audit: &AuditRow,
     ) -> Result<(), StoreError> {
-        self.call(format_args!("save plan {}", plan.id), async {
+        self.call(format!("save plan {}", plan.id), async {
             let mut tx = self.pool.begin().await?;
             cards::insert(&mut tx, card, &plan.id, 0, plan.created_ms).await?;
             insert(&mut tx, plan, &card.id, None).await?;
@@ -81,7 +81,7 @@ impl Store {
         op: &Operation,
         audit: &[AuditRow],
     ) -> Result<(), StoreError> {
-        self.call(format_args!("start operation {}", op.id), async {
+        self.call(format!("start operation {}", op.id), async {
             let mut tx = self.pool.begin().await?;
             cards::insert(&mut tx, card, &plan.id, 1, plan.created_ms).await?;
             insert(&mut tx, plan, &card.id, Some(&op.id)).await?;
@@ -96,7 +96,7 @@ impl Store {
 
     /// The plan, where there is one.
     pub async fn find_plan(&self, id: &PlanId) -> Result<Option<StoredPlan>, StoreError> {
-        self.call(format_args!("read plan {id}"), async {
+        self.call(format!("read plan {id}"), async {
             let row = self.pool.row(sql::PLAN_FIND, args![id]).await?;
             row.as_ref().map(read).transpose()
         })
@@ -111,7 +111,7 @@ impl Store {
         op: &Operation,
         audit: &AuditRow,
     ) -> Result<Confirmation, StoreError> {
-        self.call(format_args!("confirm plan {plan}"), async {
+        self.call(format!("confirm plan {plan}"), async {
             let mut tx = self.pool.begin().await?;
             let bound = args![plan, &op.id, op.created_ms];
             let Some(row) = tx.row(sql::PLAN_CONFIRM, bound).await? else {
@@ -141,7 +141,7 @@ impl Store {
         why: &str,
         audit: &AuditRow,
     ) -> Result<bool, StoreError> {
-        self.call(format_args!("drop plan {plan}"), async {
+        self.call(format!("drop plan {plan}"), async {
             let mut tx = self.pool.begin().await?;
             let Some(row) = tx.row(sql::PLAN_DROP, args![plan, why]).await? else {
                 return Ok(false);
@@ -163,7 +163,7 @@ impl Store {
         new: &Plan,
         audit: &[AuditRow],
     ) -> Result<bool, StoreError> {
-        self.call(format_args!("replace plan {old}"), async {
+        self.call(format!("replace plan {old}"), async {
             let mut tx = self.pool.begin().await?;
             let Some(row) = tx.row(sql::PLAN_DROP, args![old, why]).await? else {
                 return Ok(false);

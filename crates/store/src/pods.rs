@@ -28,7 +28,7 @@ pub struct PodRow {
 impl Store {
     /// Keeps a pod, in place of what was known of it.
     pub async fn save_pod(&self, pod: &PodRow) -> Result<(), StoreError> {
-        self.call(format_args!("save pod {}", pod.name), async {
+        self.call(format!("save pod {}", pod.name), async {
             let spec = serde_json::to_string(&pod.spec)
                 .map_err(|e| Fail::Row(format!("it cannot be written as JSON: {e}")))?;
             let args = args![
@@ -51,7 +51,7 @@ impl Store {
         cluster: &ClusterId,
         vmid: Vmid,
     ) -> Result<Option<PodRow>, StoreError> {
-        self.call(format_args!("read pod {cluster}/{vmid}"), async {
+        self.call(format!("read pod {cluster}/{vmid}"), async {
             let row = self.pool.row(sql::POD_FIND, args![cluster, vmid]).await?;
             row.as_ref().map(read).transpose()
         })
@@ -70,7 +70,7 @@ impl Store {
 
     /// Forgets a pod. `false`: there was none.
     pub async fn remove_pod(&self, cluster: &ClusterId, vmid: Vmid) -> Result<bool, StoreError> {
-        self.call(format_args!("forget pod {cluster}/{vmid}"), async {
+        self.call(format!("forget pod {cluster}/{vmid}"), async {
             Ok(self.pool.write(sql::POD_REMOVE, args![cluster, vmid]).await? == 1)
         })
         .await

@@ -66,7 +66,7 @@ impl Store {
 
     /// Keeps a screen, in place of an older state of it.
     pub async fn save_screen(&self, screen: &Screen) -> Result<(), StoreError> {
-        self.call(format_args!("save screen {}", screen.id), async {
+        self.call(format!("save screen {}", screen.id), async {
             let args = args![
                 screen.id.as_str(),
                 screen.kind.as_str(),

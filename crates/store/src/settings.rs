@@ -8,7 +8,7 @@ use crate::store::Store;
 impl Store {
     /// The value kept under a key.
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.call(format_args!("read the setting {key}"), async {
+        self.call(format!("read the setting {key}"), async {
             let row = self.pool.row(sql::SETTING_FIND, args![key]).await?;
             row.map(|row| row.text("value")).transpose()
         })
@@ -17,7 +17,7 @@ impl Store {
 
     /// Keeps a value under a key.
     pub async fn set_setting(&self, key: &str, value: &str, now_ms: i64) -> Result<(), StoreError> {
-        self.call(format_args!("save the setting {key}"), async {
+        self.call(format!("save the setting {key}"), async {
             self.pool.write(sql::SETTING_SAVE, args![key, value, now_ms]).await?;
             Ok(())
         })
@@ -26,7 +26,7 @@ impl Store {
 
     /// Adds `by` to a count of a day (days since the epoch), and returns the sum.
     pub async fn bump_counter(&self, key: &str, day: i64, by: i64) -> Result<i64, StoreError> {
-        self.call(format_args!("count {key}"), async {
+        self.call(format!("count {key}"), async {
             let row = self.pool.write_row(sql::COUNTER_BUMP, args![key, day, by]).await?;
             Ok(row.map(|row| row.int("value")).transpose()?.unwrap_or(0))
         })

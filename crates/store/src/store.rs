@@ -112,8 +112,8 @@ impl Store {
     /// Runs one call within its deadline and puts its failure into words: `could not {what}: …`.
     pub(crate) async fn call<T>(
         &self,
-        what: impl Display,
-        work: impl Future<Output = Result<T, Fail>>,
+        what: impl Display + Send,
+        work: impl Future<Output = Result<T, Fail>> + Send,
     ) -> Result<T, StoreError> {
         match tokio::time::timeout(DEADLINE, work).await {
             Ok(Ok(value)) => Ok(value),

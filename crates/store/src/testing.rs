@@ -36,7 +36,7 @@ pub struct Postgres {
     port: u16,
     databases: AtomicU64,
     guard: Child,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -68,6 +68,17 @@ pub async fn start_postgres() -> Result<Option<Postgres>, String> {
         );
         return Ok(None);
     };
+    let mut why = String::new();
+    for _ in 0..PORT_TRIES {
+        match start_once(&bin).await {
+            Ok(server) => return Ok(Some(server)),
+            Err(error) => why = error,
+        }
+    }
+    Err(format!("PostgreSQL did not start: {why}"))
+}
+
+async fn start_once(bin: &Path) -> Result<Postgres, String> {
     let dir = tempfile::Builder::new().prefix("gantry-pg-").tempdir().map_err(|e| e.to_string())?;
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
     if root {
@@ -83,21 +94,16 @@ pub async fn start_postgres() -> Result<Option<Postgres>, String> {
     if !made.status.success() {
         return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
     }
-    let mut why = String::new();
-    for _ in 0..PORT_TRIES {
-        let port = free_port()?;
-        let mut guard = launch(root, &bin, dir.path(), port)?;
-        match wait_until_up(port, &mut guard).await {
-            Ok(()) => {
-                return Ok(Some(Postgres { port, databases: AtomicU64::new(0), guard, _dir: dir }));
-            }
-            Err(e) => why = e,
+    let port = free_port()?;
+    let guard = launch(root, bin, dir.path(), port)?;
+    let mut server = Postgres { port, databases: AtomicU64::new(0), guard, dir };
+    match wait_until_up(port, &mut server.guard).await {
+        Ok(()) => Ok(server),
+        Err(error) => {
+            let log = std::fs::read_to_string(server.dir.path().join("log")).unwrap_or_default();
+            Err(format!("{error}\n{log}"))
         }
-        drop(guard.stdin.take());
-        let _ = guard.wait();
     }
-    let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-    Err(format!("PostgreSQL did not start: {why}\n{log}"))
 }
 
 impl Postgres {
@@ -148,10 +154,15 @@ fn free_port() -> Result<u16, String> {
 }
 
 fn launch(root: bool, bin: &Path, dir: &Path, port: u16) -> Result<Child, String> {
-    // QUIT is PostgreSQL's immediate shutdown.
-    let script = r#""$@" </dev/null >>"$LOG" 2>&1 & server=$!
-        while kill -0 $server 2>/dev/null && read -r line; do :; done
-        kill -QUIT $server 2>/dev/null; wait $server; rm -rf "$DIR""#;
+    // Waits for the end of its standard input, then stops the server (QUIT is PostgreSQL's immediate
+    // shutdown). A server that ends by itself ends the shell.
+    let script = r#"{ "$@" </dev/null >>"$LOG" 2>&1; kill $$; } & server=$!
+        while read -r line; do :; done
+        trap '' TERM
+        while kill -0 $server 2>/dev/null && ! kill -QUIT "$(head -n 1 "$DIR/data/postmaster.pid")"; do
+            sleep 0.1
+        done
+        wait; rm -rf "$DIR""#;
     let server = as_user(root, &bin.join("postgres"));
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).arg(server.get_program()).args(server.get_args());
