@@ -68,7 +68,7 @@ const readState = coalesced(async () => {
     state.channel = textChannels().find((channel) => channel.id === state.channel?.id) ?? textChannels()[0] ?? null;
     state.people = findPeople();
     const wanted = params.get("as") ?? localStorage.getItem("gantry.as") ?? "admin";
-    state.persona = state.people.find((one) => one.key === (state.persona?.key ?? wanted)) ?? state.people[0] ?? null;
+    state.persona = state.people.find((one) => one.key === wanted) ?? state.people[0] ?? null;
     panel.setUrl(control.panel_url);
     drawFrame();
   } catch (problem) {
@@ -132,8 +132,15 @@ function listen(delay = 500) {
 const members = () => state.guild?.members ?? [];
 const member = (id) => members().find((one) => one.user.id === id);
 const shownName = (one) => one?.nick ?? one?.user.global_name ?? one?.user.username;
-const textChannels = () => (state.guild?.channels ?? []).filter((channel) => [0, 5, 10, 11, 12].includes(channel.type))
-  .sort((a, b) => (a.type >= 10) - (b.type >= 10) || a.position - b.position); // threads last: the first one is where a visitor starts
+const channelOf = (id) => state.guild?.channels.find((channel) => channel.id === id);
+/** In the order of the list, threads last: the first one is where a visitor starts. */
+function textChannels() {
+  const place = (one) => [one.type >= 10 ? 1 : 0, channelOf(one.parent_id)?.position ?? -1, one.position];
+  return (state.guild?.channels ?? []).filter((channel) => [0, 5, 10, 11, 12].includes(channel.type)).sort((a, b) => {
+    const [x, y] = [place(a), place(b)];
+    return x[0] - y[0] || x[1] - y[1] || x[2] - y[2];
+  });
+}
 const role = (id) => state.guild?.roles.find((one) => one.id === id);
 const rank = (one) => one.roles.map(role).filter(Boolean).sort((a, b) => b.position - a.position)[0];
 const botName = () => shownName(member(state.control?.application?.bot?.id)) ?? state.control?.application?.bot?.username ?? "gantry";
@@ -141,7 +148,7 @@ const botName = () => shownName(member(state.control?.application?.bot?.id)) ?? 
 const names = {
   user: (id) => shownName(member(id)),
   role: (id) => role(id)?.name,
-  channel: (id) => state.guild?.channels.find((channel) => channel.id === id)?.name,
+  channel: (id) => channelOf(id)?.name,
   onCommand: (text) => composer.fill(`${text} `),
 };
 

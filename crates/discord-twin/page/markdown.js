@@ -62,7 +62,8 @@ export function stamp(when, style = "calendar", className = "") {
   if (Number.isNaN(date.getTime())) return span("", "Invalid date");
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const shown = style === "R" ? relative(date) : style === "calendar" ? calendar(date) : format(date, FORMATS[style] ? style : "f");
-  const title = `${format(date, "F")}:${String(date.getSeconds()).padStart(2, "0")} (${zone})`;
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" }).format(date);
+  const title = `${exact} (${zone})`;
   return el("time", { class: className, datetime: date.toISOString(), title, data: style === "R" ? { rel: "" } : {} }, shown);
 }
 
