@@ -1,0 +1,94 @@
+//! What can go wrong in the engine, as people read it: what · why and what is true now · what to do.
+
+use gantry_core::id::ClusterId;
+use gantry_store::StoreError;
+
+/// An engine error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database could not be read or written.
+    #[error("could not {what}: {source}")]
+    Store {
+        /// What was attempted, as the end of "could not …".
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// Proxmox did not do or say what was asked.
+    #[error("could not {what} ({cluster}): {source}")]
+    Proxmox {
+        /// What was attempted, as the end of "could not …".
+        what: String,
+        /// Where.
+        cluster: ClusterId,
+        /// Why.
+        #[source]
+        source: Box<gantry_proxmox::Error>,
+    },
+    /// No cluster has that name.
+    #[error("there is no cluster {cluster}; configured are {known}")]
+    UnknownCluster {
+        /// The name given.
+        cluster: String,
+        /// The names there are.
+        known: String,
+    },
+    /// Something that was asked for by id is not there.
+    #[error("{what} is not there")]
+    Missing {
+        /// What.
+        what: String,
+    },
+}
+
+/// An error cut into the parts a person reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultParts {
+    /// What could not be done.
+    pub what: String,
+    /// Why, and what is true now.
+    pub why: String,
+    /// What to do.
+    pub next: String,
+}
+
+impl Error {
+    pub(crate) fn store(what: &'static str) -> impl FnOnce(StoreError) -> Self {
+        move |source| Self::Store { what, source }
+    }
+
+    pub(crate) fn proxmox(
+        what: impl Into<String>,
+        cluster: &ClusterId,
+    ) -> impl FnOnce(gantry_proxmox::Error) -> Self {
+        let (what, cluster) = (what.into(), cluster.clone());
+        move |source| Self::Proxmox { what, cluster, source: Box::new(source) }
+    }
+
+    /// The parts a person reads.
+    pub fn parts(&self) -> FaultParts {
+        match self {
+            Self::Store { what, source } => FaultParts {
+                what: format!("Could not {what}"),
+                why: format!("{source}. Nothing was changed at Proxmox."),
+                next: "Try again; `gantry doctor` on the host says more.".into(),
+            },
+            Self::Proxmox { what, cluster, source } => FaultParts {
+                what: format!("Could not {what}"),
+                why: format!("{source}."),
+                next: format!("`/cluster status cluster:{cluster}` shows what answers."),
+            },
+            Self::UnknownCluster { cluster, known } => FaultParts {
+                what: format!("There is no cluster {cluster}"),
+                why: format!("Configured are {known}."),
+                next: "Choose one from the list.".into(),
+            },
+            Self::Missing { what } => FaultParts {
+                what: format!("{what} is not there"),
+                why: "It may have been removed, or the id is wrong.".into(),
+                next: "Look it up in the list command.".into(),
+            },
+        }
+    }
+}

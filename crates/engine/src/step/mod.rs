@@ -1,0 +1,318 @@
+//! Carries out one operation, step by step: look, record the intent, call, record the task, wait, look again.
+//!
+//! Every line between two saves may be the last one this process runs. What the next process finds in the store
+//! is enough to go on: `Pending` was never sent, `Intent` may have been, `Submitted` has a task to ask about.
+
+mod look;
+mod probe;
+mod wait;
+mod words;
+
+use std::time::Duration;
+
+use gantry_core::audit::{AuditEvent, AuditRow};
+use gantry_core::id::Upid;
+use gantry_core::operation::{OpState, Operation, Outcome, StepKind, StepState};
+use gantry_proxmox::Advice;
+use gantry_store::Lease;
+use tokio_util::sync::CancellationToken;
+
+use crate::Engine;
+pub(crate) use look::Aim;
+use look::Look;
+
+/// Most tries of a call that was provably not carried out.
+const ATTEMPTS_MAX: u32 = 20;
+/// Pause between two looks at something that could not be read.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// An intent that took longer than this to record rests on a look that is too old.
+const LOOK_VALID_MS: i64 = 5_000;
+/// Lines of a task's log that a card shows.
+const LOG_LINES: u32 = 10;
+
+/// Why a worker let go of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// It has ended and that is recorded.
+    Ended,
+    /// The process stops; the operation goes on elsewhere or later.
+    Stopping,
+    /// Another worker has it.
+    LeaseLost,
+}
+
+/// What follows a piece of work on a step.
+enum Next {
+    /// Look at the operation again.
+    Again,
+    /// It is over.
+    End(OpState, Outcome),
+}
+
+/// The worker of one operation.
+pub(crate) struct Carrier<'a> {
+    engine: &'a Engine,
+    op: Operation,
+    generation: i64,
+    stop: CancellationToken,
+}
+
+impl<'a> Carrier<'a> {
+    pub(crate) fn new(engine: &'a Engine, lease: Lease, stop: CancellationToken) -> Self {
+        Self { engine, op: lease.operation, generation: lease.generation, stop }
+    }
+
+    /// Works until the operation has ended or has to be let go.
+    pub(crate) async fn run(&mut self) -> Parked {
+        match self.go().await {
+            Ok(()) => Parked::Ended,
+            Err(parked) => parked,
+        }
+    }
+
+    async fn go(&mut self) -> Result<(), Parked> {
+        if self.op.state == OpState::Queued {
+            self.op.state = OpState::Running;
+            self.op.started_ms = Some(self.engine.now_ms());
+            self.save(None).await?;
+        } else {
+            tracing::info!("going on where the last worker left off");
+        }
+        loop {
+            self.check_stop()?;
+            let Some((n, step)) = self.op.current() else {
+                let (state, outcome) = self.success().await;
+                return self.end(state, outcome).await;
+            };
+            let next = match step.state {
+                StepState::Intent => self.probe(n).await?,
+                StepState::Submitted => self.wait(n).await?,
+                _ => self.begin(n).await?,
+            };
+            if let Next::End(state, outcome) = next {
+                return self.end(state, outcome).await;
+            }
+        }
+    }
+
+    /// Looks, records the intent and sends the call.
+    async fn begin(&mut self, n: usize) -> Result<Next, Parked> {
+        self.at("before look", n).await;
+        self.read_cancel().await;
+        if self.op.cancel_by.is_some() {
+            return Ok(self.cancelled_before(n).await);
+        }
+        let aim = match self.look_until_readable(n).await? {
+            Look::Go(aim) => aim,
+            Look::Already(why) => {
+                self.close_step(n, StepState::Skipped, Some(why)).await?;
+                return Ok(Next::Again);
+            }
+            Look::Changed(why) => return Ok(self.failed(n, why, None).await),
+            Look::Unreadable(error) => {
+                return Ok(self.failed(n, format!("{error}; nothing was sent"), None).await);
+            }
+        };
+        self.at("after look", n).await;
+        let looked_ms = self.engine.now_ms();
+        let aim = match self.record_intent(n, aim).await? {
+            Ok(aim) => aim,
+            Err(error) => {
+                return Ok(self.failed(n, format!("{error}; nothing was sent"), None).await);
+            }
+        };
+        self.at("after intent", n).await;
+        if self.engine.now_ms() - looked_ms > LOOK_VALID_MS {
+            // Recording took long; what was seen may no longer be so.
+            self.op.steps[n].state = StepState::Pending;
+            self.save(None).await?;
+            return Ok(Next::Again);
+        }
+        self.at("before call", n).await;
+        let answer = self.engine.call(&self.op, n, &aim).await;
+        self.at("after call", n).await;
+        match answer {
+            Ok(upid) => {
+                self.at("before upid", n).await;
+                self.op.steps[n].state = StepState::Submitted;
+                self.op.steps[n].upid = upid;
+                self.op.steps[n].result = None;
+                self.op.progress.remark = None;
+                self.save(None).await?;
+                self.at("after upid", n).await;
+                Ok(Next::Again)
+            }
+            Err(error) => self.not_answered(n, error).await,
+        }
+    }
+
+    /// Records the intent. For a new pod a VMID is chosen first, one at a time.
+    async fn record_intent(
+        &mut self,
+        n: usize,
+        mut aim: Aim,
+    ) -> Result<Result<Aim, crate::Error>, Parked> {
+        self.at("before intent", n).await;
+        let creating = self.op.steps[n].kind == StepKind::CreatePod;
+        let engine = self.engine;
+        let choosing = if creating { Some(engine.inner.allocation.lock().await) } else { None };
+        if creating && self.op.vmid.is_none() {
+            match engine.free_vmid(self.op.action.cluster()).await {
+                Ok(vmid) => {
+                    self.op.vmid = Some(vmid);
+                    aim.vmid = Some(vmid);
+                }
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let step = &mut self.op.steps[n];
+        step.state = StepState::Intent;
+        step.attempt += 1;
+        step.intent_ms = Some(engine.now_ms());
+        step.node = Some(aim.node.clone());
+        step.seen = aim.seen.clone();
+        let detail = format!("{} on {}, try {}", step.kind.name(), aim.node, step.attempt);
+        let row = engine.operation_row(&self.op, AuditEvent::AboutTo, detail);
+        self.save(Some(&row)).await?;
+        drop(choosing);
+        Ok(Ok(aim))
+    }
+
+    /// A call ended without a task id: told apart by whether it may have been carried out.
+    async fn not_answered(
+        &mut self,
+        n: usize,
+        error: gantry_proxmox::Error,
+    ) -> Result<Next, Parked> {
+        let text = error.to_string();
+        tracing::warn!(error = %text, step = n, "the call was not answered with a task");
+        let taken = matches!(error, gantry_proxmox::Error::Exists { .. });
+        let step = &mut self.op.steps[n];
+        step.result = Some(text.clone());
+        if taken && step.kind == StepKind::CreatePod && step.attempt < ATTEMPTS_MAX {
+            // Somebody else took that VMID between choosing and creating: take the next one.
+            step.state = StepState::Pending;
+            self.op.vmid = None;
+            self.save(None).await?;
+            return Ok(Next::Again);
+        }
+        match error.advice() {
+            Advice::RetryAfter(pause) if step.attempt < ATTEMPTS_MAX => {
+                step.state = StepState::Pending;
+                self.op.progress.remark = Some(format!("{text}. Nothing was sent; trying again."));
+                self.save(None).await?;
+                self.pause(pause.max(Duration::from_millis(500))).await?;
+                Ok(Next::Again)
+            }
+            Advice::RetryAfter(_) => {
+                Ok(self.failed(n, format!("{text}. Nothing was sent."), None).await)
+            }
+            Advice::Probe => {
+                self.op.progress.remark =
+                    Some(format!("{text}. It may have been carried out; looking for the task."));
+                self.save(None).await?;
+                Ok(Next::Again)
+            }
+            Advice::GiveUp => Ok(self.failed(n, text, None).await),
+        }
+    }
+
+    /// Marks a step as over and keeps gantry's own record of pods in line with it.
+    async fn close_step(
+        &mut self,
+        n: usize,
+        state: StepState,
+        result: Option<String>,
+    ) -> Result<(), Parked> {
+        let kind = self.op.steps[n].kind.clone();
+        while let Err(error) = self.engine.remember_pod(&self.op, &kind).await {
+            tracing::warn!(%error, "could not keep the record of pods; trying again");
+            self.pause(LOOK_AGAIN).await?;
+        }
+        let step = &mut self.op.steps[n];
+        step.state = state;
+        step.result = result;
+        step.ended_ms = Some(self.engine.now_ms());
+        self.op.progress = gantry_core::operation::Progress::default();
+        self.save(None).await
+    }
+
+    async fn end(&mut self, state: OpState, outcome: Outcome) -> Result<(), Parked> {
+        let n = self.op.current().map_or(self.op.steps.len(), |(n, _)| n);
+        self.at("before end", n).await;
+        if let Some(step) = self.op.steps.get_mut(n) {
+            // The step that ended it; those after it were never begun and stay so.
+            step.state = StepState::Failed;
+            step.ended_ms = Some(self.engine.now_ms());
+        }
+        self.op.state = state;
+        self.op.ended_ms = Some(self.engine.now_ms());
+        self.op.progress = gantry_core::operation::Progress::default();
+        let detail = match &outcome.reason {
+            Some(reason) => format!("{}: {} ({reason})", state.as_str(), outcome.summary),
+            None => format!("{}: {}", state.as_str(), outcome.summary),
+        };
+        tracing::info!(state = state.as_str(), summary = %outcome.summary, "operation ended");
+        self.op.outcome = Some(outcome);
+        let row = self.engine.operation_row(&self.op, AuditEvent::Ended, detail);
+        self.save(Some(&row)).await?;
+        self.at("after end", n).await;
+        let (engine, cluster) = (self.engine.clone(), self.op.action.cluster().clone());
+        // Lists and autocompletion shall show it at once; nobody waits for this.
+        tokio::spawn(async move { engine.refresh(&cluster, Duration::ZERO).await });
+        Ok(())
+    }
+
+    /// Saves, and goes on trying while the database does not answer: what is known must not be lost.
+    async fn save(&mut self, audit: Option<&AuditRow>) -> Result<(), Parked> {
+        let mut pause = Duration::from_millis(200);
+        loop {
+            match self.engine.store().save_operation(&self.op, self.generation, audit).await {
+                Ok(true) => {
+                    self.engine.card_touched();
+                    return Ok(());
+                }
+                Ok(false) => return Err(Parked::LeaseLost),
+                Err(error @ gantry_store::StoreError::IllegalMove { .. }) => {
+                    tracing::error!(%error, "the store refused the move; letting go");
+                    return Err(Parked::LeaseLost);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not save the operation; trying again");
+                    self.pause(pause).await?;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+    }
+
+    /// Reads whether somebody asked to stop; a database that does not answer is not a reason to stop.
+    async fn read_cancel(&mut self) {
+        match self.engine.store().find_operation(&self.op.id).await {
+            Ok(Some(kept)) => self.op.cancel_by = kept.cancel_by,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "could not read whether to stop"),
+        }
+    }
+
+    async fn at(&self, point: &'static str, step: usize) {
+        self.engine.inner.witness.at(point, step, &self.op.id).await;
+    }
+
+    fn check_stop(&self) -> Result<(), Parked> {
+        if self.stop.is_cancelled() { Err(Parked::Stopping) } else { Ok(()) }
+    }
+
+    /// Waits, unless the process stops.
+    async fn pause(&self, pause: Duration) -> Result<(), Parked> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Parked::Stopping),
+            () = self.engine.inner.clock.sleep(pause) => Ok(()),
+        }
+    }
+}
+
+/// A task id is ours to adopt when it was not there before the intent.
+fn is_new(upid: &Upid, seen: &[Upid]) -> bool {
+    !seen.contains(upid)
+}

@@ -1,0 +1,141 @@
+//! Looks for a task whose answer was lost: after a crash, a timeout, a cut connection.
+//!
+//! Exactly one new task of ours is adopted. None, and the promise already holds: done. Anything else ends as
+//! unknown, with what is true now. The call is never sent again.
+
+use std::time::Duration;
+
+use gantry_core::action::Action;
+use gantry_core::id::Upid;
+use gantry_core::operation::{OpState, StepKind, StepState};
+
+use super::look::ms;
+use super::{Carrier, Next, Parked, is_new};
+use crate::Error;
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Least number of looks that found nothing before nothing is believed.
+const LOOKS_MIN: u32 = 3;
+
+impl Carrier<'_> {
+    pub(super) async fn probe(&mut self, n: usize) -> Result<Next, Parked> {
+        let began_ms = self.engine.now_ms();
+        let intent_ms = self.op.steps[n].intent_ms.unwrap_or(began_ms);
+        let settings = &self.engine.inner.settings;
+        let settled_ms = intent_ms + ms(settings.settle);
+        let give_up_ms = began_ms + ms(settings.settle_unreachable);
+        let mut looks = 0;
+        loop {
+            self.check_stop()?;
+            self.at("before poll", n).await;
+            let found = self.tasks_since_intent(n).await;
+            self.at("after poll", n).await;
+            match found {
+                Ok(tasks) => match tasks.as_slice() {
+                    [task] => {
+                        tracing::info!(upid = %task, "found the task whose answer was lost");
+                        let step = &mut self.op.steps[n];
+                        step.state = StepState::Submitted;
+                        step.upid = Some(task.clone());
+                        step.adopted = true;
+                        self.op.progress.remark =
+                            Some("The answer was lost, but the task was found.".into());
+                        self.save(None).await?;
+                        return Ok(Next::Again);
+                    }
+                    [] => {
+                        looks += 1;
+                        if looks >= LOOKS_MIN && self.engine.now_ms() >= settled_ms {
+                            return self.nothing_found(n).await;
+                        }
+                    }
+                    several => {
+                        let why = format!(
+                            "the answer was lost, and {} tasks could be the one that was asked for",
+                            several.len()
+                        );
+                        return Ok(self.unknown(n, why).await);
+                    }
+                },
+                Err(error) if self.engine.now_ms() >= give_up_ms => {
+                    let why =
+                        format!("the answer was lost, and looking for the task failed: {error}");
+                    return Ok(self.unknown(n, why).await);
+                }
+                Err(error) => {
+                    let remark = format!("The answer was lost. Looking for the task: {error}.");
+                    if self.op.progress.remark.as_ref() != Some(&remark) {
+                        self.op.progress.remark = Some(remark);
+                        self.save(None).await?;
+                    }
+                }
+            }
+            self.pause(PAUSE).await?;
+        }
+    }
+
+    /// Tasks of ours that fit the step and were not there before its intent.
+    async fn tasks_since_intent(&self, n: usize) -> Result<Vec<Upid>, Error> {
+        let step = &self.op.steps[n];
+        let cluster = self.op.action.cluster();
+        if step.kind == StepKind::CancelTask {
+            return Ok(Vec::new());
+        }
+        let (Some((guest, _)), Some(node)) = (self.target(), step.node.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let mut tasks =
+            self.engine.tasks_like(cluster, node, guest.vmid, step.kind.task_types()).await?;
+        tasks.retain(|upid| is_new(upid, &step.seen));
+        if step.kind == StepKind::CreatePod && tasks.len() > 1 {
+            // A VMID can have been created and deleted before: only the notes say which one is ours.
+            tasks.truncate(usize::from(self.notes_name_us().await?));
+        }
+        Ok(tasks)
+    }
+
+    /// Whether the guest that has our VMID says in its notes that this operation created it.
+    async fn notes_name_us(&self) -> Result<bool, Error> {
+        let Some((guest, kind)) = self.target() else { return Ok(false) };
+        let notes = self.engine.notes(&guest, kind).await?.unwrap_or_default();
+        Ok(gantry_core::pod::read_notes(&notes)
+            .is_some_and(|(_, operation)| operation == self.op.id.as_str()))
+    }
+
+    async fn nothing_found(&mut self, n: usize) -> Result<Next, Parked> {
+        let ours = match &self.op.action {
+            Action::CreatePod { .. } => self.notes_name_us().await,
+            _ => Ok(true),
+        };
+        let seen = match ours {
+            Ok(ours) => self.is_met(n).await.map(|seen| seen.met && ours),
+            Err(error) => Err(error),
+        };
+        match seen {
+            Ok(true) => {
+                self.op.progress.remark = None;
+                let result = "the answer was lost; seen to be done".to_owned();
+                self.close_step(n, StepState::Done, Some(result)).await?;
+                Ok(Next::Again)
+            }
+            Ok(false) => {
+                let why = match self.op.steps[n].result.clone() {
+                    Some(error) => format!("{error}, and no task of ours is there"),
+                    None => {
+                        "gantry was interrupted while asking, and no task of ours is there".into()
+                    }
+                };
+                Ok(self.unknown(n, why).await)
+            }
+            Err(error) => {
+                let why = format!("the answer was lost, and looking again failed: {error}");
+                Ok(self.unknown(n, why).await)
+            }
+        }
+    }
+
+    async fn unknown(&mut self, n: usize, why: String) -> Next {
+        Next::End(OpState::Unknown, self.words_unknown(n, why).await)
+    }
+}

@@ -1,0 +1,170 @@
+//! How an operation ended, in people's words: what happened, Proxmox's own text, what is true now, what to do.
+
+use gantry_core::action::Verb;
+use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
+
+use super::{Carrier, Next};
+
+impl Carrier<'_> {
+    /// All steps are over.
+    pub(super) async fn success(&mut self) -> (OpState, Outcome) {
+        let last = self.op.steps.len().saturating_sub(1);
+        let (now, now_ms) = self.now(last).await;
+        let warned = self
+            .op
+            .steps
+            .iter()
+            .find(|s| s.result.as_deref().is_some_and(|r| r.starts_with("WARNINGS")))
+            .cloned();
+        // A warning without its text is worth nothing.
+        let log = match warned.as_ref().and_then(|s| s.upid.as_ref()) {
+            Some(upid) => {
+                self.engine.log_tail(self.op.action.cluster(), upid, super::LOG_LINES).await
+            }
+            None => Vec::new(),
+        };
+        let warned = warned.and_then(|s| s.result);
+        let skipped = self.op.steps.iter().all(|s| s.state == StepState::Skipped);
+        let who = &self.op.target;
+        let summary = if skipped {
+            let why = self.op.steps.iter().rev().find_map(|s| s.result.clone()).unwrap_or_default();
+            format!("Nothing had to be done for {who}: {why}.")
+        } else {
+            match self.op.verb {
+                Verb::GuestStart | Verb::PodStart => format!("{who} was started."),
+                Verb::GuestShutdown | Verb::GuestStop | Verb::PodStop => {
+                    format!("{who} has shut down.")
+                }
+                Verb::GuestKill | Verb::PodKill => format!("The plug of {who} was pulled."),
+                Verb::GuestReboot | Verb::PodRestart => format!("{who} was restarted."),
+                Verb::GuestSuspend => format!("{who} was suspended."),
+                Verb::GuestResume => format!("{who} goes on."),
+                Verb::GuestDelete | Verb::PodDelete => format!("{who} was deleted."),
+                Verb::PodCreate => match self.op.vmid {
+                    Some(vmid) => format!("{} was created as CT {vmid}.", self.op.name),
+                    None => format!("{} was created.", self.op.name),
+                },
+                _ => format!("{who}: done."),
+            }
+        };
+        let adopted = self.op.steps.iter().any(|s| s.adopted);
+        let advice = adopted.then(|| {
+            "An answer of Proxmox was lost on the way; the task was found and followed.".to_owned()
+        });
+        let state = if warned.is_some() { OpState::Warned } else { OpState::Succeeded };
+        let reason = warned.or_else(|| (!skipped).then(|| "OK".to_owned()));
+        (state, Outcome { summary, reason, log, now, now_ms, advice })
+    }
+
+    /// A step was not done.
+    pub(super) async fn failed(&mut self, n: usize, why: String, log: Option<Vec<String>>) -> Next {
+        let (now, now_ms) = self.now(n).await;
+        let kind = &self.op.steps[n].kind;
+        let before: Vec<&str> = self.op.steps[..n]
+            .iter()
+            .filter(|s| s.state == StepState::Done)
+            .map(|s| s.kind.name())
+            .collect();
+        let mut summary = format!("Could not {} {}.", verb_of(kind), self.op.target);
+        if !before.is_empty() {
+            summary.push_str(&format!(" Done before that: {}.", before.join(", ")));
+        }
+        let advice = match kind {
+            StepKind::Shutdown { .. } => Some(
+                "If it does not listen, `kill` pulls the plug; what is not on disk is lost then.".to_owned(),
+            ),
+            StepKind::CreatePod => Some(
+                "Nothing of it is left at Proxmox unless the line above says so; correct the cause and create it again."
+                    .to_owned(),
+            ),
+            StepKind::Start if self.op.verb == Verb::PodCreate => {
+                Some("The pod exists and is off. `/pod start` tries again; `/pod delete` removes it.".to_owned())
+            }
+            _ => None,
+        };
+        self.op.steps[n].result = Some(why.clone());
+        Next::End(
+            OpState::Failed,
+            Outcome {
+                summary,
+                reason: Some(why),
+                log: log.unwrap_or_default(),
+                now,
+                now_ms,
+                advice,
+            },
+        )
+    }
+
+    /// Somebody asked to stop before step `n` was begun.
+    pub(super) async fn cancelled_before(&mut self, n: usize) -> Next {
+        let (now, now_ms) = self.now(n).await;
+        let by = self.op.cancel_by.clone().unwrap_or_default();
+        let summary =
+            format!("Stopped by {by} before: {} {}.", self.op.steps[n].kind.name(), self.op.target);
+        Next::End(
+            OpState::Cancelled,
+            Outcome { summary, reason: None, log: Vec::new(), now, now_ms, advice: None },
+        )
+    }
+
+    /// Somebody asked to stop, and the task of step `n` ended without success.
+    pub(super) async fn cancelled_during(
+        &mut self,
+        n: usize,
+        exit: String,
+        log: Vec<String>,
+    ) -> Next {
+        let (now, now_ms) = self.now(n).await;
+        let by = self.op.cancel_by.clone().unwrap_or_default();
+        let summary =
+            format!("Stopped by {by} during: {} {}.", self.op.steps[n].kind.name(), self.op.target);
+        self.op.steps[n].result = Some(exit.clone());
+        Next::End(
+            OpState::Cancelled,
+            Outcome {
+                summary,
+                reason: Some(exit),
+                log,
+                now,
+                now_ms,
+                advice: Some("What the task did until then stays; look before you go on.".into()),
+            },
+        )
+    }
+
+    /// Nobody can say.
+    pub(super) async fn words_unknown(&mut self, n: usize, why: String) -> Outcome {
+        let (now, now_ms) = self.now(n).await;
+        self.op.steps[n].result = Some(why.clone());
+        Outcome {
+            summary: format!(
+                "It is not known whether gantry's call to {} {} was carried out.",
+                verb_of(&self.op.steps[n].kind),
+                self.op.target
+            ),
+            reason: Some(why),
+            log: Vec::new(),
+            now,
+            now_ms,
+            advice: Some(
+                "Nothing was sent twice. Check `/task list`; if the line above is not what you want, ask again."
+                    .into(),
+            ),
+        }
+    }
+}
+
+fn verb_of(kind: &StepKind) -> &'static str {
+    match kind {
+        StepKind::CreatePod => "create",
+        StepKind::Start => "start",
+        StepKind::Shutdown { .. } => "shut down",
+        StepKind::Kill => "pull the plug of",
+        StepKind::Reboot { .. } => "restart",
+        StepKind::Suspend => "suspend",
+        StepKind::Resume => "resume",
+        StepKind::Delete => "delete",
+        StepKind::CancelTask => "stop",
+    }
+}

@@ -1,0 +1,127 @@
+//! One cluster under watch: its newest view in memory, read again by one reader at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use gantry_core::id::ClusterId;
+use gantry_core::world::ClusterView;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Cluster, Engine, inventory};
+
+/// A read that takes longer than this is given up; the view keeps its age.
+const READ_WITHIN: Duration = Duration::from_secs(20);
+/// After a read that failed, people asking again within this get the same answer.
+const FAILED_HOLD_MS: i64 = 1_000;
+/// Container templates change rarely and cost a call a storage.
+const TEMPLATES_EVERY_MS: i64 = 60_000;
+
+/// A cluster, its client and what was seen last.
+pub(crate) struct Watched {
+    cluster: Cluster,
+    view: ArcSwap<ClusterView>,
+    reading: tokio::sync::Mutex<()>,
+    tried_ms: AtomicI64,
+    templates_ms: AtomicI64,
+}
+
+impl Watched {
+    pub(crate) fn new(cluster: Cluster) -> Self {
+        let view = ClusterView::unseen(cluster.id.clone());
+        Self {
+            cluster,
+            view: ArcSwap::from_pointee(view),
+            reading: tokio::sync::Mutex::new(()),
+            tried_ms: AtomicI64::new(0),
+            templates_ms: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &gantry_proxmox::Client {
+        &self.cluster.client
+    }
+
+    pub(crate) fn view(&self) -> Arc<ClusterView> {
+        self.view.load_full()
+    }
+}
+
+impl Engine {
+    /// All clusters as seen last. Memory only.
+    pub fn views(&self) -> Vec<Arc<ClusterView>> {
+        self.inner.clusters.values().map(Watched::view).collect()
+    }
+
+    /// One cluster as seen last. Memory only.
+    pub fn view(&self, cluster: &ClusterId) -> Option<Arc<ClusterView>> {
+        self.inner.clusters.get(cluster).map(Watched::view)
+    }
+
+    /// The cluster, read again when what is known is older than `older_than`. One reader at a time:
+    /// whoever comes while it reads gets what it finds.
+    pub async fn refresh(&self, cluster: &ClusterId, older_than: Duration) -> Arc<ClusterView> {
+        let Some(watched) = self.inner.clusters.get(cluster) else {
+            return Arc::new(ClusterView::unseen(cluster.clone()));
+        };
+        let asked_ms = self.now_ms();
+        let limit = asked_ms - i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+        let fresh = |view: &ClusterView| view.observed_ms > 0 && view.observed_ms >= limit;
+        if fresh(&watched.view()) {
+            return watched.view();
+        }
+        let _reading = watched.reading.lock().await;
+        let view = watched.view();
+        let tried_ms = watched.tried_ms.load(Ordering::Relaxed);
+        if fresh(&view)
+            || tried_ms >= asked_ms
+            || asked_ms - tried_ms < FAILED_HOLD_MS && view.fault.is_some()
+        {
+            return view;
+        }
+        let now_ms = self.now_ms();
+        let with_templates =
+            now_ms - watched.templates_ms.load(Ordering::Relaxed) >= TEMPLATES_EVERY_MS;
+        let read = inventory::read(watched.client(), &view, now_ms, with_templates);
+        let next = match tokio::time::timeout(READ_WITHIN, read).await {
+            Ok(Ok(next)) => {
+                if with_templates {
+                    watched.templates_ms.store(now_ms, Ordering::Relaxed);
+                }
+                next
+            }
+            Ok(Err(error)) => inventory::failed(&view, watched.client(), now_ms, error.to_string()),
+            Err(_) => inventory::failed(
+                &view,
+                watched.client(),
+                now_ms,
+                format!("no answer within {} s", READ_WITHIN.as_secs()),
+            ),
+        };
+        if next.fault != view.fault {
+            match &next.fault {
+                Some(fault) => tracing::warn!(%cluster, %fault, "could not read the cluster"),
+                None => tracing::info!(%cluster, guests = next.guests.len(), "cluster read"),
+            }
+        }
+        watched.tried_ms.store(self.now_ms(), Ordering::Relaxed);
+        watched.view.store(Arc::new(next));
+        watched.view()
+    }
+
+    /// Keeps the view of one cluster young until `stop`.
+    pub(crate) async fn watch(&self, cluster: &ClusterId, stop: CancellationToken) {
+        let poll = self.inner.settings.poll;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = self.refresh(cluster, poll / 2) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inner.clock.sleep(poll) => {}
+            }
+        }
+    }
+}
