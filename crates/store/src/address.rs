@@ -83,11 +83,10 @@ pub(crate) fn parse(url: &str) -> Result<(Address, Place), StoreError> {
         Some(socket) => socket.display().to_string(),
         None => options.get_host().to_owned(),
     };
-    place.name = format!(
-        "PostgreSQL at {host}:{}, database {}",
-        options.get_port(),
-        options.get_database().unwrap_or_else(|| options.get_username()),
-    );
+    let (port, database) = (options.get_port(), options.get_database());
+    let database = database.unwrap_or_else(|| options.get_username());
+    place.name =
+        place.without_secrets(&format!("PostgreSQL at {host}:{port}, database {database}"));
     Ok((Address::Server(Box::new(options)), place))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,13 @@ pub(crate) fn postgres_options(options: PgConnectOptions) -> PgConnectOptions {
 pub(crate) async fn prepare_postgres(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection.execute(sqlx::raw_sql(POSTGRES_LIMITS)).await?;
     Ok(())
+}
+
+/// Whether a SQLite connection may begin a transaction. When the disk is full, SQLite ends a transaction by
+/// itself (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction"); sqlx goes on counting
+/// it and would refuse every later one on that connection, so it has to be replaced.
+pub(crate) fn is_usable(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 /// What kind of trouble an error of the database is.

@@ -213,6 +213,9 @@ impl Pool {
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
                     .acquire_timeout(ACQUIRE)
+                    .before_acquire(|connection, _| {
+                        Box::pin(async move { Ok(dialect::is_usable(connection)) })
+                    })
                     .connect_with(options.clone())
                     .await?;
                 let read = SqlitePoolOptions::new()

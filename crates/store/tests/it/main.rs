@@ -1,0 +1,16 @@
+//! The store, on both databases: every test of `both!` runs once on a fresh SQLite file and once on a fresh
+//! PostgreSQL database.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod harness;
+
+mod audit;
+mod cards;
+mod leases;
+mod memory;
+mod migrations;
+mod plans;
+mod secrets;
+mod trouble;
