@@ -253,17 +253,211 @@ impl<K: Eq + Hash + Clone> Permit<K> {
         self.reported = true;
         self.owner.report(&self.key, self.generation, self.probe, false, now);
     }
-
-    /// Whether this is the one call that decides about a half-open breaker.
-    pub fn is_probe(&self) -> bool {
-        self.probe
-    }
 }
 
 impl<K: Eq + Hash + Clone> Drop for Permit<K> {
     fn drop(&mut self) {
         if !self.reported && self.probe {
             self.owner.cancel(&self.key, self.generation);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn settings() -> Settings {
+        Settings {
+            window: Duration::from_secs(30),
+            min_calls: 3,
+            failure_ratio: 0.5,
+            cool_down: Duration::from_secs(2),
+            cool_down_max: Duration::from_secs(16),
+        }
+    }
+
+    fn opened(start: Instant) -> Arc<Breakers<u8>> {
+        let breakers = Breakers::new(settings());
+        for _ in 0..3 {
+            breakers.acquire(&1, start).unwrap().failure(start);
+        }
+        breakers
+    }
+
+    #[test]
+    fn a_hundred_callers_of_a_half_open_breaker_make_one_probe() {
+        let start = Instant::now();
+        let breakers = opened(start);
+        assert!(breakers.acquire(&1, start).is_err());
+        let due = start + Duration::from_secs(2);
+        let passed: Vec<_> = (0..100).filter_map(|_| breakers.acquire(&1, due).ok()).collect();
+        assert_eq!(passed.len(), 1);
+        drop(passed);
+        assert!(breakers.acquire(&1, due).is_ok(), "a cancelled probe frees its place");
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_pause_up_to_its_limit() {
+        let mut now = Instant::now();
+        let breakers = opened(now);
+        for seconds in [2, 4, 8, 16, 16] {
+            let rejected = breakers.acquire(&1, now).map(drop).unwrap_err();
+            assert_eq!(rejected.retry_in, Duration::from_secs(seconds));
+            now += rejected.retry_in;
+            breakers.acquire(&1, now).unwrap().failure(now);
+        }
+    }
+
+    #[test]
+    fn a_late_result_from_before_it_opened_changes_nothing() {
+        let start = Instant::now();
+        let breakers = Breakers::new(settings());
+        // The cell exists, so that the late permit carries its generation.
+        breakers.acquire(&1, start).unwrap().failure(start);
+        let late = breakers.acquire(&1, start).unwrap();
+        for _ in 0..2 {
+            breakers.acquire(&1, start).unwrap().failure(start);
+        }
+        late.success(start);
+        assert!(matches!(breakers.position(&1, start), Position::Open { .. }));
+    }
+
+    #[test]
+    fn keys_do_not_touch_each_other() {
+        let start = Instant::now();
+        let breakers = opened(start);
+        assert!(breakers.acquire(&2, start).is_ok());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Call,
+        Succeed(usize),
+        Fail(usize),
+        Cancel(usize),
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Call),
+            2 => (0..8_usize).prop_map(Step::Succeed),
+            3 => (0..8_usize).prop_map(Step::Fail),
+            1 => (0..8_usize).prop_map(Step::Cancel),
+            2 => (0..9_000_u64).prop_map(Step::Wait),
+        ]
+    }
+
+    /// The whole behaviour again, as plainly as it can be said.
+    #[derive(Default)]
+    struct Model {
+        samples: Vec<(u64, bool)>,
+        era: u64,
+        open_until: Option<u64>,
+        half_open: bool,
+        probing: bool,
+        cool_down: u64,
+        known: bool,
+    }
+
+    impl Model {
+        fn call(&mut self, now: u64) -> Option<(u64, bool)> {
+            if let Some(until) = self.open_until {
+                if now < until {
+                    return None;
+                }
+                self.open_until = None;
+                self.half_open = true;
+                self.probing = false;
+                self.era += 1;
+            }
+            if self.half_open {
+                if self.probing {
+                    return None;
+                }
+                self.probing = true;
+                return Some((self.era, true));
+            }
+            Some((self.era, false))
+        }
+
+        fn open(&mut self, now: u64) {
+            self.open_until = Some(now + self.cool_down);
+            self.half_open = false;
+            self.era += 1;
+            self.samples.clear();
+        }
+
+        fn result(&mut self, era: u64, probe: bool, ok: bool, now: u64) {
+            if !self.known && ok {
+                return;
+            }
+            self.known = true;
+            if era != self.era {
+                return;
+            }
+            if probe && ok {
+                self.half_open = false;
+                self.era += 1;
+                self.samples.clear();
+                self.cool_down = 2_000;
+            } else if probe {
+                self.cool_down = (self.cool_down * 2).min(16_000);
+                self.open(now);
+            } else {
+                self.samples.push((now, ok));
+                self.samples.retain(|(at, _)| now - at <= 30_000);
+                let excess = self.samples.len().saturating_sub(SAMPLES_MAX);
+                self.samples.drain(..excess);
+                let failed = self.samples.iter().filter(|(_, ok)| !ok).count();
+                if !ok && self.samples.len() >= 3 && failed * 2 >= self.samples.len() {
+                    self.open(now);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..200)) {
+            let start = Instant::now();
+            let breakers = Breakers::new(settings());
+            let mut model = Model { cool_down: 2_000, ..Model::default() };
+            let mut now = 0;
+            let mut permits: Vec<(Permit<u8>, u64, bool)> = Vec::new();
+            for step in steps {
+                let at = start + Duration::from_millis(now);
+                match step {
+                    Step::Wait(ms) => now += ms,
+                    Step::Call => match (breakers.acquire(&1, at), model.call(now)) {
+                        (Ok(permit), Some((era, probe))) => {
+                            prop_assert_eq!(permit.probe, probe);
+                            permits.push((permit, era, probe));
+                        }
+                        (Err(rejected), None) => prop_assert!(!rejected.retry_in.is_zero()),
+                        (real, model) => prop_assert!(false, "{:?} but model {:?}", real, model),
+                    },
+                    Step::Succeed(n) | Step::Fail(n) if n < permits.len() => {
+                        let ok = matches!(step, Step::Succeed(_));
+                        let (permit, era, probe) = permits.remove(n);
+                        if ok { permit.success(at) } else { permit.failure(at) }
+                        model.result(era, probe, ok, now);
+                    }
+                    Step::Cancel(n) if n < permits.len() => {
+                        let (permit, era, probe) = permits.remove(n);
+                        drop(permit);
+                        if probe && era == model.era && model.half_open {
+                            model.probing = false;
+                        }
+                    }
+                    _ => {}
+                }
+                let probes = permits.iter().filter(|(p, era, _)| p.probe && *era == model.era);
+                prop_assert!(probes.count() <= 1);
+            }
         }
     }
 }

@@ -146,11 +146,12 @@ fn is_taken(reason: &str) -> bool {
 /// Only texts of checks that come before any change. `bridge 'x' does not exist` is not among them: it was
 /// measured after a half-written configuration.
 fn is_absent(reason: &str) -> bool {
-    let ends = reason.trim_end_matches('.').ends_with("does not exist");
-    (reason.starts_with("Configuration file '") && ends)
-        || (reason.starts_with("storage '") && ends)
-        || (reason.starts_with("pool '") && ends)
-        || reason.starts_with("no such cluster node")
-        || reason.starts_with("no such task")
-        || reason.starts_with("hostname lookup '")
+    let of_a_check = ["Configuration file '", "storage '", "pool '"];
+    let absent = reason.trim_end_matches('.').ends_with("does not exist");
+    if absent && of_a_check.iter().any(|start| reason.starts_with(start)) {
+        return true;
+    }
+    ["no such cluster node", "no such task", "hostname lookup '"]
+        .iter()
+        .any(|start| reason.starts_with(start))
 }

@@ -12,6 +12,7 @@ mod classify;
 mod client;
 mod config;
 mod create;
+mod decode;
 mod error;
 mod form;
 mod lenient;
@@ -20,6 +21,7 @@ mod path;
 mod pool;
 mod reads;
 mod retry;
+mod route;
 mod tls;
 mod transport;
 mod writes;
@@ -30,7 +32,7 @@ pub use answer::{
     NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, Version, Volume,
 };
 pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
-pub use breaker::{Breakers, Permit, Position, Rejected, Settings as BreakerSettings};
+pub use breaker::Settings as BreakerSettings;
 pub use cache::Freshness;
 pub use client::{Client, Discovery, EndpointFound};
 pub use config::{ClusterConfig, Tuning};

@@ -14,7 +14,8 @@ use crate::answer::{
     Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog, TaskStatus, Volume,
 };
 use crate::cache::Freshness;
-use crate::client::{Client, decode_with_total};
+use crate::client::Client;
+use crate::decode::decode_with_total;
 use crate::error::Error;
 use crate::form::Form;
 use crate::path::Path;

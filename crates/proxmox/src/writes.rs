@@ -5,8 +5,9 @@
 use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
 use http::Method;
 
-use crate::client::{Client, decode};
+use crate::client::Client;
 use crate::create::CreateLxc;
+use crate::decode::decode;
 use crate::error::Error;
 use crate::form::Form;
 use crate::path::Path;

@@ -1,0 +1,13 @@
+//! The client against servers that misbehave in every way that was measured or feared.
+
+mod answers;
+mod attacker;
+mod connections;
+mod errors;
+mod forms;
+mod once;
+mod secrets;
+mod server;
+mod sharing;
+mod tls;
+mod trouble;
