@@ -32,12 +32,17 @@ use super::identify::{CountIdentify, IdentifyGate};
 use super::local::Hub;
 use super::preflight::{Preflight, PreflightSettings};
 use super::status::{GatewayStatus, Stage};
+use super::strange::Strange;
 use super::{bot_authorization, dial, session};
 
 /// serenity starts its shards 5 s apart; a shard that is later than this behind its turn is stuck.
 const ATTACH_SLACK: Duration = Duration::from_secs(60);
 /// See [`ATTACH_SLACK`].
 const ATTACH_SPACING: Duration = Duration::from_secs(6);
+/// serenity comes back to us within 10 s when it loses a loopback connection.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(20);
+/// How often its presence is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Which shards this process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,7 +199,9 @@ pub async fn run<F: Framework + 'static>(
     http.set_application_id(ApplicationId::new(preflight.application_id.max(1)));
     // The builder asks GET /gateway and falls back to Discord's own host when that fails. Whatever
     // it came to is replaced before anything is started, and checked.
-    let building = ClientBuilder::new_with_http(http, settings.intents).framework(framework);
+    let building = ClientBuilder::new_with_http(http, settings.intents)
+        .framework(framework)
+        .raw_event_handler(Strange);
     let mut client = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         client = building => client.map_err(|error| internal("serenity", &error))?,
@@ -217,9 +224,13 @@ pub async fn run<F: Framework + 'static>(
     let mut sessions = JoinSet::new();
     let mut missing: HashSet<u32> = (first..=last).collect();
     let mut attach_by = Instant::now() + ATTACH_SLACK;
+    let mut look = tokio::time::interval(LOOK);
     let ended = loop {
         tokio::select! {
             () = stop.cancelled() => break Ok(()),
+            _ = look.tick() => if let Some(shard) = hub.abandoned(LONGEST_ABSENCE) {
+                break Err(GatewayEnd::Internal(format!("serenity left shard {shard}")));
+            },
             Some(asked) = wanted.recv() => {
                 missing.remove(&asked.shard);
                 attach_by = Instant::now() + ATTACH_SPACING + ATTACH_SLACK;

@@ -14,7 +14,7 @@ use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ pub(super) struct Wanted {
 
 struct Slot {
     events: Option<mpsc::Sender<Message>>,
+    /// Since when serenity has not been there.
+    gone: Option<Instant>,
     commands: mpsc::Sender<String>,
     ready: Option<Utf8Bytes>,
 }
@@ -175,7 +177,15 @@ impl Hub {
             && slot.events.as_ref().is_some_and(|current| current.same_channel(&events))
         {
             slot.events = None;
+            slot.gone = Some(Instant::now());
         }
+    }
+
+    /// A shard that serenity has left alone for longer than `longest`.
+    pub(super) fn abandoned(&self, longest: Duration) -> Option<u32> {
+        let slots = lock(&self.slots);
+        let gone = |slot: &Slot| slot.gone.is_some_and(|since| since.elapsed() > longest);
+        slots.iter().find(|(_, slot)| gone(slot)).map(|(shard, _)| *shard)
     }
 
     /// The shard that a client proved to be serenity's own; `None` for anybody else.
@@ -216,10 +226,12 @@ impl Hub {
         let mut slots = lock(&self.slots);
         if let Some(slot) = slots.get_mut(&shard) {
             slot.events = Some(events);
+            slot.gone = None;
             return (slot.commands.clone(), slot.ready.clone());
         }
         let (commands, asked) = mpsc::channel(WAITING_COMMANDS);
-        slots.insert(shard, Slot { events: Some(events), commands: commands.clone(), ready: None });
+        let (ours, ready) = (commands.clone(), None);
+        slots.insert(shard, Slot { events: Some(events), gone: None, commands: ours, ready });
         let _ = self.wanted.send(Wanted { shard, commands: asked });
         (commands, None)
     }

@@ -16,6 +16,7 @@ pub mod preflight;
 mod route;
 mod session;
 mod status;
+mod strange;
 
 #[cfg(test)]
 mod tests;
