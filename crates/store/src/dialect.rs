@@ -79,6 +79,9 @@ const SQLITE_BUSY: Duration = Duration::from_secs(5);
 const POSTGRES_LIMITS: &str = "SET statement_timeout = 8000; SET lock_timeout = 5000; \
      SET idle_in_transaction_session_timeout = 30000";
 
+/// How long a connection may take to answer when it is given back; also ends the transaction it was in.
+const RELEASE: Duration = Duration::from_secs(2);
+
 /// How a SQLite file is opened. FULL: a commit has reached the disk when it returns, since an intent that was
 /// forgotten by a power cut could be carried out twice.
 pub(crate) fn sqlite_options() -> SqliteConnectOptions {
@@ -107,6 +110,15 @@ pub(crate) async fn prepare_postgres(connection: &mut PgConnection) -> Result<()
 /// it and would refuse every later one on that connection, so it has to be replaced.
 pub(crate) fn is_usable(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
+}
+
+/// Whether a PostgreSQL connection may go back to the pool. The pool itself would wait for the answer without
+/// end, so a server that went silent would keep every connection taken long after it is back.
+pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(RELEASE, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
 }
 
 /// What kind of trouble an error of the database is.

@@ -237,6 +237,7 @@ impl Pool {
                     .after_connect(|connection, _| {
                         Box::pin(async move { dialect::prepare_postgres(connection).await })
                     })
+                    .after_release(|connection, _| Box::pin(dialect::is_alive(connection)))
                     .connect_lazy_with(options);
                 Ok(Self::Postgres(pool))
             }

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::{self, Address, Place};
 use crate::dialect::{Kind, Trouble};
@@ -13,6 +14,8 @@ use crate::error::StoreError;
 use crate::pool::{DEADLINE, Fail, Lock, Pool, args, words};
 use crate::sql;
 
+/// Longest wait for connections to end; a silent server must not keep gantry from stopping.
+const CLOSE: Duration = Duration::from_secs(3);
 /// Most rows one page may have; bounds memory, whatever is asked.
 const PAGE_MAX: u32 = 1000;
 
@@ -101,7 +104,12 @@ impl Store {
 
     /// Ends all connections, and lets another process have the file. Calls after it fail.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(CLOSE, self.pool.close()).await.is_err() {
+            tracing::warn!(
+                database = self.place(),
+                "the database's connections did not end in time"
+            );
+        }
         if let Some(lock) = &self.lock
             && let Err(error) = lock.unlock()
         {

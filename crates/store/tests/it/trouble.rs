@@ -250,6 +250,74 @@ async fn a_connection_lost_in_the_middle_moves_nothing_and_heals() {
     }
 }
 
+/// Forwards to `port` until it is frozen: then what was connected stays so and says nothing any more.
+async fn line_to(port: u16, frozen: tokio::sync::watch::Receiver<bool>) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut frozen = frozen.clone();
+            tokio::spawn(async move {
+                let mut far = None;
+                if !*frozen.borrow() {
+                    far = Some(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+                    let far = far.as_mut().unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, far) => return,
+                        _ = frozen.wait_for(|f| *f) => {}
+                    }
+                }
+                // Both ends stay open and silent for good.
+                std::future::pending::<()>().await;
+                drop((near, far));
+            });
+        }
+    });
+    own
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_silent_is_told_in_time_and_found_again() {
+    let Some(db) = Db::empty_postgres().await else { return };
+    let db = db.migrated().await;
+    let port = url::Url::parse(&db.url).unwrap().port().unwrap();
+    let (freeze, frozen) = tokio::sync::watch::channel(false);
+    let line = line_to(port, frozen).await;
+    let through = db.url.replace(&format!(":{port}/"), &format!(":{line}/"));
+    let store = Store::open(&through).await.unwrap();
+    // More calls than connections, held up in the middle by a lock, when the line goes silent.
+    let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
+    other.execute("BEGIN").await.unwrap();
+    other.execute("LOCK TABLE settings IN EXCLUSIVE MODE").await.unwrap();
+    let calls: Vec<_> = (0..12)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.set_setting(&n.to_string(), "x", NOW).await })
+        })
+        .collect();
+    let waiting =
+        "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'settings'::regclass";
+    while testing::number(&db.store, waiting).await.unwrap() < 8 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let begun = std::time::Instant::now();
+    freeze.send(true).unwrap();
+    for call in calls {
+        let error = call.await.unwrap().unwrap_err();
+        assert!(error.is_passing(), "{error:?}");
+    }
+    assert!(begun.elapsed().as_secs() < 17, "{:?}", begun.elapsed());
+    other.execute("ROLLBACK").await.unwrap();
+    freeze.send(false).unwrap();
+    let back = std::time::Instant::now();
+    while let Err(error) = store.set_setting("y", "z", NOW).await {
+        assert!(error.is_passing(), "{error:?}");
+        assert!(back.elapsed().as_secs() < 15, "{error:?}");
+    }
+    assert!(back.elapsed().as_secs() < 15, "{:?}", back.elapsed());
+}
+
 #[tokio::test]
 async fn the_server_sees_who_is_connected() {
     let Some(db) = Db::empty_postgres().await else { return };
