@@ -202,7 +202,7 @@ impl Client {
                 let call = Call::get(Path::fixed("/nodes"), deadline);
                 let answer = self.0.through(endpoint, &call).await?;
                 let nodes: List<Node> = decode(&call, &answer, self.secret())?;
-                self.note_nodes(&nodes.0);
+                self.note_nodes(nodes.0.iter().map(|n| (n.node.as_ref(), n.status.as_deref())));
                 let nodes = nodes.0.into_iter().filter_map(|n| {
                     let online = n.is_online();
                     let node = n.node?;
@@ -220,8 +220,7 @@ impl Client {
     pub(crate) fn learn(&self, asked: Option<usize>, status: &ClusterStatus) {
         let inner = &*self.0;
         for row in &status.nodes {
-            let why = (!row.online).then_some("offline for the cluster");
-            inner.note_node(&row.node, row.online, why);
+            inner.hear_of(&row.node, row.online);
             if let (Some(endpoint), true) = (asked, row.local) {
                 inner.tracker.belongs(endpoint, &row.node);
             }
@@ -236,15 +235,14 @@ impl Client {
         }
     }
 
-    /// Takes over what Proxmox says about its nodes.
-    pub(crate) fn note_nodes(&self, nodes: &[Node]) {
-        for row in nodes {
-            // `unknown` is a node without figures, not one that is gone.
-            if let (Some(node), Some(status)) = (&row.node, row.status.as_deref()) {
-                let why = (status == "offline").then_some("offline for the cluster");
-                if status != "unknown" {
-                    self.0.note_node(node, why.is_none(), why);
-                }
+    /// Takes over what Proxmox says about its nodes. `unknown` is a node without figures, not one that is gone.
+    pub(crate) fn note_nodes<'a>(
+        &self,
+        rows: impl IntoIterator<Item = (Option<&'a NodeName>, Option<&'a str>)>,
+    ) {
+        for (node, status) in rows {
+            if let (Some(node), Some(status @ ("online" | "offline"))) = (node, status) {
+                self.0.hear_of(node, status == "online");
             }
         }
     }
@@ -311,7 +309,21 @@ impl Client {
         call: Call,
         freshness: Freshness,
     ) -> Result<Arc<T>, Error> {
-        let load = Box::pin(async { self.fetch(&call).await });
+        self.shared_noting(call, freshness, |_| {}).await
+    }
+
+    /// The same; `note` sees each answer once, however many people share it.
+    pub(crate) async fn shared_noting<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        call: Call,
+        freshness: Freshness,
+        note: impl Fn(&T),
+    ) -> Result<Arc<T>, Error> {
+        let load = Box::pin(async {
+            let answer = self.fetch(&call).await?;
+            note(&answer);
+            Ok(answer)
+        });
         self.0.reads.get(call.target(), freshness, load).await
     }
 

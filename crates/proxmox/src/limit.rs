@@ -1,19 +1,27 @@
-//! Waiting for one's turn: a rate limit for the cluster and a number of requests in flight per endpoint.
+//! Waiting for one's turn: a rate limit for the cluster, a number of requests in flight per endpoint, and a
+//! number of requests in flight about one node.
 //!
-//! Invariants: nobody waits longer than the deadline, no more than `queue_length` wait, and reads never take
-//! the last slot of an endpoint nor the writes' tokens, so a crowd of readers cannot starve a write.
+//! Invariants: nobody waits longer than the deadline; no more than `queue_length` wait; reads never take the
+//! last slot of an endpoint nor the writes' tokens, so a crowd of readers cannot starve a write; calls about
+//! one silent node never take all slots of the endpoints that pass them on.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gantry_core::id::NodeName;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::config::Tuning;
 use crate::error::Error;
+
+/// Nodes with slots of their own; unused ones are forgotten beyond this.
+const NODES_MAX: usize = 256;
 
 /// The limits of one cluster.
 pub(crate) struct Limits {
@@ -21,6 +29,9 @@ pub(crate) struct Limits {
     writes: DefaultDirectRateLimiter,
     clock: DefaultClock,
     endpoints: Vec<Slots>,
+    /// Per node, reads and writes apart.
+    nodes: Mutex<HashMap<(NodeName, bool), Arc<Semaphore>>>,
+    per_node: usize,
     waiting: AtomicUsize,
     queue_length: usize,
     queue_timeout: Duration,
@@ -33,6 +44,7 @@ struct Slots {
 
 /// A place among the requests in flight; given back when dropped.
 pub(crate) struct Turn<'a> {
+    _node: Option<OwnedSemaphorePermit>,
     _all: SemaphorePermit<'a>,
     _reader: Option<SemaphorePermit<'a>>,
 }
@@ -62,6 +74,8 @@ impl Limits {
             writes: quota(tuning.per_second / 2, tuning.burst / 2),
             clock: DefaultClock::default(),
             endpoints: (0..endpoints).map(slots).collect(),
+            nodes: Mutex::new(HashMap::new()),
+            per_node: (tuning.in_flight / 2).max(1),
             waiting: AtomicUsize::new(0),
             queue_length: tuning.queue_length,
             queue_timeout: tuning.queue_timeout,
@@ -78,8 +92,22 @@ impl Limits {
         self.endpoints.get(endpoint).map_or(0, |s| of.saturating_sub(s.all.available_permits()))
     }
 
+    fn node_slots(&self, node: &NodeName, write: bool) -> Arc<Semaphore> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() >= NODES_MAX {
+            nodes.retain(|_, slots| Arc::strong_count(slots) > 1);
+        }
+        let new = || Arc::new(Semaphore::new(self.per_node));
+        Arc::clone(nodes.entry((node.clone(), write)).or_insert_with(new))
+    }
+
     /// Waits for a token and a slot.
-    pub(crate) async fn turn(&self, endpoint: usize, write: bool) -> Result<Turn<'_>, Error> {
+    pub(crate) async fn turn(
+        &self,
+        endpoint: usize,
+        node: Option<&NodeName>,
+        write: bool,
+    ) -> Result<Turn<'_>, Error> {
         let full = Error::RateLimited { retry_in: Duration::from_secs(1) };
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue_length && !write {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -89,10 +117,14 @@ impl Limits {
         let deadline = Instant::now() + self.queue_timeout;
         let slots = self.endpoints.get(endpoint).ok_or_else(|| full.clone())?;
         let in_time = async {
+            let node = match node {
+                Some(node) => self.node_slots(node, write).acquire_owned().await.ok(),
+                None => None,
+            };
             let reader = if write { None } else { slots.readers.acquire().await.ok() };
-            (reader, slots.all.acquire().await.ok())
+            (node, reader, slots.all.acquire().await.ok())
         };
-        let Ok((reader, Some(all))) = timeout_at(deadline, in_time).await else {
+        let Ok((node, reader, Some(all))) = timeout_at(deadline, in_time).await else {
             return Err(full);
         };
         let bucket = if write { &self.writes } else { &self.reads };
@@ -104,6 +136,6 @@ impl Limits {
             }
             sleep_until(at).await;
         }
-        Ok(Turn { _all: all, _reader: reader })
+        Ok(Turn { _node: node, _all: all, _reader: reader })
     }
 }

@@ -115,14 +115,17 @@ struct Track {
     since: SystemTime,
     answered: Option<Instant>,
     error: Option<String>,
+    /// Down because Proxmox says so, not because it did not answer us.
+    by_word: bool,
 }
 
 impl Track {
     fn new() -> Self {
-        Self { up: None, since: SystemTime::now(), answered: None, error: None }
+        Self { up: None, since: SystemTime::now(), answered: None, error: None, by_word: false }
     }
 
     fn set(&mut self, up: bool, why: Option<&str>) {
+        self.by_word = false;
         if self.up != Some(up) {
             self.up = Some(up);
             self.since = SystemTime::now();
@@ -185,16 +188,34 @@ impl Tracker {
         changed
     }
 
-    /// A node answered, was reported online, or was not. True when its state changed.
+    /// A node answered, or did not. True when its state changed.
     pub(crate) fn node(&self, node: &NodeName, up: bool, why: Option<&str>) -> bool {
+        self.of(node, |track| track.set(up, why))
+    }
+
+    /// Proxmox says that a node is online, or that it is not. Its word raises a node that is down only if its
+    /// word was the reason: corosync may see a node whose API is silent. True when its state changed.
+    pub(crate) fn reported(&self, node: &NodeName, online: bool) -> bool {
+        self.of(node, |track| {
+            let silent = track.up == Some(false) && !track.by_word;
+            if online && !silent {
+                track.set(true, None);
+            } else if !online && !silent {
+                track.set(false, Some("offline for the cluster"));
+                track.by_word = true;
+            }
+        })
+    }
+
+    fn of(&self, node: &NodeName, change: impl FnOnce(&mut Track)) -> bool {
         let mut inner = self.inner();
         if !inner.nodes.contains_key(node) && inner.nodes.len() >= NODES_MAX {
             return false;
         }
         let track = inner.nodes.entry(node.clone()).or_insert_with(Track::new);
-        let changed = track.up.is_some_and(|was| was != up);
-        track.set(up, why);
-        changed
+        let before = track.up;
+        change(track);
+        before.is_some() && before != track.up
     }
 
     /// Remembers which node answers at an endpoint.

@@ -11,7 +11,7 @@ use crate::access::Permissions;
 use crate::answer::envelope::List;
 use crate::answer::{
     AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, Pool, Resource,
-    Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog, TaskStatus, Volume,
+    ResourceKind, Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog, TaskStatus, Volume,
 };
 use crate::cache::Freshness;
 use crate::client::Client;
@@ -49,9 +49,7 @@ impl Client {
     /// See [`Error`].
     pub async fn cluster_status(&self, freshness: Freshness) -> Result<Arc<ClusterStatus>, Error> {
         let call = self.get(Path::fixed("/cluster/status"));
-        let status: Arc<ClusterStatus> = self.shared(call, freshness).await?;
-        self.learn(None, &status);
-        Ok(status)
+        self.shared_noting(call, freshness, |status| self.learn(None, status)).await
     }
 
     /// `GET /cluster/resources`: everything the token may see, in one call.
@@ -59,7 +57,12 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn resources(&self, freshness: Freshness) -> Result<Arc<Vec<Resource>>, Error> {
-        self.list(self.get(Path::fixed("/cluster/resources")), freshness).await
+        let call = self.get(Path::fixed("/cluster/resources"));
+        let note = |all: &Shared<Resource>| {
+            let nodes = all.0.iter().filter(|row| row.kind == ResourceKind::Node);
+            self.note_nodes(nodes.map(|row| (row.node.as_ref(), row.status.as_deref())));
+        };
+        Ok(Arc::clone(&self.shared_noting(call, freshness, note).await?.0))
     }
 
     /// `GET /nodes`.
@@ -67,9 +70,11 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn nodes(&self, freshness: Freshness) -> Result<Arc<Vec<Node>>, Error> {
-        let nodes = self.list(self.get(Path::fixed("/nodes")), freshness).await?;
-        self.note_nodes(&nodes);
-        Ok(nodes)
+        let call = self.get(Path::fixed("/nodes"));
+        let note = |all: &Shared<Node>| {
+            self.note_nodes(all.0.iter().map(|n| (n.node.as_ref(), n.status.as_deref())));
+        };
+        Ok(Arc::clone(&self.shared_noting(call, freshness, note).await?.0))
     }
 
     /// `GET /nodes/{node}/status`.

@@ -44,7 +44,14 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn note_node(&self, node: &NodeName, up: bool, why: Option<&str>) {
+    /// What Proxmox says about a node.
+    pub(crate) fn hear_of(&self, node: &NodeName, online: bool) {
+        if self.tracker.reported(node, online) {
+            tracing::info!(cluster = %self.id, %node, online, "Proxmox reports the node");
+        }
+    }
+
+    fn note_node(&self, node: &NodeName, up: bool, why: Option<&str>) {
         if self.tracker.node(node, up, why) {
             let cluster = &self.id;
             if up {
@@ -228,7 +235,7 @@ impl Inner {
                 why: self.tracker.why_endpoint(endpoint),
                 retry_in: rejected.retry_in,
             })?;
-        let _turn = self.limits.turn(endpoint, call.is_write()).await?;
+        let _turn = self.limits.turn(endpoint, call.path.node_name(), call.is_write()).await?;
         self.send(endpoint, call, permit, None).await.map_err(|failure| failure.error)
     }
 
@@ -247,7 +254,11 @@ impl Inner {
             let node_permit = self.node_permit(call).map_err(stop)?;
             let (endpoint, permit) = self.choose(call, &skip).map_err(stop)?;
             let was_down = self.tracker.is_down(endpoint);
-            let _turn = self.limits.turn(endpoint, call.is_write()).await.map_err(stop)?;
+            let _turn = self
+                .limits
+                .turn(endpoint, call.path.node_name(), call.is_write())
+                .await
+                .map_err(stop)?;
             // The world may have changed while this call waited for its turn.
             let now = Instant::now();
             let opened =

@@ -48,3 +48,27 @@ async fn reads_survive_a_server_that_cuts_connections_without_a_word() {
         client.nodes(Freshness::Fresh).await.unwrap_or_else(|e| panic!("{n}: {e:?}"));
     }
 }
+
+#[tokio::test]
+async fn a_connection_closed_without_a_word_while_idle_costs_no_read() {
+    let ca = Ca::new();
+    let raw = b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"data\":[]}";
+    let server = Server::start(&ca, |_| Reply::Raw(raw.to_vec())).await;
+    let client = Client::new(config(&ca, &[&server])).unwrap();
+    for n in 0..50 {
+        client.nodes(Freshness::Fresh).await.unwrap_or_else(|e| panic!("{n}: {e:?}"));
+    }
+}
+
+#[tokio::test]
+async fn the_doubled_connection_header_of_pvedaemon_is_understood() {
+    let ca = Ca::new();
+    let raw = b"HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: Keep-Alive\r\n\
+        Content-Length: 11\r\n\r\n{\"data\":[]}";
+    let server = Server::start(&ca, |_| Reply::Raw(raw.to_vec())).await;
+    let client = Client::new(config(&ca, &[&server])).unwrap();
+    for _ in 0..10 {
+        client.nodes(Freshness::Fresh).await.unwrap();
+    }
+    assert_eq!(server.count(), 10);
+}

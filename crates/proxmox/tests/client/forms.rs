@@ -57,7 +57,7 @@ fn nasty() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn a_form_is_read_as_it_was_written(pairs in prop::collection::vec((nasty(), nasty()), 0..6)) {

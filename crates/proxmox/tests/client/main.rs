@@ -1,5 +1,7 @@
 //! The client against servers that misbehave in every way that was measured or feared.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod answers;
 mod attacker;
 mod connections;

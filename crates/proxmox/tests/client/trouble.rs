@@ -200,3 +200,65 @@ async fn the_rate_limit_waits_a_bounded_time() {
         assert!(error.is_not_sent());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_asking_about_a_silent_node_leaves_room_for_the_others() {
+    let ca = Ca::new();
+    let servers = five(&ca).await;
+    let client = client(&ca, &servers);
+    client.discover().await.unwrap();
+    servers[2].silence(true);
+    let crowd: Vec<_> = (0..100)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.node_status(&name(3), Freshness::Fresh).await })
+        })
+        .collect();
+    while client.health().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut slowest = Duration::ZERO;
+    for n in 0..100 {
+        let started = Instant::now();
+        client.node_status(&name([1, 2, 4, 5][n % 4]), Freshness::Fresh).await.unwrap();
+        slowest = slowest.max(started.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(300), "{slowest:?}");
+    for asker in crowd {
+        asker.await.unwrap().unwrap_err();
+    }
+    // The crowd was told by the breaker, not one after the other by timeouts.
+    let asked: usize = servers
+        .iter()
+        .map(|s| s.seen().iter().filter(|s| s.target.contains("/nodes/pve3/")).count())
+        .sum();
+    assert!(asked < 20, "{asked}");
+}
+
+#[tokio::test]
+async fn the_word_of_the_cluster_does_not_hide_a_silent_api() {
+    let ca = Ca::new();
+    let server = Server::start(&ca, |seen| {
+        if seen.target.contains("/nodes/pve3/") {
+            return Reply::Status(595, "Connection timed out", String::new());
+        }
+        json(r#"[{"node":"pve3","status":"online"},{"node":"pve4","status":"offline"}]"#)
+    })
+    .await;
+    let client = Client::new(config(&ca, &[&server])).unwrap();
+    let state = |n| {
+        let health = client.health();
+        health.nodes.iter().find(|h| h.node == name(n)).map(|h| (h.state, h.since))
+    };
+    client.nodes(Freshness::Fresh).await.unwrap();
+    assert_eq!(state(3).unwrap().0, State::Up);
+    assert_eq!(state(4).unwrap().0, State::Down);
+    client.node_status(&name(3), Freshness::Fresh).await.unwrap_err();
+    let down = state(3).unwrap();
+    assert_eq!(down.0, State::Down);
+    client.nodes(Freshness::Fresh).await.unwrap();
+    assert_eq!(state(3).unwrap(), down, "still down, and since the same moment");
+    let sentence = client.health().nodes[0].sentence();
+    assert!(sentence.starts_with("pve3 unreachable since "), "{sentence}");
+    assert!(sentence.ends_with("(Connection timed out)"), "{sentence}");
+}
