@@ -2,9 +2,19 @@
 //!
 //! The only room that prints to standard output. Called by `main`.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use gantry_engine::{Clock, Tracer};
+use secrecy::ExposeSecret as _;
+
+use crate::config::{Config, Format, Loaded, Log};
+use crate::supervise::asked_to_stop;
+use crate::telemetry::Secrets;
+use crate::{doctor, exit, running, telemetry};
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -15,13 +25,17 @@ Start here:
   gantry run                          the bot
 
 Exit codes:
-  0  all went well
-  1  doctor found something, or another failure
-  2  command line or configuration wrong       (do not restart)
-  3  database out of reach, in use or outdated
-  4  Discord refused the bot: token, intents   (do not restart)
-  5  a part of gantry ended that must not      (restart)
-  6  Discord out of reach at the start         (restart later)
+  0   all went well
+  1   doctor found something, or another failure
+  2   command line or configuration wrong                  (do not restart)
+  3   database out of reach, in use or outdated            (restart later)
+  5   a part of gantry ended that must not                 (restart)
+  20  Discord refused the token                            (do not restart)
+  21  22  shards that cannot be, or too few of them        (do not restart)
+  23  24  25  gateway version or intents refused           (do not restart)
+  26  the day's gateway sessions are nearly used up        (do not restart)
+  27  the API named a gateway that must not see the token  (do not restart)
+  28  29  Discord out of reach, or the gateway runner failed (restart later)
 
 Logs go to standard error. RUST_LOG=debug shows more.";
 
@@ -112,6 +126,193 @@ pub enum CommandsCommand {
     List,
 }
 
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // One provider for every TLS connection of the process; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Few threads: the work is waiting. Each thread costs memory that a small machine needs elsewhere.
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, THREADS_MAX));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return ExitCode::from(exit::FAILED);
+        }
+    };
+    let code = runtime.block_on(dispatch(cli));
+    // Whatever still runs was asked to stop already and had its time.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    ExitCode::from(code)
+}
+
+/// Most worker threads.
+const THREADS_MAX: usize = 4;
+
+async fn dispatch(cli: Cli) -> u8 {
+    let path = cli.config.as_deref();
+    match cli.command {
+        Command::Run => run(path).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => {
+            let secrets = Secrets::default();
+            crate::demo::run(demo, &secrets).await
+        }
+        Command::Doctor { json } => doctor(path, json).await,
+        Command::Migrate => migrate(path).await,
+        Command::Config(ConfigCommand::Check) => match load(path) {
+            Ok(loaded) => {
+                let (clusters, rules) =
+                    (loaded.config.clusters.len(), loaded.config.policy.rules.len());
+                print(&format!(
+                    "{}: in order ({clusters} clusters, {rules} policy rules)\n",
+                    loaded.path.display()
+                ))
+            }
+            Err(code) => code,
+        },
+        Command::Config(ConfigCommand::Show) => match load(path) {
+            Ok(loaded) => print(&loaded.shown()),
+            Err(code) => code,
+        },
+        Command::Commands(CommandsCommand::List) => print(&gantry_commands::commands_text()),
+    }
+}
+
+async fn run(path: Option<&Path>) -> u8 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let secrets = secrets_of(&loaded.config);
+    telemetry::start(&loaded.config.log, &secrets);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %loaded.path.display(),
+        clusters = loaded.config.clusters.len(),
+        "gantry starts"
+    );
+    let config = loaded.config;
+    match running::build(&config, Clock::system(), Arc::new(Tracer)).await {
+        Ok(running) => until_stopped(running).await,
+        Err(error) => {
+            tracing::error!("gantry cannot start: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+/// Runs until a signal or until a part ends that must not; then stops in order.
+pub(crate) async fn until_stopped(mut running: running::Running) -> u8 {
+    let code = tokio::select! {
+        signal = asked_to_stop() => match signal {
+            Ok(signal) => {
+                tracing::info!(signal, "stopping");
+                exit::OK
+            }
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received, so gantry could not be stopped in order");
+                exit::FAILED
+            }
+        },
+        ended = running.wait() => {
+            tracing::error!(task = ended.task, "stopping: {ended}");
+            ended.code
+        }
+    };
+    running.stop().await;
+    tracing::info!("stopped");
+    code
+}
+
+async fn doctor(path: Option<&Path>, json: bool) -> u8 {
+    let report = match Config::load(path) {
+        Ok(loaded) => {
+            // Only what a person must see: the report itself says the rest.
+            let quiet = Log { filter: "error".to_owned(), format: Format::Human };
+            telemetry::start(&quiet, &secrets_of(&loaded.config));
+            doctor::examine(&loaded).await
+        }
+        Err(error) => doctor::of_error(&error),
+    };
+    let text = if json {
+        serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
+    } else {
+        report.to_string()
+    };
+    let printed = print(&text);
+    if report.failed() { exit::FAILED } else { printed }
+}
+
+async fn migrate(path: Option<&Path>) -> u8 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    telemetry::start(&loaded.config.log, &secrets_of(&loaded.config));
+    let migrated = async {
+        let store = gantry_store::Store::open(loaded.config.store.url.expose_secret()).await?;
+        let names = store.migrate().await?;
+        store.close().await;
+        Ok::<_, gantry_store::StoreError>(names)
+    };
+    match migrated.await {
+        Ok(names) if names.is_empty() => print("The database is up to date.\n"),
+        Ok(names) => print(&names.iter().map(|n| format!("applied {n}\n")).collect::<String>()),
+        Err(error) => {
+            complain(&error.to_string());
+            exit::DATABASE
+        }
+    }
+}
+
+fn load(path: Option<&Path>) -> Result<Loaded, u8> {
+    Config::load(path).map_err(|error| {
+        complain(&error.to_string());
+        exit::USAGE
+    })
+}
+
+/// Everything in a configuration that must never be printed.
+pub fn secrets_of(config: &Config) -> Secrets {
+    let secrets = Secrets::default();
+    secrets.add(config.discord.token.expose_secret());
+    for cluster in &config.clusters {
+        secrets.add(cluster.token_secret.expose_secret());
+    }
+    if let Ok(url) = url::Url::parse(config.store.url.expose_secret())
+        && let Some(password) = url.password()
+    {
+        secrets.add(password);
+    }
+    secrets
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => exit::OK,
+        Err(_) => exit::FAILED,
+    }
+}
+
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "gantry: {text}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,17 +325,9 @@ mod tests {
 
     #[test]
     fn the_help_names_every_exit_code() {
-        use crate::exit;
-        for code in [
-            exit::OK,
-            exit::FAILED,
-            exit::USAGE,
-            exit::DATABASE,
-            exit::REFUSED,
-            exit::BROKEN,
-            exit::UNREACHABLE,
-        ] {
-            assert!(AFTER_HELP.contains(&format!("\n  {code}  ")), "{code} is not explained");
+        let codes = [exit::OK, exit::FAILED, exit::USAGE, exit::DATABASE, exit::BROKEN];
+        for code in codes.into_iter().chain(exit::DISCORD..exit::DISCORD + 10) {
+            assert!(AFTER_HELP.contains(&format!("  {code}  ")), "{code} is not explained");
         }
     }
 }

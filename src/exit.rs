@@ -8,9 +8,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The database cannot be used: out of reach, in use by another gantry, or not migrated.
 pub const DATABASE: u8 = 3;
-/// Discord refused the bot for good (token, intents, sharding); trying again changes nothing.
-pub const REFUSED: u8 = 4;
 /// A part of gantry ended that must not; start it again.
 pub const BROKEN: u8 = 5;
-/// Discord could not be reached at the start; trying again may help.
-pub const UNREACHABLE: u8 = 6;
+/// The first of Discord's own codes, 20 to 29; see [`crate::discord::GatewayEnd::exit_code`].
+pub const DISCORD: u8 = 20;

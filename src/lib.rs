@@ -7,6 +7,10 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod discord;
+pub mod doctor;
 pub mod exit;
+pub mod running;
 pub mod supervise;
 pub mod telemetry;
+
+pub use running::{Running, build};

@@ -14,21 +14,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{DEFAULT_FILTER, Format, Log, MASK};
+use crate::discord::LOG_CEILING;
 
-/// Crates that print payloads, headers or key material below `info`.
-const RAW: &[&str] = &[
-    "tungstenite",
-    "tokio_tungstenite",
-    "hyper",
-    "hyper_util",
-    "h2",
-    "reqwest",
-    "rustls",
-    "serenity::gateway",
-    "serenity::http",
-    "sqlx",
-    "tower",
-];
+/// Crates that print payloads, headers or key material below `info`; [`LOG_CEILING`] holds those on Discord's side.
+const RAW: &[&str] =
+    &["hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx", "tower", "tokio_rustls", "mio"];
 
 /// Secrets shorter than this are not painted over: they would hit ordinary words.
 const SECRET_MIN: usize = 8;
@@ -138,9 +128,10 @@ where
     let filter = EnvFilter::try_from_default_env()
         .or_else(|_| EnvFilter::try_new(&log.filter))
         .unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let ceiling = RAW.iter().fold(Targets::new().with_default(LevelFilter::TRACE), |t, name| {
-        t.with_target(*name, LevelFilter::INFO)
-    });
+    let ceiling = Targets::new()
+        .with_default(LevelFilter::TRACE)
+        .with_targets(RAW.iter().map(|name| (*name, LevelFilter::INFO)))
+        .with_targets(LOG_CEILING.iter().copied());
     let writer = Painted { secrets: secrets.clone(), to };
     let registry = tracing_subscriber::registry().with(ceiling);
     let done = match log.format {

@@ -1,0 +1,121 @@
+//! What the token may do against what the commands need, and the `pveum` lines that close the gap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gantry_core::action::Verb;
+use gantry_core::policy::{Effect, Policy};
+use gantry_proxmox::Permissions;
+
+use super::Report;
+use crate::config::Cluster;
+
+/// The role the README makes.
+pub const ROLE: &str = "Gantry";
+
+/// A privilege and the verbs that need it.
+pub(super) type Needs = BTreeMap<String, BTreeSet<Verb>>;
+
+/// What the verbs that some rule allows need; with no rules, what all verbs need.
+pub(super) fn needs(policy: &Policy) -> Needs {
+    let allowed = |verb: Verb| {
+        policy.rules.is_empty()
+            || policy
+                .rules
+                .iter()
+                .any(|r| r.effect == Effect::Allow && r.verbs.iter().any(|v| v.covers(verb)))
+    };
+    let mut needs = Needs::new();
+    for (verb, privileges) in gantry_commands::needed_privileges() {
+        for privilege in privileges.iter().filter(|_| allowed(verb)) {
+            needs.entry((*privilege).to_owned()).or_default().insert(verb);
+        }
+    }
+    needs
+}
+
+/// The line that makes the role, with everything that any command needs.
+pub fn role_line() -> String {
+    let all: Vec<String> = needs(&Policy::default()).into_keys().collect();
+    format!("pveum role add {ROLE} --privs \"{}\"", all.join(" "))
+}
+
+pub(super) fn compare(cluster: &Cluster, needs: &Needs, has: &Permissions, report: &mut Report) {
+    let subject = format!("{}: token", cluster.id);
+    let token = &cluster.token_id;
+    let user = token.split('!').next().unwrap_or(token);
+    if has.is_empty() {
+        report.fail(
+            &subject,
+            format!(
+                "{token} has no privilege at all. With privilege separation a token has only what both its user and \
+                 the token itself were given"
+            ),
+            format!(
+                "pveum acl modify / --users {user} --roles {ROLE}\npveum acl modify / --tokens '{token}' --roles {ROLE}"
+            ),
+        );
+        return;
+    }
+    let missing: Vec<(&String, &BTreeSet<Verb>)> =
+        needs.iter().filter(|(privilege, _)| !has.anywhere(privilege)).collect();
+    if missing.is_empty() {
+        report
+            .ok(&subject, format!("{token} has all {} privileges the commands need", needs.len()));
+        narrow(cluster, needs, has, report);
+        return;
+    }
+    let names: Vec<&str> = missing.iter().map(|(p, _)| p.as_str()).collect();
+    let verbs: BTreeSet<&str> =
+        missing.iter().flat_map(|(_, v)| v.iter().map(|v| v.as_str())).collect();
+    let verbs: Vec<&str> = verbs.into_iter().collect();
+    report.fail(
+        &subject,
+        format!("{token} lacks {}; needed for {}", names.join(", "), verbs.join(", ")),
+        format!(
+            "pveum role modify {ROLE} --append 1 --privs \"{}\"\n\
+             and, with privilege separation, the role for both: pveum acl modify / --users {user} --roles {ROLE}; \
+             pveum acl modify / --tokens '{token}' --roles {ROLE}",
+            names.join(" ")
+        ),
+    );
+}
+
+/// A token that was given its rights for parts of the cluster only is said so: it explains what is not seen.
+fn narrow(cluster: &Cluster, needs: &Needs, has: &Permissions, report: &mut Report) {
+    let partly: Vec<&str> =
+        needs.keys().filter(|p| !has.allows("/", p)).map(String::as_str).collect();
+    if !partly.is_empty() && partly.len() < needs.len() {
+        let paths: Vec<&str> = has
+            .0
+            .iter()
+            .filter(|(_, all)| !all.is_empty())
+            .map(|(path, _)| path.as_str())
+            .collect();
+        report.ok(
+            &format!("{}: scope", cluster.id),
+            format!("{} only on {}", partly.join(", "), paths.join(", ")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_makes_the_role_that_doctor_asks_for() {
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&role_line()), "README must say: {}", role_line());
+    }
+
+    #[test]
+    fn a_policy_that_only_reads_needs_no_privilege_to_write() {
+        let policy: Policy = serde_json::from_str(
+            r#"{"rules":[{"name":"look","roles":[1],"verbs":["read"],"on":["*"]}]}"#,
+        )
+        .unwrap();
+        let (all, some) = (needs(&Policy::default()), needs(&policy));
+        assert!(all.contains_key("VM.PowerMgmt") && all.contains_key("VM.Allocate"), "{all:?}");
+        assert!(some.contains_key("VM.Audit") && !some.contains_key("VM.Allocate"), "{some:?}");
+    }
+}

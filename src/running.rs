@@ -1,0 +1,481 @@
+//! Puts the rooms together: a configuration in, a running gantry out.
+//!
+//! `gantry run`, `gantry demo` and every test start here, so that only addresses and the clock differ between them.
+//! Order of starting: database, clusters, engine, REST front, gateway. Order of stopping: see `supervise`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_commands::{Face, FaceSettings, Scope};
+use gantry_core::id::ClusterId;
+use gantry_engine::{Clock, Engine, Settings, Witness};
+use gantry_proxmox::{Client, ClusterConfig, Tls, Tuning};
+use gantry_store::{Store, StoreError};
+use secrecy::ExposeSecret as _;
+use serenity::http::Http;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::config::{self, Cluster, Config, Limits, Register, Shards};
+use crate::discord::{
+    self, Front, FrontError, FrontSettings, GatewayEnd, GatewaySettings, GatewayStatus, Preflight,
+    PreflightSettings,
+};
+use crate::exit;
+use crate::supervise::{Ended, Reason, Stage, Supervisor};
+
+/// Sessions of Discord's daily budget (1,000) that are never spent: enough to start again after the reason was found.
+const IDENTIFY_RESERVE: u32 = 50;
+/// A day's sessions are waited for at most this long; longer, and the process ends with the reason.
+const BUDGET_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// Pause between two tries to register commands.
+const REGISTER_PAUSE: Duration = Duration::from_secs(60);
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// Why gantry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database is behind and may not be brought up to date here.
+    #[error("the database lacks {}; run `gantry migrate`, or set store.migrate = true", .0.join(", "))]
+    Behind(Vec<String>),
+    /// A cluster's part of the configuration cannot work.
+    #[error("cluster {cluster}: {source}")]
+    Cluster {
+        /// Its id.
+        cluster: ClusterId,
+        /// What is wrong.
+        source: gantry_proxmox::Error,
+    },
+    /// The door to Discord could not be opened.
+    #[error("{0}{source}", source = source_text(.0))]
+    Front(#[from] FrontError),
+    /// An HTTP client could not be built.
+    #[error("could not prepare the HTTP client for Discord: {0}")]
+    Http(#[from] reqwest::Error),
+    /// An address in the configuration is none.
+    #[error("discord.api_url: {0}")]
+    Address(#[from] url::ParseError),
+}
+
+fn source_text(error: &FrontError) -> String {
+    std::error::Error::source(error).map(|s| format!(": {s}")).unwrap_or_default()
+}
+
+impl Error {
+    /// The exit code that fits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(_) | Self::Behind(_) => exit::DATABASE,
+            Self::Cluster { .. } | Self::Address(_) => exit::USAGE,
+            Self::Front(FrontError::Address { .. } | FrontError::Token) => exit::USAGE,
+            Self::Front(_) | Self::Http(_) => exit::FAILED,
+        }
+    }
+}
+
+/// A running gantry. It runs until `stop`; dropping it without stopping leaves its tasks to the runtime's end.
+pub struct Running {
+    engine: Engine,
+    face: Face,
+    front: Front,
+    http: Arc<Http>,
+    gateway: GatewayStatus,
+    ready: watch::Receiver<u32>,
+    supervisor: Supervisor,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("tasks", &self.supervisor).finish_non_exhaustive()
+    }
+}
+
+/// Starts gantry. Returns once everything is started; Discord may not have been reached yet (see
+/// [`Running::connected`]), and an outage there is waited out.
+pub async fn build(
+    config: &Config,
+    clock: Clock,
+    witness: Arc<dyn Witness>,
+) -> Result<Running, Error> {
+    let store = open_store(config).await?;
+    let mut clusters = Vec::new();
+    for cluster in &config.clusters {
+        let client = client(cluster)
+            .map_err(|source| Error::Cluster { cluster: cluster.id.clone(), source })?;
+        if client.is_insecure() {
+            tracing::warn!(
+                cluster = %cluster.id,
+                "TLS IS NOT CHECKED for this cluster: anybody on the way can read its token and command it. \
+                 Pin its certificates: tls = {{ fingerprints = [\"…\"] }}; `gantry doctor` shows them"
+            );
+        }
+        clusters.push(gantry_engine::Cluster { id: cluster.id.clone(), client });
+    }
+    if config.policy.rules.is_empty() {
+        tracing::warn!("there are no policy rules: nobody may do anything; see docs/policy.md");
+    }
+    let engine = Engine::new(
+        store.clone(),
+        clusters,
+        config.policy.clone(),
+        clock.clone(),
+        settings(config),
+        witness,
+    );
+    let face =
+        Face::new(engine.clone(), FaceSettings { owner: owner(), ..FaceSettings::default() });
+
+    let api_base: Url = config.discord.api_url.parse()?;
+    let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
+    let http = Arc::new(discord::http(front.url(), &config.discord.token)?);
+    let gateway = GatewayStatus::default();
+    let (ready_in, ready) = watch::channel(0);
+
+    let mut supervisor = Supervisor::default();
+    {
+        let (stop, front) = (supervisor.stop_of(Stage::Ground), front.clone());
+        supervisor.spawn("front", Stage::Ground, async move {
+            tokio::select! {
+                () = front.token_rejected() => Err(reason(&GatewayEnd::BadToken)),
+                () = stop.cancelled() => {
+                    front.stop().await;
+                    Ok(())
+                }
+            }
+        });
+    }
+    {
+        let (stop, engine) = (supervisor.stop_of(Stage::Work), engine.clone());
+        supervisor.spawn("engine", Stage::Work, async move {
+            engine.run(stop).await;
+            Ok(())
+        });
+    }
+    {
+        let (stop, face, http) =
+            (supervisor.stop_of(Stage::Messages), face.clone(), Arc::clone(&http));
+        supervisor.spawn("courier", Stage::Messages, async move {
+            face.courier(http, stop).await;
+            Ok(())
+        });
+    }
+    {
+        let door = Door {
+            settings: gateway_settings(&config.discord, &front, api_base, ready_in, &store, &clock),
+            face: face.clone(),
+            http: Arc::clone(&http),
+            scope: scope(&config.discord.register),
+            status: gateway.clone(),
+            stop: supervisor.stop_of(Stage::Doors),
+        };
+        supervisor.spawn("gateway", Stage::Doors, door.keep());
+    }
+    Ok(Running { engine, face, front, http, gateway, ready, supervisor })
+}
+
+impl Running {
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The Discord face.
+    pub fn face(&self) -> &Face {
+        &self.face
+    }
+
+    /// The REST front; its statistics.
+    pub fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// The client that speaks through the front.
+    pub fn http(&self) -> &Arc<Http> {
+        &self.http
+    }
+
+    /// The shards.
+    pub fn gateway(&self) -> &GatewayStatus {
+        &self.gateway
+    }
+
+    /// Waits until a shard is ready for the first time, or until something ends.
+    pub async fn connected(&mut self) -> Result<(), Ended> {
+        let mut ready = self.ready.clone();
+        tokio::select! {
+            biased;
+            got = ready.wait_for(|n| *n > 0) => match got {
+                Ok(_) => Ok(()),
+                // The gateway task dropped its end: it is over, and its reason is on its way.
+                Err(_) => Err(self.supervisor.wait().await),
+            },
+            ended = self.supervisor.wait() => Err(ended),
+        }
+    }
+
+    /// Waits until something ends that must not.
+    pub async fn wait(&mut self) -> Ended {
+        self.supervisor.wait().await
+    }
+
+    /// Stops everything in order, within 10 s. Returns the names of tasks that had to be ended.
+    pub async fn stop(self) -> Vec<&'static str> {
+        let overran = self.supervisor.stop().await;
+        self.engine.store().close().await;
+        overran
+    }
+}
+
+/// What the gateway task works with.
+struct Door {
+    settings: GatewaySettings,
+    face: Face,
+    http: Arc<Http>,
+    scope: Scope,
+    status: GatewayStatus,
+    stop: CancellationToken,
+}
+
+impl Door {
+    /// Asks Discord whether it may connect, registers the commands, runs the shards.
+    async fn keep(self) -> Result<(), Reason> {
+        let asked = PreflightSettings {
+            front_url: self.settings.front_url.clone(),
+            api_base: self.settings.api_base.clone(),
+            token: self.settings.token.clone(),
+            identify_reserve: self.settings.identify_reserve,
+        };
+        let preflight = discord::preflight_patiently(&asked, BUDGET_WAIT_MAX, &self.stop).await;
+        let preflight = match preflight {
+            Ok(preflight) => preflight,
+            Err(_) if self.stop.is_cancelled() => return Ok(()),
+            Err(error) => return Err(reason(&error.into_end())),
+        };
+        tracing::info!(
+            bot = preflight.bot_name,
+            application = preflight.application_id,
+            sessions_left = preflight.remaining,
+            "Discord knows the bot"
+        );
+        let registering = self.register(&preflight);
+        let running = discord::run(
+            self.settings.clone(),
+            self.face.framework(),
+            &preflight,
+            self.status.clone(),
+            self.stop.clone(),
+        );
+        // Commands that cannot be registered yet do not keep those that are from working.
+        let ended = tokio::select! {
+            ended = running => ended,
+            () = async { registering.await; std::future::pending().await } => Ok(()),
+        };
+        ended.map_err(|end| reason(&end))?;
+        // What was asked before the door closed is still answered; the stage's deadline bounds it.
+        self.face.drained().await;
+        Ok(())
+    }
+
+    async fn register(&self, preflight: &Preflight) {
+        loop {
+            let done = self
+                .face
+                .register(&self.http, preflight.application_id.into(), self.scope.clone())
+                .await;
+            match done {
+                Ok(registered) => {
+                    tracing::info!(?registered, "commands are registered");
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "commands could not be registered; trying again in {} s", REGISTER_PAUSE.as_secs());
+                }
+            }
+            tokio::time::sleep(REGISTER_PAUSE).await;
+        }
+    }
+}
+
+fn reason(end: &GatewayEnd) -> Reason {
+    Reason { text: end.to_string(), code: end.exit_code() }
+}
+
+/// Opens the database, brought up to date if the configuration says so.
+pub async fn open_store(config: &Config) -> Result<Store, Error> {
+    let store = Store::open(config.store.url.expose_secret()).await?;
+    if config.store.migrate {
+        for name in store.migrate().await? {
+            tracing::info!(migration = name, "the database was brought up to date");
+        }
+    } else {
+        let pending = store.pending().await?;
+        if !pending.is_empty() {
+            return Err(Error::Behind(pending));
+        }
+    }
+    Ok(store)
+}
+
+/// A client for a configured cluster.
+pub fn client(cluster: &Cluster) -> Result<Client, gantry_proxmox::Error> {
+    Client::new(cluster_config(cluster)?)
+}
+
+/// The client's view of a configured cluster.
+pub fn cluster_config(cluster: &Cluster) -> Result<ClusterConfig, gantry_proxmox::Error> {
+    let mut config = ClusterConfig::new(
+        cluster.id.clone(),
+        cluster.endpoints.clone(),
+        cluster.token_id.clone(),
+        cluster.token_secret.clone(),
+    );
+    config.tls = match &cluster.tls {
+        config::Tls::System => Tls::SystemRoots,
+        config::Tls::CaFile(path) => Tls::CaFile(path.clone()),
+        config::Tls::Fingerprints(pins) => {
+            Tls::Fingerprint(pins.iter().map(|p| p.parse()).collect::<Result<_, _>>()?)
+        }
+        config::Tls::Insecure => Tls::Insecure,
+    };
+    config.proxy.clone_from(&cluster.proxy);
+    config.tuning = tuning(&cluster.limits);
+    Ok(config)
+}
+
+fn tuning(limits: &Limits) -> Tuning {
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    Tuning {
+        connect_timeout: seconds(limits.connect_timeout_s),
+        read_timeout: seconds(limits.read_timeout_s),
+        // A read may be repeated at another endpoint, but not for ever: half as long again.
+        read_total: seconds(limits.read_timeout_s) * 3 / 2,
+        write_timeout: seconds(limits.write_timeout_s),
+        per_second: limits.requests_per_second,
+        burst: limits.requests_per_second.saturating_mul(2),
+        in_flight: limits.concurrent as usize,
+        ..Tuning::default()
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let o = &config.operations;
+    let seconds = |s: u32| Duration::from_secs(s.into());
+    Settings {
+        plan_life: seconds(o.plan_life_s),
+        shutdown_timeout_s: o.shutdown_timeout_s,
+        lease: seconds(o.lease_s),
+        workers: o.workers as usize,
+        poll: seconds(o.poll_s),
+        step_deadline: seconds(o.step_deadline_s),
+        settle: seconds(o.settle_s),
+        owner: owner(),
+        ..Settings::default()
+    }
+}
+
+/// Who this process is, in leases: unlike any other process, also after a restart under the same process id.
+fn owner() -> String {
+    let mut bytes = [0_u8; 6];
+    // Without randomness the process id still tells two processes of one machine apart.
+    let _ = getrandom::fill(&mut bytes);
+    let random: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    format!("{}-{random}", std::process::id())
+}
+
+pub(crate) fn front_settings(discord: &config::Discord, api_base: Url) -> FrontSettings {
+    FrontSettings {
+        api_base,
+        token: discord.token.clone(),
+        proxy: discord.proxy.clone(),
+        ..FrontSettings::default()
+    }
+}
+
+fn gateway_settings(
+    discord: &config::Discord,
+    front: &Front,
+    api_base: Url,
+    ready: watch::Sender<u32>,
+    store: &Store,
+    clock: &Clock,
+) -> GatewaySettings {
+    let mut settings = GatewaySettings::new(discord.token.clone(), front.url().clone(), api_base);
+    settings.shards = match discord.shards {
+        Shards::Auto => discord::Shards::Auto,
+        Shards::Range { first, last, total } => discord::Shards::Range { first, last, total },
+    };
+    settings.proxy.clone_from(&discord.proxy);
+    settings.identify_reserve = IDENTIFY_RESERVE;
+    let (store, clock) = (store.clone(), clock.clone());
+    settings.count_identify = Arc::new(move |shard| {
+        let (store, day) = (store.clone(), clock.now_ms() / DAY_MS);
+        Box::pin(async move {
+            match store.bump_counter("gateway identifies", day, 1).await {
+                Ok(today) => tracing::debug!(shard, today, "a gateway session is started"),
+                Err(error) => tracing::warn!(%error, "a gateway session was not counted"),
+            }
+        })
+    });
+    settings.on_ready = Arc::new(move |shard| {
+        tracing::info!(
+            shard = shard.shard,
+            of = shard.total,
+            bot = shard.bot_name,
+            servers = shard.guilds,
+            "connected to Discord"
+        );
+        ready.send_modify(|n| *n += 1);
+    });
+    settings
+}
+
+pub(crate) fn scope(register: &Register) -> Scope {
+    match register {
+        Register::Global => Scope::Global,
+        Register::Guilds(guilds) => Scope::Guilds(guilds.clone()),
+    }
+}
+
+pub(crate) fn preflight_settings(
+    discord: &config::Discord,
+    front: &Front,
+    api_base: Url,
+) -> PreflightSettings {
+    PreflightSettings {
+        front_url: front.url().clone(),
+        api_base,
+        token: discord.token.clone(),
+        identify_reserve: IDENTIFY_RESERVE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Operations;
+
+    #[test]
+    fn the_configuration_has_the_defaults_of_what_it_configures() {
+        let (o, s) = (Operations::default(), Settings::default());
+        let seconds = |s: u32| Duration::from_secs(s.into());
+        assert_eq!(seconds(o.plan_life_s), s.plan_life);
+        assert_eq!(o.shutdown_timeout_s, s.shutdown_timeout_s);
+        assert_eq!(seconds(o.lease_s), s.lease);
+        assert_eq!(o.workers as usize, s.workers);
+        assert_eq!(seconds(o.poll_s), s.poll);
+        assert_eq!(seconds(o.step_deadline_s), s.step_deadline);
+        assert_eq!(seconds(o.settle_s), s.settle);
+        let (ours, theirs) = (tuning(&Limits::default()), Tuning::default());
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn two_processes_never_share_a_name() {
+        assert_ne!(owner(), owner());
+    }
+}
