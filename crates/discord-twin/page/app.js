@@ -173,9 +173,9 @@ function hue(text) {
 }
 
 function avatar(user, size = "") {
-  const hint = member(user.id)?.color_hint;
   const node = el("span", { class: `avatar ${size}`, "aria-hidden": "true" }, [...(user.global_name ?? user.username ?? "?")][0].toUpperCase());
-  node.style.setProperty("--tint", typeof hint === "string" && /^#[0-9a-f]{6}$/i.test(hint) ? hint : `hsl(${hue(user.id + user.username)} 42% 38%)`);
+  const tint = nameColour(user.id);
+  node.style.setProperty("--tint", tint ? `color-mix(in srgb, ${tint} 55%, #141822)` : `hsl(${hue(user.id + user.username)} 42% 38%)`);
   if (user.id === state.control?.application?.bot?.id) node.classList.add("is-bot");
   return node;
 }
@@ -278,7 +278,7 @@ function drawMessages(added = 0) {
   if (!ready) {
     nodes.clear();
     $("intro").hidden = true;
-    $("messages").replaceChildren(...(last.failed && !channel ? [] : [72, 46, 88, 60].map(skeleton)));
+    $("messages").replaceChildren(...(last.failed ? [] : [72, 46, 88, 60].map(skeleton)));
     scroller.setAttribute("aria-busy", "true");
     stuck = true;
     putAt = 0;
@@ -461,8 +461,9 @@ function showModal(outcome) {
   });
 }
 
-/** Sends a typed command. Returns the sentence to show under the composer, or null. */
+/** Sends what was typed. Returns the sentence to show under the composer, or null. */
 async function run(text) {
+  if (!text.startsWith("/")) return say(text);
   const { bot } = state.control.application;
   const id = `local-${Date.now()}-${pending.size}`;
   const name = composer.leaves().find((leaf) => leaf.pattern.test(text))?.text ?? text.split(" ")[0];
@@ -487,6 +488,17 @@ async function run(text) {
     clearTimeout(timer);
     await readMessages();
     drawMessages();
+  }
+}
+
+async function say(content) {
+  toBottom();
+  try {
+    await api("/control/messages", { body: { channel_id: state.channel.id, user_id: state.persona.id, content } });
+    await readMessages();
+    return null;
+  } catch (problem) {
+    return problem.message;
   }
 }
 
@@ -517,9 +529,9 @@ const desk = { state, unread, members, rank, shownName, avatar, named, become, o
 const panel = startPanel($("panel"), { close: () => setDrawer("cluster", false) });
 const composer = startComposer({
   api, place, run,
-  members: () => members().map((one) => ({ name: `@${shownName(one)}`, value: one.user.id })),
-  channels: () => textChannels().map((one) => ({ name: `#${one.name}`, value: one.id })),
-  roles: () => (state.guild?.roles ?? []).map((one) => ({ name: `@${one.name.replace(/^@/, "")}`, value: one.id })),
+  members: () => members().map((one) => ({ name: `@${shownName(one)}`, value: one.user.username })),
+  channels: () => textChannels().map((one) => ({ name: `#${one.name}`, value: one.name })),
+  roles: () => (state.guild?.roles ?? []).map((one) => ({ name: `@${one.name.replace(/^@/, "")}`, value: one.name })),
 });
 
 const shutDrawers = () => DRAWERS.forEach((name) => setDrawer(name, false));

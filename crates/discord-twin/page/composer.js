@@ -141,7 +141,7 @@ export function startComposer(app) {
     const matching = (list) => list.filter((choice) => `${choice.name} ${choice.value}`.toLowerCase().includes(typed.toLowerCase()));
     let choices = [];
     if (option.type === TYPE.BOOLEAN) choices = matching([{ name: "True", value: "true" }, { name: "False", value: "false" }]);
-    else if (option.choices?.length) choices = matching(option.choices);
+    else if (option.choices?.length) choices = matching(option.choices.map((choice) => ({ name: choice.name, value: choice.name })));
     else if (option.autocomplete) choices = askRemote(parsed, arg, typed) ?? [];
     else if (option.type === TYPE.USER) choices = matching(app.members());
     else if (option.type === TYPE.CHANNEL) choices = matching(app.channels());
@@ -316,7 +316,6 @@ export function startComposer(app) {
     const text = input.value.trim();
     if (text === "") return;
     const parsed = parse(text, leaves);
-    if (!text.startsWith("/")) return say("This demo understands slash commands: type / to see them.");
     if (parsed.leaf && missing(parsed).length > 0) {
       const names = missing(parsed).map((option) => option.name);
       const empty = parsed.args.find((arg) => arg.name === names[0]);

@@ -46,7 +46,8 @@ export function drawChannels({ state, unread, openChannel }) {
   };
   const out = [];
   const under = (parent) => {
-    for (const channel of all.filter((one) => (one.parent_id ?? null) === parent && one.type !== 4)) {
+    const shown = (one) => one.type !== 4 && (!one.archived || one.id === state.channel?.id);
+    for (const channel of all.filter((one) => (one.parent_id ?? null) === parent && shown(one))) {
       out.push(line(channel));
       under(channel.id);
     }
