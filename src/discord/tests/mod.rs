@@ -4,3 +4,4 @@ mod canary;
 mod front;
 mod gateway;
 mod stub;
+mod twin;
