@@ -1,0 +1,144 @@
+//! Guests as they are: lists, present status, features, interfaces.
+
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use crate::guest::{Guest, GuestKind};
+use crate::reply::Reply;
+
+/// The fields lists and `status/current` share.
+fn row(call: &Call<'_>, guest: &Guest) -> Map<String, Value> {
+    let cores = guest.cores(call.state.node(&guest.node).map_or(1, |n| n.cores));
+    let figures = guest.figures(call.now);
+    let figure = |get: fn(&crate::guest::Figures) -> u64| json!(figures.as_ref().map_or(0, get));
+    let mut row = Map::new();
+    row.insert("vmid".into(), json!(guest.vmid));
+    row.insert("name".into(), json!(guest.name()));
+    row.insert("status".into(), json!(guest.status()));
+    row.insert("cpus".into(), json!(cores));
+    row.insert("maxmem".into(), json!(guest.max_mem()));
+    row.insert("maxdisk".into(), json!(guest.max_disk()));
+    row.insert("cpu".into(), figures.as_ref().map_or(json!(0), |f| json!(f.cpu)));
+    row.insert("mem".into(), figure(|f| f.mem));
+    row.insert("disk".into(), figure(|f| f.disk));
+    row.insert("uptime".into(), figure(|f| f.uptime));
+    row.insert("netin".into(), figure(|f| f.netin));
+    row.insert("netout".into(), figure(|f| f.netout));
+    row.insert("diskread".into(), figure(|f| f.diskread));
+    row.insert("diskwrite".into(), figure(|f| f.diskwrite));
+    if guest.kind == GuestKind::Lxc {
+        row.insert("type".into(), json!("lxc"));
+        row.insert("maxswap".into(), json!(guest.max_swap()));
+        row.insert("swap".into(), json!(0));
+    } else {
+        row.insert("memhost".into(), figure(|f| f.mem + (f.mem >> 5)));
+    }
+    if guest.running.is_some() {
+        row.insert("pid".into(), json!(guest.pid));
+    }
+    if guest.is_template() {
+        row.insert("template".into(), json!(1));
+    }
+    if let Some(tags) = guest.config.get("tags") {
+        row.insert("tags".into(), json!(tags));
+    }
+    if let Some(lock) = guest.lock() {
+        row.insert("lock".into(), json!(lock));
+    }
+    row
+}
+
+pub(super) fn list(call: &mut Call<'_>) -> Reply {
+    let node = call.node();
+    let rows = call
+        .state
+        .guests
+        .values()
+        .filter(|g| g.kind == call.kind && g.node == node)
+        .filter(|g| call.need(&format!("/vms/{}", g.vmid), &["VM.Audit"]).is_ok())
+        .map(|g| {
+            let mut row = row(call, g);
+            if g.kind == GuestKind::Qemu && call.flag("full") {
+                row.insert("qmpstatus".into(), json!(qmp(g)));
+            }
+            Value::Object(row)
+        })
+        .collect();
+    Ok(Value::Array(rows).into())
+}
+
+const fn qmp(guest: &Guest) -> &'static str {
+    match (guest.running.is_some(), guest.paused) {
+        (true, true) => "paused",
+        (true, false) => "running",
+        _ => "stopped",
+    }
+}
+
+pub(super) fn current(call: &mut Call<'_>) -> Reply {
+    let guest = call.guest()?;
+    let mut row = row(call, guest);
+    row.insert("ha".into(), json!({"managed": 0}));
+    if guest.kind == GuestKind::Qemu {
+        row.insert("qmpstatus".into(), json!(qmp(guest)));
+        if guest.config.get("agent").is_some_and(|a| a.starts_with('1') || a.contains("enabled=1"))
+        {
+            row.insert("agent".into(), json!(1));
+        }
+        if guest.running.is_some() {
+            row.insert("running-machine".into(), json!("pc-i440fx-10.1+pve0"));
+            row.insert("running-qemu".into(), json!("10.1.2"));
+        }
+    }
+    Ok(Value::Object(row).into())
+}
+
+pub(super) fn feature(call: &mut Call<'_>) -> Reply {
+    let vmid = call.vmid();
+    let guest = call.guest()?;
+    let has = match call.text("feature").as_deref() {
+        Some("snapshot") => call.state.can_snapshot(vmid),
+        Some("clone") => guest.is_template(),
+        _ => true,
+    };
+    let mut answer = json!({"hasFeature": u8::from(has)});
+    if let (GuestKind::Qemu, Some(map)) = (call.kind, answer.as_object_mut()) {
+        map.insert("nodes".into(), json!([guest.node]));
+    }
+    Ok(answer.into())
+}
+
+/// A stopped container has `null`, not an empty list (measured).
+pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
+    let guest = call.guest()?;
+    if guest.running.is_none() {
+        return Ok(Value::Null.into());
+    }
+    let mut rows = vec![json!({
+        "name": "lo", "hwaddr": "00:00:00:00:00:00", "hardware-address": "00:00:00:00:00:00",
+        "inet": "127.0.0.1/8", "inet6": "::1/128",
+        "ip-addresses": [
+            {"ip-address": "127.0.0.1", "ip-address-type": "inet", "prefix": "8"},
+            {"ip-address": "::1", "ip-address-type": "inet6", "prefix": "128"},
+        ],
+    })];
+    for value in guest
+        .config
+        .iter()
+        .filter(|(k, _)| k.starts_with("net") && *k != "nameserver")
+        .map(|(_, v)| v)
+    {
+        let part = |key: &str| value.split(',').find_map(|p| p.strip_prefix(key));
+        let mac = part("hwaddr=").unwrap_or("BC:24:11:00:00:01").to_lowercase();
+        let ip = match part("ip=") {
+            Some(fixed) if fixed.contains('/') => fixed.to_owned(),
+            _ => format!("10.20.1.{}/24", guest.vmid % 250 + 2),
+        };
+        let (address, prefix) = ip.split_once('/').unwrap_or((&ip, "24"));
+        rows.push(json!({
+            "name": part("name=").unwrap_or("eth0"), "hwaddr": mac, "hardware-address": mac, "inet": ip,
+            "ip-addresses": [{"ip-address": address, "ip-address-type": "inet", "prefix": prefix}],
+        }));
+    }
+    Ok(Value::Array(rows).into())
+}

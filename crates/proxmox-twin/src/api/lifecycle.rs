@@ -1,0 +1,280 @@
+//! Destroy, clone, migrate, resize, template.
+
+use serde_json::{Value, json};
+
+use super::{Call, cluster, config, create};
+use crate::effect::Effect;
+use crate::guest::{GuestKind, disk_bytes, is_disk};
+use crate::reply::{Refusal, Reply};
+use crate::schema::bytes_of;
+use crate::script;
+use crate::task::Script;
+
+pub(super) fn destroy(call: &mut Call<'_>) -> Reply {
+    if call.flag("skiplock") && !call.caller.is_root() {
+        return Err(Refusal::parameter("skiplock", "Only root may use this option."));
+    }
+    let (vmid, short) = (call.vmid(), call.kind.short());
+    let (force, purge) = (call.flag("force"), call.flag("purge"));
+    let guest = call.guest()?;
+    if guest.is_protected() {
+        return Err(Refusal::failed(format!(
+            "can't remove {short} {vmid} - protection mode enabled"
+        )));
+    }
+    call.quorum()?;
+    call.unlocked()?;
+    if guest.running.is_some() && !force {
+        return Err(Refusal::failed(match call.kind {
+            GuestKind::Lxc => format!("unable to destroy CT {vmid} - container is running"),
+            GuestKind::Qemu => format!("VM {vmid} is running - destroy failed"),
+        }));
+    }
+    let script = script::destroy(guest, purge, force);
+    call.task(&format!("{}destroy", call.kind.prefix()), &vmid.to_string(), script)
+}
+
+pub(super) fn clone(call: &mut Call<'_>) -> Reply {
+    let (vmid, kind) = (call.vmid(), call.kind);
+    let new = call.number("newid").and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    call.need(&format!("/vms/{vmid}"), &["VM.Clone"])?;
+    if create::may_allocate(call, new).is_err() {
+        return Err(Refusal::denied(&format!("/vms/{new}, VM.Allocate")));
+    }
+    let source = call.guest()?.clone();
+    create::pool_exists(call)?;
+    call.quorum()?;
+    call.unlocked()?;
+    if let Some(text) = cluster::taken(call, new) {
+        return Err(Refusal::failed(match kind {
+            GuestKind::Lxc => text,
+            GuestKind::Qemu => format!("unable to create VM {new}: config file already exists"),
+        }));
+    }
+    let full = call.text("full").map_or(!source.is_template(), |v| v == "1");
+    if !full && !source.is_template() {
+        let (volid, disk) = (
+            source.volumes().into_iter().next().map(|(v, _)| v).unwrap_or_default(),
+            source.boot_disk(),
+        );
+        return Err(Refusal::failed(format!(
+            "Linked clone feature is not supported for drive '{disk}' ({volid})"
+        )));
+    }
+    if kind == GuestKind::Lxc && full && source.running.is_some() && call.text("snapname").is_none()
+    {
+        return Err(Refusal::failed(
+            "Cannot do full clones on a running container without snapshots",
+        ));
+    }
+    if let Some(name) = call.text("snapname")
+        && !source.snapshots.iter().any(|s| s.name == name)
+    {
+        return Err(Refusal::failed(format!("snapshot '{name}' does not exist")));
+    }
+    let target = call.text("target").unwrap_or_else(|| source.node.clone());
+    if call.state.node(&target).is_none() {
+        return Err(Refusal::failed(format!("no such cluster node '{target}'")));
+    }
+    let local = source.volumes().iter().any(|(v, _)| {
+        call.state.storage(v.split(':').next().unwrap_or_default()).is_none_or(|s| !s.spec.shared)
+    });
+    if target != source.node && local {
+        return Err(Refusal::failed(format!(
+            "can't clone {} to node '{target}' ({} uses local storage)",
+            kind.short(),
+            kind.short()
+        )));
+    }
+    let storage = call.text("storage");
+    if let Some(name) = &storage
+        && call.state.storage(name).is_none()
+    {
+        return Err(Refusal::failed(format!("storage '{name}' does not exist")));
+    }
+    let mut copied = source.config.clone();
+    for key in ["template", "lock", "protection"] {
+        copied.remove(key);
+    }
+    let (from, to) = (format!("-{vmid}-"), format!("-{new}-"));
+    for (key, value) in &mut copied {
+        if is_disk(key) {
+            *value = value
+                .replacen("base-", "vm-", 1)
+                .replacen("basevol-", "subvol-", 1)
+                .replace(&from, &to);
+            if let (Some(name), Some((_, rest))) = (&storage, value.clone().split_once(':')) {
+                *value = format!("{name}:{rest}");
+            }
+        } else if key.starts_with("net") && key != "nameserver" {
+            let without: Vec<&str> =
+                value.split(',').filter(|p| !p.starts_with("hwaddr=")).collect();
+            let mut fresh = without.join(",");
+            if kind == GuestKind::Qemu
+                && let Some((model, rest)) = value.split_once('=')
+            {
+                fresh = format!("{model},{}", rest.split_once(',').map_or("", |(_, r)| r))
+                    .trim_end_matches(',')
+                    .to_owned();
+            }
+            config::complete_net(kind, u64::from(new), key, &mut fresh);
+            *value = fresh;
+        }
+    }
+    let (key, given) = match kind {
+        GuestKind::Lxc => ("hostname", call.text("hostname").unwrap_or_else(|| format!("CT{new}"))),
+        GuestKind::Qemu => {
+            ("name", call.text("name").unwrap_or_else(|| format!("Copy-of-VM-{}", source.name())))
+        }
+    };
+    copied.insert(key.to_owned(), given);
+    if let Some(text) = call.text("description") {
+        copied.insert("description".to_owned(), text);
+    }
+    let copy = create::newborn(call, new, &target, copied);
+    let script = script::clone(&source, &copy, full);
+    call.task(&format!("{}clone", kind.prefix()), &vmid.to_string(), script)
+}
+
+pub(super) fn migrate_info(call: &mut Call<'_>) -> Reply {
+    let guest = call.guest()?;
+    let others: Vec<&str> = call
+        .state
+        .nodes
+        .iter()
+        .map(|n| n.name.as_str())
+        .filter(|n| *n != guest.node && call.state.online(n))
+        .collect();
+    let running = u8::from(guest.running.is_some());
+    Ok(match call.kind {
+        GuestKind::Lxc => json!({"running": running, "allowed-nodes": others, "not-allowed-nodes": {}, "dependent-ha-resources": []}),
+        GuestKind::Qemu => {
+            let disks: Vec<Value> = guest
+                .volumes()
+                .iter()
+                .filter(|(v, _)| {
+                    call.state
+                        .storage(v.split(':').next().unwrap_or_default())
+                        .is_none_or(|s| !s.spec.shared)
+                })
+                .map(|(volid, size)| json!({"volid": volid, "size": size, "cdrom": 0, "is_attached": 1}))
+                .collect();
+            json!({
+                "running": running, "allowed_nodes": others, "not_allowed_nodes": {}, "local_disks": disks, "local_resources": [],
+                "mapped-resources": [], "mapped-resource-info": {}, "dependent-ha-resources": [], "has-dbus-vmstate": 1,
+            })
+        }
+    }
+    .into())
+}
+
+pub(super) fn migrate(call: &mut Call<'_>) -> Reply {
+    let (vmid, kind) = (call.vmid(), call.kind);
+    let target = call.text("target").unwrap_or_default();
+    let guest = call.guest()?;
+    if target == guest.node {
+        return Err(Refusal::parameter("target", "target is local node."));
+    }
+    let Some(node) = call.state.node(&target) else {
+        return Err(Refusal::failed(format!("no such cluster node '{target}'")));
+    };
+    let address = node.address.clone();
+    call.quorum()?;
+    if guest.running.is_some() {
+        match kind {
+            GuestKind::Lxc if !call.flag("restart") && !call.flag("online") => {
+                return Err(Refusal::failed(
+                    "can't migrate running container without --online or --restart",
+                ));
+            }
+            GuestKind::Lxc if !call.flag("restart") => {
+                return Err(Refusal::failed("lxc live migration is currently not implemented"));
+            }
+            GuestKind::Qemu if !call.flag("online") => {
+                return Err(Refusal::failed("can't migrate running VM without --online"));
+            }
+            _ => {}
+        }
+    }
+    let reachable = call.state.online(&target);
+    let script = if reachable {
+        script::migrate(guest, &target, &address)
+    } else {
+        Script::new()
+            .say(
+                0.3,
+                format!(
+                    "{{ts}} # /usr/bin/ssh -e none -o 'BatchMode=yes' root@{address} /bin/true"
+                ),
+            )
+            .say(2.0, format!("{{ts}} ssh: connect to host {address} port 22: No route to host"))
+            .act(
+                0.1,
+                Effect::Fail("Can't connect to destination address using public key".to_owned()),
+            )
+    };
+    let task = if kind == GuestKind::Lxc { "vzmigrate" } else { "qmigrate" };
+    call.task(task, &vmid.to_string(), script)
+}
+
+pub(super) fn resize(call: &mut Call<'_>) -> Reply {
+    if call.flag("skiplock") && !call.caller.is_root() {
+        return Err(Refusal::parameter("skiplock", "Only root may use this option."));
+    }
+    let vmid = call.vmid();
+    let disk = call.text("disk").unwrap_or_default();
+    let size = call.text("size").unwrap_or_default();
+    let guest = call.guest()?;
+    call.quorum()?;
+    config::digest(call)?;
+    call.unlocked()?;
+    let Some(text) = guest.config.get(&disk) else {
+        // An errors map in a 500 (measured).
+        let mut refusal = Refusal::failed("format error");
+        refusal.errors = Some(std::collections::BTreeMap::from([(
+            "volume".to_owned(),
+            "property is missing and it is not optional".to_owned(),
+        )]));
+        return Err(refusal);
+    };
+    let old = disk_bytes(text);
+    let given = bytes_of(size.trim_start_matches('+')).unwrap_or(0);
+    let bytes = if size.starts_with('+') { old + given } else { given };
+    if bytes < old {
+        return Err(Refusal::failed("unable to shrink disk size"));
+    }
+    let volume = text.split([':', ',']).nth(1).unwrap_or_default().to_owned();
+    let script = Script::new()
+        .say(0.6, format!("  Size of logical volume pve/{volume} changed from {old} to {bytes}."))
+        .say(0.1, format!("  Logical volume pve/{volume} successfully resized."))
+        .act(0.3, Effect::Resize { vmid, disk, bytes });
+    call.task("resize", &vmid.to_string(), script)
+}
+
+/// A container becomes a template at once; a virtual machine in a task.
+pub(super) fn template(call: &mut Call<'_>) -> Reply {
+    let (vmid, short) = (call.vmid(), call.kind.short());
+    let guest = call.guest()?;
+    call.quorum()?;
+    call.unlocked()?;
+    if !guest.snapshots.is_empty() {
+        return Err(Refusal::failed(format!(
+            "unable to create template, because {short} contains snapshots"
+        )));
+    }
+    if guest.is_template() {
+        return Err(Refusal::failed("you can't convert a template to a template"));
+    }
+    if guest.running.is_some() {
+        return Err(Refusal::failed(format!(
+            "you can't convert a {short} to template if the {short} is running"
+        )));
+    }
+    if call.kind == GuestKind::Qemu {
+        let script = script::quick(vmid, 1.2, Effect::Template { vmid });
+        return call.task("qmtemplate", &vmid.to_string(), script);
+    }
+    let (now, user) = (call.now, call.caller.id());
+    call.state.apply(now, &user, &Effect::Template { vmid }).map_err(Refusal::failed)?;
+    Ok(Value::Null.into())
+}

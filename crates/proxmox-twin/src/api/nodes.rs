@@ -1,0 +1,106 @@
+//! `/nodes` and what one node says about itself.
+
+use serde_json::{Map, Value, json};
+
+use super::{Call, VERSION};
+use crate::noise::wave;
+use crate::reply::{Refusal, Reply};
+
+pub(super) fn list(call: &mut Call<'_>) -> Reply {
+    let state = &call.state;
+    let loads = state.node_load(call.now);
+    let rows = state
+        .nodes
+        .iter()
+        .map(|node| {
+            let online = state.online(&node.name);
+            let mut row = Map::new();
+            row.insert("id".into(), json!(format!("node/{}", node.name)));
+            row.insert("node".into(), json!(node.name));
+            row.insert("type".into(), json!("node"));
+            row.insert("status".into(), json!(if online { "online" } else { "offline" }));
+            row.insert("ssl_fingerprint".into(), json!(node.fingerprint));
+            if online && call.need(&format!("/nodes/{}", node.name), &["Sys.Audit"]).is_ok() {
+                let (cpu, mem) = loads.get(node.name.as_str()).copied().unwrap_or_default();
+                let (disk, maxdisk) = state.root_disk(&node.name);
+                row.insert("level".into(), json!(""));
+                row.insert("cpu".into(), json!(cpu));
+                row.insert("maxcpu".into(), json!(node.cores));
+                row.insert("mem".into(), json!(mem));
+                row.insert("maxmem".into(), json!(node.memory));
+                row.insert("disk".into(), json!(disk));
+                row.insert("maxdisk".into(), json!(maxdisk));
+                row.insert("uptime".into(), json!((call.now - node.booted) as u64));
+            }
+            Value::Object(row)
+        })
+        .collect();
+    Ok(Value::Array(rows).into())
+}
+
+pub(super) fn status(call: &mut Call<'_>) -> Reply {
+    let name = call.node();
+    let Some(node) = call.state.node(&name) else { return Err(Refusal::failed("no such node")) };
+    let loads = call.state.node_load(call.now);
+    let (cpu, mem) = loads.get(name.as_str()).copied().unwrap_or_default();
+    let (disk, maxdisk) = call.state.root_disk(&name);
+    let load = |salt: u64| {
+        let busy = cpu * f64::from(node.cores) * (1.0 + 0.1 * wave(salt, call.now));
+        format!("{busy:.2}")
+    };
+    let swap = 8_u64 << 30;
+    Ok(json!({
+        "uptime": (call.now - node.booted) as u64,
+        "cpu": cpu,
+        "wait": 0.001 + 0.004 * (1.0 + wave(3, call.now)),
+        "idle": 0,
+        // Load averages are text in the real answer.
+        "loadavg": [load(1), load(2), load(3)],
+        "kversion": "Linux 6.17.2-1-pve #1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1 (2025-10-21T11:55Z)",
+        "current-kernel": {"machine": "x86_64", "release": "6.17.2-1-pve", "sysname": "Linux", "version": "#1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1 (2025-10-21T11:55Z)"},
+        "boot-info": {"mode": "efi", "secureboot": 0},
+        "pveversion": format!("pve-manager/{VERSION}/{}", super::REPOID),
+        "cpuinfo": {"model": "AMD EPYC 7302P 16-Core Processor", "cpus": node.cores, "cores": node.cores / 2, "sockets": 1, "mhz": "2994.370", "hvm": "1", "user_hz": 100, "flags": "fpu vme de pse"},
+        "memory": {"total": node.memory, "used": mem, "free": node.memory - mem, "available": node.memory - mem},
+        "swap": {"total": swap, "used": swap / 40, "free": swap - swap / 40},
+        "rootfs": {"total": maxdisk, "used": disk, "free": maxdisk - disk, "avail": maxdisk - disk},
+        "ksm": {"shared": 0},
+    })
+    .into())
+}
+
+pub(super) fn network(call: &mut Call<'_>) -> Reply {
+    let name = call.node();
+    let Some(node) = call.state.node(&name) else { return Err(Refusal::failed("no such node")) };
+    let wanted = call.text("type");
+    let mut rows = vec![
+        json!({"iface": "eno1", "type": "eth", "method": "manual", "method6": "manual", "exists": 1, "active": 1, "families": ["inet"], "priority": 3}),
+        json!({"iface": "eno2", "type": "eth", "method": "manual", "method6": "manual", "exists": 1, "active": 1, "families": ["inet"], "priority": 4}),
+    ];
+    for (n, bridge) in call.state.bridges.iter().enumerate() {
+        let mut row = json!({
+            "iface": bridge, "type": "bridge", "method": "manual", "method6": "manual", "active": 1, "autostart": 1,
+            "bridge_ports": format!("eno{}", n + 1), "bridge_stp": "off", "bridge_fd": "0", "families": ["inet"], "priority": 5 + n,
+        });
+        if let (0, Some(map)) = (n, row.as_object_mut()) {
+            map.insert("method".into(), json!("static"));
+            map.insert("address".into(), json!(node.address));
+            map.insert("netmask".into(), json!("24"));
+            map.insert("cidr".into(), json!(format!("{}/24", node.address)));
+            map.insert("gateway".into(), json!("10.20.0.1"));
+        } else if let Some(map) = row.as_object_mut() {
+            map.insert("bridge_vlan_aware".into(), json!(1));
+            map.insert("bridge_vids".into(), json!("2-4094"));
+        }
+        rows.push(row);
+    }
+    rows.retain(|row| {
+        let kind = row.get("type").and_then(Value::as_str).unwrap_or_default();
+        match wanted.as_deref() {
+            None | Some("include_sdn") => true,
+            Some("any_bridge" | "any_local_bridge") => kind == "bridge",
+            Some(wanted) => kind == wanted,
+        }
+    });
+    Ok(Value::Array(rows).into())
+}

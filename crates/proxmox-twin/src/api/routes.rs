@@ -1,0 +1,118 @@
+//! The route table: method, path, privileges, where it runs, parameters, handler.
+//!
+//! Whatever is not here answers 501 with the server's sentence. `tests/contract.rs` compares every row with
+//! the official schema.
+
+use super::{Route, cluster, config, create, guests, lifecycle, nodes, people, pools, power, rrd};
+use super::{snapshots, storage, tasks};
+
+macro_rules! routes {
+    ($name:ident: $( $method:literal $path:literal [$need:literal] $place:ident $params:literal => $run:path; )*) => {
+        const $name: &[Route] = &[ $( Route {
+            method: $method, path: $path, need: $need, proxied: routes!(@ $place), params: $params, run: $run,
+        } ),* ];
+    };
+    (@ here) => { false };
+    (@ there) => { true };
+}
+
+/// Every group of routes.
+pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, NODES, LXC, QEMU];
+
+routes! { CLUSTER:
+    "GET" "/version" [""] here "" => cluster::version;
+    "GET" "/cluster/status" ["Sys.Audit@/"] here "" => cluster::status;
+    "GET" "/cluster/resources" [""] here "type str enum=vm|storage|node|sdn" => cluster::resources;
+    "GET" "/cluster/nextid" [""] here "vmid int fmt=pve-vmid min=100 max=999999999" => cluster::nextid;
+    "GET" "/cluster/tasks" [""] here "" => tasks::cluster;
+    "GET" "/cluster/options" [""] here "" => cluster::options;
+    "GET" "/cluster/log" [""] here "max int min=1" => cluster::log;
+    "GET" "/cluster/backup-info/not-backed-up" ["Sys.Audit@/"] here "" => cluster::not_backed_up;
+    "GET" "/cluster/ha/status/current" ["Sys.Audit@/"] here "" => cluster::ha_status;
+    "GET" "/pools" [""] here "poolid str fmt=pve-poolid\ntype str enum=qemu|lxc|storage requires=poolid" => pools::list;
+    "POST" "/pools" ["Pool.Allocate@/pool/{poolid}"] here "comment str\npoolid! str fmt=pve-poolid" => pools::create;
+    "PUT" "/pools" ["Pool.Allocate@/pool/{poolid}"] here "allow-move bool\ncomment str\ndelete bool\npoolid! str fmt=pve-poolid\nstorage str fmt=pve-storage-id-list\nvms str fmt=pve-vmid-list" => pools::update;
+    "DELETE" "/pools" ["Pool.Allocate@/pool/{poolid}"] here "poolid! str fmt=pve-poolid" => pools::delete;
+    "GET" "/pools/{poolid}" ["Pool.Audit@/pool/{poolid}"] here "poolid! str fmt=pve-poolid\ntype str enum=qemu|lxc|storage" => pools::show;
+    "GET" "/storage" [""] here "type str enum=btrfs|cephfs|cifs|dir|esxi|iscsi|iscsidirect|lvm|lvmthin|nfs|pbs|rbd|zfs|zfspool" => storage::definitions;
+    "GET" "/access/permissions" [""] here "path str\nuserid str pat=[^\\s:/]+@[A-Za-z][A-Za-z0-9.\\-_]+(?:![A-Za-z][A-Za-z0-9.\\-_]+)?" => people::permissions;
+    "GET" "/access/users" [""] here "enabled bool\nfull bool" => people::users;
+    "GET" "/access/acl" [""] here "" => people::acl;
+    "GET" "/access/users/{userid}/token" [""] here "userid! str fmt=pve-userid maxlen=64" => people::tokens;
+    "POST" "/access/users/{userid}/token/{tokenid}" [""] here "comment str\nexpire int min=0\nprivsep bool\ntokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::new_token;
+    "DELETE" "/access/users/{userid}/token/{tokenid}" [""] here "tokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::drop_token;
+    "POST" "/access/ticket" ["world"] here "new-format bool\notp str\npassword! str\npath str maxlen=64 requires=privs\nprivs str fmt=pve-priv-list maxlen=64 requires=path\nrealm str fmt=pve-realm maxlen=32\ntfa-challenge str\nusername! str maxlen=64" => people::login;
+}
+
+routes! { NODES:
+    "GET" "/nodes" [""] here "" => nodes::list;
+    "GET" "/nodes/{node}/version" [""] there "@node" => cluster::version;
+    "GET" "/nodes/{node}/status" ["Sys.Audit@/nodes/{node}"] there "@node" => nodes::status;
+    "GET" "/nodes/{node}/rrddata" ["Sys.Audit@/nodes/{node}"] here "@node\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year|decade" => rrd::node;
+    "GET" "/nodes/{node}/network" [""] there "@node\ntype str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn" => nodes::network;
+    "GET" "/nodes/{node}/aplinfo" [""] there "@node" => storage::appliances;
+    "GET" "/nodes/{node}/storage" [""] there "@node\ncontent str fmt=pve-storage-content-list\nenabled bool\nformat bool\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => storage::on_node;
+    "GET" "/nodes/{node}/storage/{storage}/status" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\nstorage! str fmt=pve-storage-id" => storage::status;
+    "GET" "/nodes/{node}/storage/{storage}/content" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\ncontent str fmt=pve-storage-content\nstorage! str fmt=pve-storage-id\nvmid int fmt=pve-vmid min=100 max=999999999" => storage::content;
+    "DELETE" "/nodes/{node}/storage/{storage}/content/{volume}" [""] there "@node\ndelay int min=1 max=30\nstorage str fmt=pve-storage-id\nvolume! str" => storage::delete_volume;
+    "GET" "/nodes/{node}/tasks" [""] there "@node\nerrors bool\nlimit int min=0\nsince int\nsource str enum=archive|active|all\nstart int min=0\nstatusfilter str fmt=pve-task-status-type-list\ntypefilter str\nuntil int\nuserfilter str\nvmid int fmt=pve-vmid min=100 max=999999999" => tasks::list;
+    "GET" "/nodes/{node}/tasks/{upid}/status" [""] there "@node\nupid! str" => tasks::status;
+    "GET" "/nodes/{node}/tasks/{upid}/log" [""] there "@node\ndownload bool\nlimit int min=0\nstart int min=0\nupid! str" => tasks::log;
+    "DELETE" "/nodes/{node}/tasks/{upid}" [""] there "@node\nupid! str" => tasks::cancel;
+}
+
+routes! { LXC:
+    "GET" "/nodes/{node}/lxc" [""] there "@node" => guests::list;
+    "POST" "/nodes/{node}/lxc" [""] there "@node\n@lxc-options\nbwlimit num min=0\nforce bool\nha-managed bool\nignore-unpack-errors bool\nostemplate! str maxlen=255\npassword str minlen=5\npool str fmt=pve-poolid\nrestore bool\nssh-public-keys str\nstart bool\nstorage str fmt=pve-storage-id\nunique bool requires=restore\nvmid! int fmt=pve-vmid min=100 max=999999999" => create::lxc;
+    "DELETE" "/nodes/{node}/lxc/{vmid}" ["VM.Allocate@/vms/{vmid}"] there "@guest\ndestroy-unreferenced-disks bool\nforce bool\npurge bool" => lifecycle::destroy;
+    "GET" "/nodes/{node}/lxc/{vmid}/config" ["VM.Audit@/vms/{vmid}"] there "@guest\ncurrent bool\nsnapshot str fmt=pve-configid maxlen=40" => config::show;
+    "PUT" "/nodes/{node}/lxc/{vmid}/config" ["VM.Config.Disk|VM.Config.CPU|VM.Config.Memory|VM.Config.Network|VM.Config.Options@/vms/{vmid}"] there "@guest\n@lxc-options\ndelete str fmt=pve-configid-list\ndigest str maxlen=40\nrevert str fmt=pve-configid-list" => config::update;
+    "GET" "/nodes/{node}/lxc/{vmid}/pending" ["VM.Audit@/vms/{vmid}"] there "@guest" => config::pending;
+    "GET" "/nodes/{node}/lxc/{vmid}/status/current" ["VM.Audit@/vms/{vmid}"] there "@guest" => guests::current;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/start" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\ndebug bool\nskiplock bool" => power::start;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/stop" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\noverrule-shutdown bool\nskiplock bool" => power::stop;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/shutdown" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nforceStop bool\ntimeout int min=0" => power::shutdown;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/reboot" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\ntimeout int min=0" => power::reboot;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/suspend" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest" => power::suspend;
+    "POST" "/nodes/{node}/lxc/{vmid}/status/resume" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest" => power::resume;
+    "GET" "/nodes/{node}/lxc/{vmid}/snapshot" ["VM.Audit@/vms/{vmid}"] there "@guest" => snapshots::list;
+    "POST" "/nodes/{node}/lxc/{vmid}/snapshot" ["VM.Snapshot@/vms/{vmid}"] there "@guest\n@snapname\ndescription str" => snapshots::take;
+    "DELETE" "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}" ["VM.Snapshot@/vms/{vmid}"] there "@guest\n@snapname\nforce bool" => snapshots::delete;
+    "POST" "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/rollback" ["VM.Snapshot|VM.Snapshot.Rollback@/vms/{vmid}"] there "@guest\n@snapname\nstart bool" => snapshots::rollback;
+    "POST" "/nodes/{node}/lxc/{vmid}/clone" [""] there "@guest\nbwlimit num min=0\ndescription str\nfull bool\nhostname str fmt=dns-name\nnewid! int fmt=pve-vmid min=100 max=999999999\npool str fmt=pve-poolid\nsnapname str fmt=pve-configid maxlen=40\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => lifecycle::clone;
+    "GET" "/nodes/{node}/lxc/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\ntarget str fmt=pve-node" => lifecycle::migrate_info;
+    "POST" "/nodes/{node}/lxc/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\nbwlimit num min=0\nonline bool\nrestart bool\ntarget! str fmt=pve-node\ntarget-storage str fmt=storage-pair-list\ntimeout int" => lifecycle::migrate;
+    "PUT" "/nodes/{node}/lxc/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=lxc\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?" => lifecycle::resize;
+    "POST" "/nodes/{node}/lxc/{vmid}/template" ["VM.Allocate@/vms/{vmid}"] there "@guest" => lifecycle::template;
+    "GET" "/nodes/{node}/lxc/{vmid}/feature" ["VM.Audit@/vms/{vmid}"] there "@guest\nfeature! str enum=snapshot|clone|copy\nsnapname str fmt=pve-configid maxlen=40" => guests::feature;
+    "GET" "/nodes/{node}/lxc/{vmid}/interfaces" ["VM.Audit@/vms/{vmid}"] there "@guest" => guests::interfaces;
+    "GET" "/nodes/{node}/lxc/{vmid}/rrddata" ["VM.Audit@/vms/{vmid}"] here "@guest\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year" => rrd::guest;
+}
+
+routes! { QEMU:
+    "GET" "/nodes/{node}/qemu" [""] there "@node\nfull bool" => guests::list;
+    "POST" "/nodes/{node}/qemu" [""] there "@node\n@qemu-options\narchive str maxlen=255\nbwlimit int min=0\nforce bool requires=archive\nha-managed bool\nlive-restore bool\npool str fmt=pve-poolid\nstart bool\nstorage str fmt=pve-storage-id\nunique bool requires=archive\nvmid! int fmt=pve-vmid min=100 max=999999999" => create::qemu;
+    "DELETE" "/nodes/{node}/qemu/{vmid}" ["VM.Allocate@/vms/{vmid}"] there "@guest\ndestroy-unreferenced-disks bool\npurge bool\nskiplock bool" => lifecycle::destroy;
+    "GET" "/nodes/{node}/qemu/{vmid}/config" ["VM.Audit@/vms/{vmid}"] there "@guest\ncurrent bool\nsnapshot str fmt=pve-configid maxlen=40" => config::show;
+    "PUT" "/nodes/{node}/qemu/{vmid}/config" ["VM.Config.Disk|VM.Config.CDROM|VM.Config.CPU|VM.Config.Memory|VM.Config.Network|VM.Config.HWType|VM.Config.Options|VM.Config.Cloudinit@/vms/{vmid}"] there "@guest\n@qemu-options\ndelete str fmt=pve-configid-list\ndigest str maxlen=40\nforce bool requires=delete\nrevert str fmt=pve-configid-list\nskiplock bool" => config::update;
+    "GET" "/nodes/{node}/qemu/{vmid}/pending" ["VM.Audit@/vms/{vmid}"] there "@guest" => config::pending;
+    "GET" "/nodes/{node}/qemu/{vmid}/status/current" ["VM.Audit@/vms/{vmid}"] there "@guest" => guests::current;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/start" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nforce-cpu str\nmachine str prop=qemu-machine\nmigratedfrom str fmt=pve-node\nmigration_network str fmt=CIDR\nmigration_type str enum=secure|insecure\nnets-host-mtu str pat=net\\d+=\\d+(,net\\d+=\\d+)*\nskiplock bool\nstateuri str maxlen=128\ntargetstorage str fmt=storage-pair-list\ntimeout int min=0\nwith-conntrack-state bool" => power::start;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/stop" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nkeepActive bool\nmigratedfrom str fmt=pve-node\noverrule-shutdown bool\nskiplock bool\ntimeout int min=0" => power::stop;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/shutdown" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nforceStop bool\nkeepActive bool\nskiplock bool\ntimeout int min=0" => power::shutdown;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/reboot" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\ntimeout int min=0" => power::reboot;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/reset" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nskiplock bool" => power::reset;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/suspend" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nskiplock bool\nstatestorage str fmt=pve-storage-id requires=todisk\ntodisk bool" => power::suspend;
+    "POST" "/nodes/{node}/qemu/{vmid}/status/resume" ["VM.PowerMgmt@/vms/{vmid}"] there "@guest\nnocheck bool\nskiplock bool" => power::resume;
+    "GET" "/nodes/{node}/qemu/{vmid}/snapshot" ["VM.Audit@/vms/{vmid}"] there "@guest" => snapshots::list;
+    "POST" "/nodes/{node}/qemu/{vmid}/snapshot" ["VM.Snapshot@/vms/{vmid}"] there "@guest\n@snapname\ndescription str\nvmstate bool" => snapshots::take;
+    "DELETE" "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}" ["VM.Snapshot@/vms/{vmid}"] there "@guest\n@snapname\nforce bool" => snapshots::delete;
+    "POST" "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback" ["VM.Snapshot|VM.Snapshot.Rollback@/vms/{vmid}"] there "@guest\n@snapname\nstart bool" => snapshots::rollback;
+    "POST" "/nodes/{node}/qemu/{vmid}/clone" [""] there "@guest\nbwlimit int min=0\ndescription str\nformat str enum=raw|qcow2|vmdk\nfull bool\nname str fmt=dns-name\nnewid! int fmt=pve-vmid min=100 max=999999999\npool str fmt=pve-poolid\nsnapname str fmt=pve-configid maxlen=40\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => lifecycle::clone;
+    "GET" "/nodes/{node}/qemu/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\ntarget str fmt=pve-node" => lifecycle::migrate_info;
+    "POST" "/nodes/{node}/qemu/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\nbwlimit int min=0\nforce bool\nmigration_network str fmt=CIDR\nmigration_type str enum=secure|insecure\nonline bool\ntarget! str fmt=pve-node\ntargetstorage str fmt=storage-pair-list\nwith-conntrack-state bool\nwith-local-disks bool" => lifecycle::migrate;
+    "PUT" "/nodes/{node}/qemu/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=qemu\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?\nskiplock bool" => lifecycle::resize;
+    "POST" "/nodes/{node}/qemu/{vmid}/template" ["VM.Allocate@/vms/{vmid}"] there "@guest\ndisk str disks=qemu" => lifecycle::template;
+    "GET" "/nodes/{node}/qemu/{vmid}/feature" ["VM.Audit@/vms/{vmid}"] there "@guest\nfeature! str enum=snapshot|clone|copy\nsnapname str fmt=pve-configid maxlen=40" => guests::feature;
+    "GET" "/nodes/{node}/qemu/{vmid}/rrddata" ["VM.Audit@/vms/{vmid}"] here "@guest\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year" => rrd::guest;
+}

@@ -1,0 +1,404 @@
+//! What tasks really do to the cluster, one effect at a time, each with its own refusals.
+//!
+//! Every effect that changes something is noted in the list of changes: tests count there what was really
+//! carried out. Called by `state` when a step is due.
+
+use std::collections::BTreeMap;
+
+use crate::guest::{Guest, GuestKind, Snapshot, is_disk, size_text};
+use crate::state::State;
+
+/// One change to the cluster.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    /// Fails when the guest is locked or gone.
+    CheckLock {
+        vmid: u32,
+    },
+    /// Sets a lock; fails when one is there.
+    Lock {
+        vmid: u32,
+        lock: &'static str,
+    },
+    /// Takes that lock away, and no other.
+    Unlock {
+        vmid: u32,
+        lock: &'static str,
+    },
+    /// Fails when the volume does not exist.
+    NeedVolume {
+        node: String,
+        volid: String,
+        vmid: u32,
+    },
+    /// Fails when the storage has no room.
+    NeedRoom {
+        node: String,
+        storage: String,
+        vmid: u32,
+    },
+    /// The new guest is complete; `start` chains a start task.
+    Created {
+        vmid: u32,
+        start: bool,
+        what: &'static str,
+    },
+    /// Removes a guest that was not completed, without noting it.
+    Abandon {
+        vmid: u32,
+    },
+    Destroy {
+        vmid: u32,
+        purge: bool,
+    },
+    Start {
+        vmid: u32,
+    },
+    /// Pulls the plug; `quiet` does not mind a stopped guest.
+    Stop {
+        vmid: u32,
+        quiet: bool,
+    },
+    /// Asks to shut down; fails after its time for guests that ignore it.
+    Shutdown {
+        vmid: u32,
+        timeout: u64,
+        force: bool,
+    },
+    Reboot {
+        vmid: u32,
+    },
+    Reset {
+        vmid: u32,
+    },
+    Suspend {
+        vmid: u32,
+    },
+    Resume {
+        vmid: u32,
+    },
+    SnapTake {
+        vmid: u32,
+        name: String,
+        description: String,
+        vmstate: bool,
+    },
+    SnapDrop {
+        vmid: u32,
+        name: String,
+    },
+    Rollback {
+        vmid: u32,
+        name: String,
+        start: bool,
+    },
+    Migrate {
+        vmid: u32,
+        target: String,
+    },
+    Resize {
+        vmid: u32,
+        disk: String,
+        bytes: u64,
+    },
+    Template {
+        vmid: u32,
+    },
+    DropVolume {
+        node: String,
+        volid: String,
+    },
+    /// Ends the task with this text.
+    Fail(String),
+}
+
+impl State {
+    /// Carries out one effect at `at` (seconds since the epoch) for `user`.
+    ///
+    /// # Errors
+    /// The text the task ends with.
+    pub(crate) fn apply(&mut self, at: f64, user: &str, effect: &Effect) -> Result<(), String> {
+        match effect {
+            Effect::Fail(text) => Err(text.clone()),
+            Effect::CheckLock { vmid } => self.not_locked(*vmid),
+            Effect::Lock { vmid, lock } => {
+                self.not_locked(*vmid)?;
+                self.need(*vmid)?.config.insert("lock".into(), (*lock).to_owned());
+                Ok(())
+            }
+            Effect::Unlock { vmid, lock } => {
+                if let Some(guest) = self.guests.get_mut(vmid)
+                    && guest.lock() == Some(*lock)
+                {
+                    guest.config.remove("lock");
+                }
+                Ok(())
+            }
+            Effect::NeedVolume { node, volid, vmid } => {
+                if self.volume_exists(node, volid) {
+                    return Ok(());
+                }
+                Err(format!("unable to create CT {vmid} - volume '{volid}' does not exist"))
+            }
+            Effect::NeedRoom { node, storage, vmid } => {
+                let percent = self.storage_percent(node, storage);
+                // A thin pool refuses new volumes before it is quite full.
+                if percent < 95.0 {
+                    return Ok(());
+                }
+                Err(format!(
+                    "unable to create CT {vmid} - lvcreate 'pve/vm-{vmid}-disk-0' error:   Cannot create new thin volume, free space in thin pool pve/{storage} reached threshold."
+                ))
+            }
+            Effect::Created { vmid, start, what } => {
+                let guest = self.need(*vmid)?;
+                guest.config.remove("lock");
+                let (node, kind) = (guest.node.clone(), guest.kind);
+                let name = guest.name();
+                self.note(at, what, Some(*vmid), &node, user, &name);
+                if *start {
+                    let script = crate::script::start(*vmid);
+                    let id = vmid.to_string();
+                    self.spawn(at, &node, &format!("{}start", kind.prefix()), &id, user, script);
+                }
+                Ok(())
+            }
+            Effect::Abandon { vmid } => {
+                self.guests.remove(vmid);
+                Ok(())
+            }
+            Effect::Destroy { vmid, purge } => {
+                let guest = self.need(*vmid)?;
+                let (node, name) = (guest.node.clone(), guest.name());
+                self.guests.remove(vmid);
+                self.note(
+                    at,
+                    "destroy",
+                    Some(*vmid),
+                    &node,
+                    user,
+                    &format!("{name} purge={}", u8::from(*purge)),
+                );
+                Ok(())
+            }
+            Effect::Start { vmid } => self.start_guest(at, user, *vmid),
+            Effect::Stop { vmid, quiet } => {
+                let guest = self.need(*vmid)?;
+                if guest.running.is_none() {
+                    let text = format!("{} {vmid} not running", guest.kind.short());
+                    return if *quiet { Ok(()) } else { Err(text) };
+                }
+                guest.stop(at);
+                self.note_guest(at, "stop", *vmid, user, "");
+                Ok(())
+            }
+            Effect::Shutdown { vmid, timeout, force } => {
+                let guest = self.need(*vmid)?;
+                if guest.running.is_none() {
+                    return Ok(());
+                }
+                if guest.ignores_shutdown && !force {
+                    return Err(match guest.kind {
+                        GuestKind::Lxc => format!(
+                            "command 'lxc-stop -n {vmid} --timeout {timeout}' failed: got timeout"
+                        ),
+                        GuestKind::Qemu => "VM quit/powerdown failed - got timeout".to_owned(),
+                    });
+                }
+                let forced = guest.ignores_shutdown;
+                guest.stop(at);
+                self.note_guest(at, if forced { "stop" } else { "shutdown" }, *vmid, user, "");
+                Ok(())
+            }
+            Effect::Reboot { vmid } => {
+                let pid = self.next_pid();
+                let guest = self.need(*vmid)?;
+                if guest.running.is_none() {
+                    return Err(format!("VM {vmid} not running"));
+                }
+                if guest.ignores_shutdown {
+                    return Err("VM quit/powerdown failed - got timeout".to_owned());
+                }
+                guest.stop(at);
+                guest.start(at, pid);
+                self.note_guest(at, "reboot", *vmid, user, "");
+                Ok(())
+            }
+            Effect::Reset { vmid } => {
+                self.running(*vmid)?;
+                self.note_guest(at, "reset", *vmid, user, "");
+                Ok(())
+            }
+            Effect::Suspend { vmid } => {
+                self.running(*vmid)?.paused = true;
+                self.note_guest(at, "suspend", *vmid, user, "");
+                Ok(())
+            }
+            Effect::Resume { vmid } => {
+                self.running(*vmid)?.paused = false;
+                self.note_guest(at, "resume", *vmid, user, "");
+                Ok(())
+            }
+            Effect::SnapTake { vmid, name, description, vmstate } => {
+                let able = self.can_snapshot(*vmid);
+                let guest = self.need(*vmid)?;
+                if !able {
+                    return Err("snapshot feature is not available".to_owned());
+                }
+                if guest.snapshots.iter().any(|s| s.name == *name) {
+                    return Err(format!("snapshot name '{name}' already used"));
+                }
+                let mut config = guest.config.clone();
+                config.remove("lock");
+                let parent = guest.parent.replace(name.clone());
+                guest.snapshots.push(Snapshot {
+                    name: name.clone(),
+                    description: description.clone(),
+                    parent,
+                    time: at as u64,
+                    vmstate: *vmstate,
+                    config,
+                });
+                guest.config.remove("lock");
+                self.note_guest(at, "snapshot", *vmid, user, name);
+                Ok(())
+            }
+            Effect::SnapDrop { vmid, name } => {
+                let guest = self.need(*vmid)?;
+                let Some(found) = guest.snapshots.iter().position(|s| s.name == *name) else {
+                    return Err(format!("snapshot '{name}' does not exist"));
+                };
+                let gone = guest.snapshots.remove(found);
+                for snapshot in &mut guest.snapshots {
+                    if snapshot.parent.as_ref() == Some(&gone.name) {
+                        snapshot.parent.clone_from(&gone.parent);
+                    }
+                }
+                if guest.parent.as_ref() == Some(&gone.name) {
+                    guest.parent = gone.parent;
+                }
+                guest.config.remove("lock");
+                self.note_guest(at, "delsnapshot", *vmid, user, name);
+                Ok(())
+            }
+            Effect::Rollback { vmid, name, start } => {
+                let guest = self.need(*vmid)?;
+                let Some(snapshot) = guest.snapshots.iter().find(|s| s.name == *name).cloned()
+                else {
+                    return Err(format!("snapshot '{name}' does not exist"));
+                };
+                guest.stop(at);
+                guest.config = snapshot.config;
+                guest.pending.clear();
+                guest.parent = Some(snapshot.name);
+                let (node, kind) = (guest.node.clone(), guest.kind);
+                self.note_guest(at, "rollback", *vmid, user, name);
+                if *start || snapshot.vmstate {
+                    let script = crate::script::start(*vmid);
+                    let id = vmid.to_string();
+                    self.spawn(at, &node, &format!("{}start", kind.prefix()), &id, user, script);
+                }
+                Ok(())
+            }
+            Effect::Migrate { vmid, target } => {
+                let guest = self.need(*vmid)?;
+                let from = std::mem::replace(&mut guest.node, target.clone());
+                guest.config.remove("lock");
+                self.note_guest(at, "migrate", *vmid, user, &format!("{from} to {target}"));
+                Ok(())
+            }
+            Effect::Resize { vmid, disk, bytes } => {
+                let guest = self.need(*vmid)?;
+                let Some(text) = guest.config.get_mut(disk) else {
+                    return Err(format!("disk '{disk}' does not exist"));
+                };
+                *text = with_size(text, *bytes);
+                self.note_guest(
+                    at,
+                    "resize",
+                    *vmid,
+                    user,
+                    &format!("{disk} {}", size_text(*bytes)),
+                );
+                Ok(())
+            }
+            Effect::Template { vmid } => {
+                let guest = self.need(*vmid)?;
+                guest.config.insert("template".into(), "1".into());
+                rename_base(&mut guest.config);
+                self.note_guest(at, "template", *vmid, user, "");
+                Ok(())
+            }
+            Effect::DropVolume { node, volid } => {
+                self.drop_volume(node, volid)?;
+                self.note(at, "imgdel", None, node, user, volid);
+                Ok(())
+            }
+        }
+    }
+
+    fn start_guest(&mut self, at: f64, user: &str, vmid: u32) -> Result<(), String> {
+        self.not_locked(vmid)?;
+        let pid = self.next_pid();
+        let bridges = self.bridges.clone();
+        let guest = self.need(vmid)?;
+        if guest.is_template() {
+            let what = if guest.kind == GuestKind::Lxc { "CT" } else { "vm" };
+            return Err(format!("you can't start a {what} if it's a template"));
+        }
+        if guest.running.is_some() {
+            return Err(format!("{} {vmid} already running", guest.kind.short()));
+        }
+        for (key, value) in guest.config.iter().filter(|(key, _)| key.starts_with("net")) {
+            let bridge = value.split(',').find_map(|p| p.strip_prefix("bridge="));
+            if let Some(bridge) = bridge
+                && !bridges.iter().any(|b| b == bridge)
+            {
+                tracing::debug!(vmid, key, bridge, "start with an absent bridge");
+                return Err(format!("bridge '{bridge}' does not exist"));
+            }
+        }
+        guest.start(at, pid);
+        self.note_guest(at, "start", vmid, user, "");
+        Ok(())
+    }
+
+    fn not_locked(&mut self, vmid: u32) -> Result<(), String> {
+        let guest = self.need(vmid)?;
+        match guest.lock() {
+            Some(lock) => Err(format!("{} is locked ({lock})", guest.kind.short())),
+            None => Ok(()),
+        }
+    }
+
+    fn running(&mut self, vmid: u32) -> Result<&mut Guest, String> {
+        let guest = self.need(vmid)?;
+        if guest.running.is_none() {
+            return Err(format!("{} {vmid} not running", guest.kind.short()));
+        }
+        Ok(guest)
+    }
+
+    fn need(&mut self, vmid: u32) -> Result<&mut Guest, String> {
+        self.guests
+            .get_mut(&vmid)
+            .ok_or_else(|| format!("Configuration file for {vmid} does not exist"))
+    }
+}
+
+/// A volume text with another size.
+fn with_size(text: &str, bytes: u64) -> String {
+    let mut parts: Vec<String> =
+        text.split(',').filter(|p| !p.starts_with("size=")).map(str::to_owned).collect();
+    parts.push(format!("size={}", size_text(bytes)));
+    parts.join(",")
+}
+
+/// Templates have `base-…` volumes.
+fn rename_base(config: &mut BTreeMap<String, String>) {
+    for (key, value) in config.iter_mut() {
+        if is_disk(key) {
+            *value = value.replacen(":vm-", ":base-", 1).replacen(":subvol-", ":basevol-", 1);
+        }
+    }
+}

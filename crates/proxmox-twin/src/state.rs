@@ -1,0 +1,635 @@
+//! The whole cluster as one value behind one lock, and the clock that moves it.
+//!
+//! Invariant: `advance` runs before anything is read, and carries out due task steps in the order of their
+//! time; nothing else changes the world on its own. Servers, dispatcher and control API share it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::access::Access;
+use crate::guest::{Guest, GuestKind, Load, Snapshot};
+use crate::noise::{mix, unit, wave};
+use crate::task::{Script, Step, Task, calendar};
+use crate::trouble::{Trouble, Troubles};
+use crate::view::{Change, RequestRecord};
+use crate::world::{NodeSpec, StorageSpec, World};
+
+/// How many request records are kept before the oldest is dropped.
+const REQUESTS_KEPT: usize = 20_000;
+/// How many finished tasks are kept, as many as the real index.
+const TASKS_KEPT: usize = 2_000;
+
+/// A node.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) cores: u32,
+    pub(crate) memory: u64,
+    pub(crate) address: String,
+    /// Seconds since the epoch.
+    pub(crate) booted: f64,
+    pub(crate) fingerprint: String,
+    /// Times during which it was down, for gaps in graphs.
+    pub(crate) outages: Vec<(f64, Option<f64>)>,
+}
+
+/// A volume that belongs to no guest: templates, images, backups.
+#[derive(Clone)]
+pub(crate) struct Volume {
+    pub(crate) bytes: u64,
+    pub(crate) created: u64,
+}
+
+/// A storage with what lies on it, per node unless shared.
+pub(crate) struct Storage {
+    pub(crate) spec: StorageSpec,
+    /// (node or "" when shared, name below the storage).
+    pub(crate) volumes: BTreeMap<(String, String), Volume>,
+}
+
+impl Storage {
+    pub(crate) fn on(&self, node: &str) -> bool {
+        self.spec.nodes.is_empty() || self.spec.nodes.iter().any(|n| n == node)
+    }
+
+    pub(crate) fn owner(&self, node: &str) -> String {
+        if self.spec.shared { String::new() } else { node.to_owned() }
+    }
+
+    pub(crate) fn holds(&self, content: &str) -> bool {
+        self.spec.content.split(',').any(|c| c == content)
+    }
+}
+
+/// A pool.
+#[derive(Default)]
+pub(crate) struct Pool {
+    pub(crate) comment: String,
+    pub(crate) storages: Vec<String>,
+}
+
+/// Settings that do not change while it runs.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) cluster: String,
+    pub(crate) speed: f64,
+    pub(crate) unauthorised_delay: Duration,
+    pub(crate) proxy_timeout: Duration,
+    pub(crate) seed: u64,
+}
+
+/// The cluster.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    started: Instant,
+    epoch: f64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) bridges: Vec<String>,
+    pub(crate) guests: BTreeMap<u32, Guest>,
+    pub(crate) storages: Vec<Storage>,
+    pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) access: Access,
+    pub(crate) troubles: Troubles,
+    /// By number, so that numbers stay true when old ones go.
+    pub(crate) tasks: BTreeMap<u64, Task>,
+    by_upid: HashMap<String, u64>,
+    next_task: u64,
+    due: BinaryHeap<Reverse<(u64, u64)>>,
+    pids: u32,
+    pub(crate) changes: Vec<Change>,
+    change_count: u64,
+    pub(crate) requests: VecDeque<RequestRecord>,
+    pub(crate) requests_dropped: u64,
+    first_request: u64,
+    /// Tags only Sys.Modify on / may set or remove.
+    pub(crate) registered_tags: Vec<String>,
+}
+
+impl State {
+    /// Builds the cluster of `world`; `names` are used when the world names no nodes.
+    pub(crate) fn new(settings: Settings, world: World, names: &[String]) -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let specs = if world.nodes.is_empty() {
+            names.iter().map(|name| NodeSpec::new(name)).collect()
+        } else {
+            world.nodes
+        };
+        let nodes: Vec<Node> = specs
+            .into_iter()
+            .enumerate()
+            .map(|(n, spec)| Node {
+                name: spec.name,
+                cores: spec.cores,
+                memory: spec.memory_gib << 30,
+                address: format!("10.20.0.{}", 11 + n),
+                booted: epoch - spec.uptime as f64 - n as f64 * 977.0,
+                fingerprint: String::new(),
+                outages: Vec::new(),
+            })
+            .collect();
+        let seed = settings.seed;
+        let mut state = Self {
+            settings,
+            started: Instant::now(),
+            epoch,
+            bridges: vec!["vmbr0".to_owned(), "vmbr1".to_owned()],
+            guests: BTreeMap::new(),
+            storages: Vec::new(),
+            pools: BTreeMap::new(),
+            access: Access::new(),
+            troubles: Troubles::default(),
+            tasks: BTreeMap::new(),
+            by_upid: HashMap::new(),
+            next_task: 0,
+            due: BinaryHeap::new(),
+            pids: 4_000,
+            changes: Vec::new(),
+            change_count: 0,
+            requests: VecDeque::new(),
+            requests_dropped: 0,
+            first_request: 0,
+            registered_tags: vec!["critical".to_owned()],
+            nodes,
+        };
+        for spec in world.storages {
+            let mut storage = Storage { volumes: BTreeMap::new(), spec };
+            for (name, bytes) in storage.spec.volumes.clone() {
+                let owners: Vec<String> = if storage.spec.shared {
+                    vec![String::new()]
+                } else {
+                    state.nodes.iter().map(|n| n.name.clone()).collect()
+                };
+                for owner in owners {
+                    let volume = Volume { bytes, created: epoch as u64 - 40 * 86_400 };
+                    storage.volumes.insert((owner, name.clone()), volume);
+                }
+            }
+            state.storages.push(storage);
+        }
+        for (name, comment) in world.pools {
+            state.pools.insert(name, Pool { comment, storages: Vec::new() });
+        }
+        let first = state.nodes.first().map(|n| n.name.clone()).unwrap_or_default();
+        for spec in world.guests {
+            if let Some(pool) = &spec.pool {
+                state.pools.entry(pool.clone()).or_default();
+            }
+            let own = mix(seed ^ u64::from(spec.vmid));
+            let mut load = Load::from_seed(own);
+            if let Some((cpu, mem)) = spec.demand {
+                load.cpu = cpu;
+                load.mem = mem;
+            }
+            let mut config = spec.config;
+            if let Some(tags) = config.get("tags") {
+                config.insert("tags".to_owned(), unique_tags(tags));
+            }
+            let mut guest = Guest {
+                vmid: spec.vmid,
+                kind: spec.kind,
+                node: if spec.node.is_empty() { first.clone() } else { spec.node },
+                config,
+                pending: BTreeMap::new(),
+                pool: spec.pool,
+                snapshots: Vec::new(),
+                parent: None,
+                running: None,
+                paused: false,
+                pid: 10_000 + spec.vmid,
+                load,
+                ignores_shutdown: spec.ignores_shutdown,
+                born: epoch - 400.0 * 86_400.0 * unit(own ^ 77),
+                runs: Vec::new(),
+            };
+            let up = 3_600.0 + 20.0 * 86_400.0 * unit(own ^ 78);
+            if spec.running {
+                guest.running = Some(epoch - up);
+            }
+            // An earlier run that ended some hours before: the gap is visible in graphs.
+            let gap = 1_800.0 + 9_000.0 * unit(own ^ 79);
+            guest.runs.push((guest.born, epoch - up - gap));
+            for (n, name) in spec.snapshots.iter().enumerate() {
+                let parent = guest.parent.replace(name.clone());
+                guest.snapshots.push(Snapshot {
+                    name: name.clone(),
+                    description: String::new(),
+                    parent,
+                    time: (epoch as u64).saturating_sub(86_400 * (9 - n.min(8) as u64)),
+                    vmstate: false,
+                    config: guest.config.clone(),
+                });
+            }
+            state.guests.insert(guest.vmid, guest);
+        }
+        state
+    }
+
+    /// Seconds since the epoch.
+    pub(crate) fn now(&self) -> f64 {
+        self.epoch + self.started.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.name == name)
+    }
+
+    /// Part of the cluster, as the others see it.
+    pub(crate) fn online(&self, node: &str) -> bool {
+        !self.troubles.down(node)
+    }
+
+    pub(crate) fn storage(&self, name: &str) -> Option<&Storage> {
+        self.storages.iter().find(|s| s.spec.name == name)
+    }
+
+    pub(crate) const fn next_pid(&mut self) -> u32 {
+        self.pids = if self.pids > 4_000_000 { 2_000 } else { self.pids + 7 };
+        self.pids
+    }
+
+    /// Carries out every task step that is due by now.
+    pub(crate) fn advance(&mut self) {
+        let now = self.now();
+        while let Some(Reverse((when, number))) = self.due.peek().copied() {
+            let at = when as f64 / 1e6;
+            if at > now {
+                break;
+            }
+            self.due.pop();
+            self.step(at, number);
+        }
+    }
+
+    fn step(&mut self, at: f64, number: u64) {
+        let Some(task) = self.tasks.get_mut(&number) else { return };
+        if !task.is_running() {
+            return;
+        }
+        let Some((_, step)) = task.steps.pop_front() else {
+            self.finish(at, number, None);
+            return;
+        };
+        match step {
+            Step::Say(line) => {
+                let line = line.replace("{ts}", &calendar(at));
+                task.log.push(line);
+            }
+            Step::Do(effect) => {
+                let user = task.user.clone();
+                let acts = !matches!(
+                    effect,
+                    crate::effect::Effect::CheckLock { .. }
+                        | crate::effect::Effect::Lock { .. }
+                        | crate::effect::Effect::Unlock { .. }
+                );
+                let outcome = match task.fails.clone() {
+                    Some(text) if acts => Err(text),
+                    _ => self.apply(at, &user, &effect),
+                };
+                if let Err(text) = outcome {
+                    self.finish(at, number, Some(text));
+                    return;
+                }
+            }
+        }
+        let next = self.tasks.get(&number).map(|t| t.steps.front().map_or(0.0, |(wait, _)| *wait));
+        if let Some(wait) = next {
+            self.due.push(Reverse((((at + wait) * 1e6) as u64, number)));
+        }
+    }
+
+    fn finish(&mut self, at: f64, number: u64, failure: Option<String>) {
+        let Some(task) = self.tasks.get_mut(&number) else { return };
+        let (exit, line) = match failure {
+            Some(text) => (text.clone(), format!("TASK ERROR: {text}")),
+            None if task.warnings > 0 => {
+                for n in 1..=task.warnings {
+                    task.log.push(format!("WARN: simulated warning {n}"));
+                }
+                (
+                    format!("WARNINGS: {}", task.warnings),
+                    format!("TASK WARNINGS: {}", task.warnings),
+                )
+            }
+            None => ("OK".to_owned(), "TASK OK".to_owned()),
+        };
+        let failed = line.starts_with("TASK ERROR");
+        task.log.push(line);
+        task.end = Some((at, exit));
+        let (undo, user) = (std::mem::take(&mut task.undo), task.user.clone());
+        if failed {
+            for effect in undo {
+                // Undoing only removes locks and unfinished guests; it has nothing to report.
+                let _ = self.apply(at, &user, &effect);
+            }
+        }
+    }
+
+    /// Begins a task and gives its UPID.
+    pub(crate) fn spawn(
+        &mut self,
+        at: f64,
+        node: &str,
+        kind: &str,
+        id: &str,
+        user: &str,
+        script: Script,
+    ) -> String {
+        let pid = self.next_pid();
+        let pstart = (at - self.epoch + 1e6) as u32 * 100 + pid % 100;
+        let upid = Task::make_upid(node, pid, pstart, at, kind, id, user);
+        let mut extra = 0.0;
+        let (mut fails, mut warnings) = (None, 0);
+        for active in self.troubles.for_task(kind) {
+            match active.trouble {
+                Trouble::TaskFails { exitstatus, .. } => fails = Some(exitstatus),
+                Trouble::TaskWarns { warnings: n, .. } => warnings = n,
+                Trouble::TaskSlow { seconds, .. } => extra += seconds,
+                _ => {}
+            }
+        }
+        let count = script.steps.len().max(1) as f64;
+        let speed = self.settings.speed;
+        let steps: VecDeque<(f64, Step)> = script
+            .steps
+            .into_iter()
+            .map(|(wait, step)| (wait * speed + extra / count, step))
+            .collect();
+        let number = self.next_task;
+        self.next_task += 1;
+        let first = steps.front().map_or(0.0, |(wait, _)| *wait);
+        self.tasks.insert(
+            number,
+            Task {
+                upid: upid.clone(),
+                node: node.to_owned(),
+                pid,
+                pstart,
+                start: at,
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                user: user.to_owned(),
+                log: Vec::new(),
+                steps,
+                undo: script.undo,
+                end: None,
+                fails,
+                warnings,
+            },
+        );
+        self.by_upid.insert(upid.clone(), number);
+        self.due.push(Reverse((((at + first) * 1e6) as u64, number)));
+        while self.tasks.len() > TASKS_KEPT {
+            let Some(old) = self.tasks.iter().find(|(_, t)| !t.is_running()).map(|(n, _)| *n)
+            else {
+                break;
+            };
+            if let Some(task) = self.tasks.remove(&old) {
+                self.by_upid.remove(&task.upid);
+            }
+        }
+        upid
+    }
+
+    /// Ends a running task as a signal would.
+    pub(crate) fn interrupt(&mut self, upid: &str) {
+        let now = self.now();
+        if let Some(number) = self.by_upid.get(upid).copied()
+            && self.tasks.get(&number).is_some_and(Task::is_running)
+        {
+            if let Some(task) = self.tasks.get_mut(&number) {
+                task.log.push("received interrupt".to_owned());
+            }
+            self.finish(now, number, Some("interrupted by signal".to_owned()));
+        }
+    }
+
+    pub(crate) fn task(&self, upid: &str) -> Option<&Task> {
+        self.by_upid.get(upid).and_then(|number| self.tasks.get(number))
+    }
+
+    /// Notes a change that was really carried out.
+    pub(crate) fn note(
+        &mut self,
+        at: f64,
+        what: &str,
+        vmid: Option<u32>,
+        node: &str,
+        user: &str,
+        detail: &str,
+    ) {
+        self.change_count += 1;
+        self.changes.push(Change {
+            n: self.change_count,
+            at_ms: (at * 1e3) as u64,
+            what: what.to_owned(),
+            vmid,
+            node: node.to_owned(),
+            user: user.to_owned(),
+            detail: detail.to_owned(),
+        });
+    }
+
+    pub(crate) fn note_guest(&mut self, at: f64, what: &str, vmid: u32, user: &str, detail: &str) {
+        let node = self.guests.get(&vmid).map(|g| g.node.clone()).unwrap_or_default();
+        self.note(at, what, Some(vmid), &node, user, detail);
+    }
+
+    /// Remembers a request when it arrives; the oldest goes when there are too many. Gives its number.
+    pub(crate) fn record(&mut self, record: RequestRecord) -> u64 {
+        if self.requests.len() >= REQUESTS_KEPT {
+            self.requests.pop_front();
+            self.requests_dropped += 1;
+            self.first_request += 1;
+        }
+        self.requests.push_back(record);
+        self.first_request + self.requests.len() as u64 - 1
+    }
+
+    /// Adds the status when it is known.
+    pub(crate) fn answered(&mut self, number: u64, status: u16) {
+        if let Some(at) = number.checked_sub(self.first_request)
+            && let Some(record) = usize::try_from(at).ok().and_then(|at| self.requests.get_mut(at))
+        {
+            record.status = status;
+        }
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn forget_requests(&mut self) {
+        self.first_request += self.requests.len() as u64;
+        self.requests.clear();
+        self.requests_dropped = 0;
+    }
+
+    /// Used and total bytes of a storage as seen from a node.
+    pub(crate) fn storage_use(&self, node: &str, storage: &Storage) -> (u64, u64) {
+        let guests = self
+            .guests
+            .values()
+            .filter(|g| storage.spec.shared || g.node == node)
+            .flat_map(Guest::volumes)
+            .filter(|(volid, _)| {
+                volid.split(':').next().is_some_and(|name| name == storage.spec.name)
+            })
+            // Thin volumes hold what was written, not what was promised.
+            .map(|(_, bytes)| bytes / 3)
+            .sum::<u64>();
+        self.storage_use_with(node, storage, guests)
+    }
+
+    /// The same with the guests' share already summed up.
+    pub(crate) fn storage_use_with(
+        &self,
+        node: &str,
+        storage: &Storage,
+        guests: u64,
+    ) -> (u64, u64) {
+        let total = storage.spec.total_gib << 30;
+        if let Some(percent) = self.troubles.fill(node, &storage.spec.name, storage.spec.shared) {
+            return ((total as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64, total);
+        }
+        let owner = storage.owner(node);
+        let own = storage
+            .volumes
+            .range((owner.clone(), String::new())..)
+            .take_while(|((o, _), _)| *o == owner)
+            .map(|(_, v)| v.bytes)
+            .sum::<u64>();
+        let drift = 1.0 + 0.01 * wave(self.settings.seed ^ total, self.now());
+        let base = (total as f64 * storage.spec.used * drift) as u64;
+        ((base + own + guests).min(total), total)
+    }
+
+    pub(crate) fn storage_percent(&self, node: &str, storage: &str) -> f64 {
+        self.storage(storage).map_or(0.0, |s| {
+            let (used, total) = self.storage_use(node, s);
+            100.0 * used as f64 / total.max(1) as f64
+        })
+    }
+
+    pub(crate) fn volume_exists(&self, node: &str, volid: &str) -> bool {
+        let Some((storage, name)) = volid.split_once(':') else { return false };
+        self.storage(storage)
+            .is_some_and(|s| s.volumes.contains_key(&(s.owner(node), name.to_owned())))
+    }
+
+    pub(crate) fn drop_volume(&mut self, node: &str, volid: &str) -> Result<(), String> {
+        let (name, rest) = volid.split_once(':').unwrap_or_default();
+        let gone = self
+            .storages
+            .iter_mut()
+            .find(|s| s.spec.name == name)
+            .and_then(|s| s.volumes.remove(&(s.owner(node), rest.to_owned())));
+        gone.map(|_| ()).ok_or_else(|| format!("volume '{volid}' does not exist"))
+    }
+
+    /// Snapshots need a storage that has them.
+    pub(crate) fn can_snapshot(&self, vmid: u32) -> bool {
+        self.guests.get(&vmid).is_some_and(|guest| {
+            guest.volumes().iter().all(|(volid, _)| {
+                let storage = volid.split(':').next().unwrap_or_default();
+                self.storage(storage).is_some_and(|s| {
+                    matches!(s.spec.plugin.as_str(), "lvmthin" | "zfspool" | "rbd")
+                })
+            })
+        })
+    }
+
+    /// CPU fraction and memory bytes in use on every node, from the guests on it.
+    pub(crate) fn node_load(&self, at: f64) -> HashMap<&str, (f64, u64)> {
+        let mut sums: HashMap<&str, (f64, u64)> = HashMap::new();
+        for guest in self.guests.values() {
+            if let Some((cpu, mem)) = guest.demand_at(at) {
+                let cores = guest.cores(1);
+                let sum = sums.entry(guest.node.as_str()).or_default();
+                sum.0 += cpu * f64::from(cores);
+                sum.1 += mem;
+            }
+        }
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(n, node)| {
+                let (cores, mem) = sums.get(node.name.as_str()).copied().unwrap_or_default();
+                let idle = 0.012 * (1.0 + 0.5 * wave(self.settings.seed ^ (n as u64 + 1), at));
+                let cpu = (cores / f64::from(node.cores) + idle).clamp(0.0, 0.999);
+                let floor = 2_u64 << 30;
+                (node.name.as_str(), (cpu, (mem + floor).min(node.memory / 100 * 98)))
+            })
+            .collect()
+    }
+
+    /// Adds a trouble and does what it means at once.
+    pub(crate) fn trouble(&mut self, trouble: Trouble) -> Result<u64, String> {
+        let now = self.now();
+        match &trouble {
+            Trouble::NodeDown { node } | Trouble::NodeSilent { node } => {
+                let found = self.nodes.iter_mut().find(|n| n.name == *node);
+                let Some(found) = found else { return Err(format!("no node is called {node}")) };
+                if matches!(trouble, Trouble::NodeDown { .. }) {
+                    found.outages.push((now, None));
+                }
+            }
+            Trouble::Locked { vmid, lock } => {
+                let Some(guest) = self.guests.get_mut(vmid) else {
+                    return Err(format!("no guest has the id {vmid}"));
+                };
+                guest.config.insert("lock".to_owned(), lock.clone());
+            }
+            Trouble::FillStorage { storage, .. } => {
+                if self.storage(storage).is_none() {
+                    return Err(format!("no storage is called {storage}"));
+                }
+            }
+            Trouble::Error { status, .. } if !(400..=599).contains(status) => {
+                return Err("status must be within 400..=599".to_owned());
+            }
+            _ => {}
+        }
+        Ok(self.troubles.add(trouble))
+    }
+
+    /// Ends a trouble; `false` when there is none with that number.
+    pub(crate) fn clear_trouble(&mut self, id: u64) -> bool {
+        let now = self.now();
+        match self.troubles.remove(id) {
+            None => false,
+            Some(Trouble::NodeDown { node }) => {
+                if !self.troubles.down(&node)
+                    && let Some(found) = self.nodes.iter_mut().find(|n| n.name == node)
+                    && let Some(last) = found.outages.last_mut()
+                {
+                    last.1 = Some(now);
+                }
+                true
+            }
+            Some(Trouble::Locked { vmid, lock }) => {
+                if let Some(guest) = self.guests.get_mut(&vmid)
+                    && guest.lock() == Some(lock.as_str())
+                {
+                    guest.config.remove("lock");
+                }
+                true
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// The kind of a guest on a node, if that is where it is.
+    pub(crate) fn guest_at(&self, node: &str, kind: GuestKind, vmid: u32) -> Option<&Guest> {
+        self.guests.get(&vmid).filter(|g| g.kind == kind && g.node == node)
+    }
+}
+
+/// Lower case, sorted, each once: what comes back of `A;c_1;x.y+z` is `a;c_1;x.y+z`.
+pub(crate) fn unique_tags(text: &str) -> String {
+    let mut tags: Vec<String> = text
+        .split([';', ',', ' ', '\0'])
+        .filter(|t| !t.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    tags.sort();
+    tags.dedup();
+    tags.join(";")
+}
