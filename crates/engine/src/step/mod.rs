@@ -158,10 +158,7 @@ impl<'a> Carrier<'a> {
         let choosing = if creating { Some(engine.inner.allocation.lock().await) } else { None };
         if creating && self.op.vmid.is_none() {
             match engine.free_vmid(self.op.action.cluster()).await {
-                Ok(vmid) => {
-                    self.op.vmid = Some(vmid);
-                    aim.vmid = Some(vmid);
-                }
+                Ok(vmid) => self.op.vmid = Some(vmid),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -174,6 +171,9 @@ impl<'a> Carrier<'a> {
         let detail = format!("{} on {}, try {}", step.kind.name(), aim.node, step.attempt);
         let row = engine.operation_row(&self.op, AuditEvent::AboutTo, detail);
         self.save(Some(&row)).await?;
+        if creating {
+            aim.vmid = self.op.vmid;
+        }
         drop(choosing);
         Ok(Ok(aim))
     }
@@ -276,6 +276,11 @@ impl<'a> Carrier<'a> {
                 Err(error @ gantry_store::StoreError::IllegalMove { .. }) => {
                     tracing::error!(%error, "the store refused the move; letting go");
                     return Err(Parked::LeaseLost);
+                }
+                Err(error) if error.is_taken() => {
+                    // Another process of gantry's has just taken that VMID for a pod of its own.
+                    self.op.vmid = self.op.vmid.and_then(|v| (v.get() + 1).try_into().ok());
+                    self.pause(Duration::from_millis(50)).await?;
                 }
                 Err(error) => {
                     tracing::error!(%error, "could not save the operation; trying again");
