@@ -54,7 +54,14 @@ pub(crate) async fn serve(
     };
     let segments: Vec<&str> = path.split('/').skip(2).collect();
     match answer(&shared, head.method.as_str(), &segments, &query, &body).await {
-        Ok(value) => json_response(200, &value),
+        Ok(value) => {
+            let mut response = json_response(200, &value);
+            if segments == ["log"] {
+                let dropped = HeaderValue::from(shared.lock().log_dropped);
+                response.headers_mut().insert("x-twin-dropped", dropped);
+            }
+            response
+        }
         Err(Refused(why)) => {
             let status = if why.starts_with("There is no such") { 404 } else { 400 };
             json_response(status, &json!({"error": why}))
@@ -157,10 +164,7 @@ async fn answer(
             let id = say(shared, channel, user, text(body, "content")?)?;
             Ok(json!({"message_id": id.to_string()}))
         }
-        ("GET", ["log"]) => {
-            let state = shared.lock();
-            Ok(json!({"entries": to_json(&state.log), "dropped": state.log_dropped}))
-        }
+        ("GET", ["log"]) => Ok(to_json(&shared.lock().log)),
         ("DELETE", ["log"]) => {
             let mut state = shared.lock();
             state.log.clear();

@@ -107,8 +107,7 @@ impl Findings {
         let mut root = Map::new();
         for finding in &self.list {
             let leaf = json!({"code": finding.code, "message": finding.message});
-            let path: Vec<&str> =
-                finding.path.split('.').filter(|part| !part.is_empty()).collect();
+            let path: Vec<&str> = finding.path.split('.').filter(|part| !part.is_empty()).collect();
             graft(&mut root, &path, leaf);
         }
         Value::Object(root)

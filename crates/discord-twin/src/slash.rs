@@ -260,9 +260,8 @@ fn typed(
     let choices = option["choices"].as_array().map_or(&[][..], Vec::as_slice);
     if !choices.is_empty() {
         let same = |choice: &&Value| {
-            choice["name"] == value
-                || choice["value"] == value
-                || choice["value"].to_string() == value
+            let number = choice["value"].is_number().then(|| choice["value"].to_string());
+            choice["name"] == value || choice["value"] == value || number.as_deref() == Some(value)
         };
         let names: Vec<String> = choices.iter().map(|one| text_of(one, "name")).collect();
         let found = choices.iter().find(same);

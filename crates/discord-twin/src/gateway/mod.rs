@@ -243,10 +243,11 @@ impl State {
 /// Without the message content intent, other people's messages come empty.
 fn without_content(data: &Value) -> Value {
     let mut data = data.clone();
-    let own = data["author"]["id"] == APPLICATION_ID.to_string();
+    let me = APPLICATION_ID.to_string();
+    let own = data["author"]["id"] == me.as_str();
     let mentioned = data["mentions"]
         .as_array()
-        .is_some_and(|list| list.iter().any(|user| user["id"] == APPLICATION_ID.to_string()));
+        .is_some_and(|list| list.iter().any(|user| user["id"] == me.as_str()));
     if !own && !mentioned && data.get("content").is_some() {
         data["content"] = json!("");
         for key in ["embeds", "attachments", "components"] {
