@@ -90,7 +90,8 @@ export function drawMembers({ state, members, rank, shownName, avatar, named, cl
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 4000;
-const TASKS_SHOWN = 12;
+const TASKS_SHOWN = 5;
+const NEARLY_FULL = 75; // per cent; emptier storages are only in the node's tooltip
 
 /** The next answer that gets lost after the action was carried out. */
 const LOSE = [
@@ -119,7 +120,7 @@ function describe(trouble) {
     case "truncate": return `Answer cut short: ${lost}${count}`;
     case "task_fails": return `Next ${task} fails: ${trouble.exitstatus ?? FAILS}${count}`;
     case "task_warns": return `Next ${task} ends with warnings${count}`;
-    case "task_slow": return `Every ${task} takes ${trouble.seconds} s`;
+    case "task_slow": return `Every ${task} takes ${trouble.seconds} s longer`;
     case "no_quorum": return "The cluster has no quorum";
     case "locked": return `Guest ${trouble.vmid} is locked (${trouble.lock})`;
     case "fill_storage": return `${trouble.storage} on ${trouble.node} is ${trouble.percent} % full`;
@@ -129,9 +130,10 @@ function describe(trouble) {
 
 const percent = (part, whole) => (whole > 0 ? Math.min(100, Math.round((100 * part) / whole)) : 0);
 function seconds(count) {
-  const [minutes, hours] = [Math.floor(count / 60), Math.floor(count / 3600)];
+  const [minutes, hours, days] = [60, 3600, 86400].map((size) => Math.floor(count / size));
   if (count < 60) return `${count} s`;
-  return count < 3600 ? `${minutes} min ${count % 60} s` : `${hours} h ${minutes % 60} min`;
+  if (count < 3600) return `${minutes} min ${count % 60} s`;
+  return days < 2 ? `${hours} h ${minutes % 60} min` : `${days} days ${hours % 24} h`;
 }
 
 function bar(label, share, title) {
@@ -159,7 +161,7 @@ export function startPanel(root, { close }) {
   root.append(
     el("header", { class: "bar" }, el("h2", {}, "Simulated cluster"),
       el("button", { class: "icon", type: "button", "aria-label": "Close the cluster panel", on: { click: close } }, "✕")),
-    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, make.node, sections.guests, sections.tasks));
+    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, sections.tasks, make.node, sections.guests));
 
   async function call(path, options = {}) {
     const answer = await fetch(`${base}${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
@@ -237,18 +239,17 @@ export function startPanel(root, { close }) {
     const share = (part, whole) => percent(part ?? 0, whole ?? 0);
     const troubles = (node.trouble ?? []).map((one) => (typeof one === "string" ? one : one.kind)).join(", ").replaceAll("_", " ");
     const look = !online ? "red" : troubles ? "amber" : "green";
-    return el("div", { class: `node${online ? "" : " off"}`, data: { testid: "node", node: node.name, status: node.status } },
+    const used = (one) => percent(one.used, one.total);
+    const full = storages.filter((one) => used(one) >= NEARLY_FULL);
+    const title = storages.map((one) => `${one.storage}: ${bytes(one.used)} of ${bytes(one.total)} (${used(one)} %)`).join("\n");
+    return el("div", { title, class: `node${online ? "" : " off"}`, data: { testid: "node", node: node.name, status: node.status } },
       div("node-head", el("span", { class: `dot ${look}`, "aria-hidden": "true" }), el("b", { class: "clip", title: node.name }, node.name),
         span("dim clip", troubles || (online ? `up ${seconds(node.uptime ?? 0)}` : node.status))),
       el("div", { class: "meters" },
         bar("CPU", online ? Math.round((node.cpu ?? 0) * 100) : 0, `${node.maxcpu} cores`),
         bar("Mem", online ? share(node.mem, node.maxmem) : 0, `${bytes(node.mem)} of ${bytes(node.maxmem)}`),
         bar("Disk", online ? share(node.disk, node.maxdisk) : 0, `${bytes(node.disk)} of ${bytes(node.maxdisk)}`)),
-      div("stores", storages.map((one) => {
-        const used = percent(one.used, one.total);
-        const title = `${one.storage} (${one.type}): ${bytes(one.used)} of ${bytes(one.total)}`;
-        return el("span", { class: used >= 90 ? "tag full" : "tag", title }, `${one.storage} ${used} %`);
-      })));
+      full.length > 0 ? div("stores", full.map((one) => span(used(one) >= 90 ? "tag full" : "tag", `${one.storage} ${used(one)} %`))) : null);
   }
 
   function guestGroups(nodes, guests) {
@@ -262,7 +263,7 @@ export function startPanel(root, { close }) {
         return el("li", { class: "guest", data, title },
           el("span", { class: `dot ${DOT[guest.status] ?? "grey"}`, role: "img", "aria-label": guest.status }),
           span("vmid", String(guest.vmid)), span("clip grow", guest.name),
-          guest.lock ? span("tag lock", `lock: ${guest.lock}`) : null, guest.template ? span("tag", "template") : null,
+          guest.lock ? span("tag lock", `lock: ${guest.lock}`) : null, guest.template && !tags.includes("template") ? span("tag", "template") : null,
           tags.slice(0, 3).map((tag) => span("tag", tag)),
           tags.length > 3 ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - 3}`) : null,
           span("kind", guest.type === "qemu" ? "VM" : "CT"));
@@ -331,7 +332,7 @@ export function startPanel(root, { close }) {
       line("Answer", answer.node, button("answer_lost", "Lose the next one", () => trouble({ kind: "answer_lost", match: answer.get(), times: 1 }))),
       line("Task", task.node,
         button("task_fails", "Next one fails", () => trouble({ kind: "task_fails", task: task.get(), exitstatus: FAILS, times: 1 })),
-        button("task_slow", "Slow (20 s)", () => trouble({ kind: "task_slow", task: task.get(), seconds: 20 }))),
+        button("task_slow", "20 s longer", () => trouble({ kind: "task_slow", task: task.get(), seconds: 20 }))),
       line("Storage", storage.node, button("fill_storage", "Fill to 97 %", fill)),
       line("Guest", guest.node,
         button("locked", "Lock", () => trouble({ kind: "locked", vmid: Number(guest.get()), lock: "backup" })),
