@@ -317,7 +317,7 @@ function drawMessages(added = 0) {
 
 function keep(key, sign, fill) {
   let node = nodes.get(key);
-  if (!node) nodes.set(key, (node = el("li", { data: { key } })));
+  if (!node) nodes.set(key, (node = el("div", { data: { key } })));
   if (node.sign !== sign) {
     const focus = node.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
     fill(node);
@@ -335,7 +335,7 @@ function follows(before, message) {
 function skeleton(width) {
   const bar = (className, size) => { const node = span(className); node.style.width = size; return node; };
   const text = div("", bar("bone", "22%"), bar("bone", `${width}%`), bar("bone", `${width / 2}%`));
-  return el("li", { class: "skeleton", "aria-hidden": "true" }, span("bone round"), text);
+  return el("div", { class: "skeleton", "aria-hidden": "true" }, span("bone round"), text);
 }
 
 /** The small line above a message: who caused it. */
@@ -414,7 +414,7 @@ function drawIntro() {
   const leaves = composer.leaves();
   const tries = TRY.filter((text) => leaves.length === 0 || leaves.some((leaf) => leaf.text === text));
   const chip = (text) => el("button", { class: "try", type: "button", on: { click: () => composer.fill(`${text} `) } }, text);
-  box.replaceChildren(el("div", { class: "intro-mark", "aria-hidden": "true" }, "#"), el("h3", {}, `This is the start of #${channel.name}`),
+  box.replaceChildren(el("div", { class: "intro-mark", "aria-hidden": "true" }, "#"), el("h2", {}, `This is the start of #${channel.name}`),
     el("p", { class: "dim" }, channel.topic || "Everything said here goes to the real bot; only the cluster behind it is simulated."),
     div("tries", span("dim", empty ? "Nothing here yet. Try" : "Try"), tries.map(chip)));
 }
