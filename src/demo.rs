@@ -48,7 +48,7 @@ enum Error {
     File { path: PathBuf, source: io::Error },
     #[error("the simulated cluster could not start: {0}")]
     Proxmox(#[from] proxmox_twin::Error),
-    #[error("the simulated Discord could not start: {0}{}", cause(.0))]
+    #[error("the simulated Discord could not start: {0}{cause}", cause = cause(.0))]
     Discord(#[from] discord_twin::Error),
     #[error("config/demo.toml is not as it must be: {0}")]
     Policy(String),

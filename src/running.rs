@@ -283,10 +283,8 @@ impl Door {
 
     async fn register(&self, preflight: &Preflight) {
         loop {
-            let done = self
-                .face
-                .register(&self.http, preflight.application_id.into(), self.scope.clone())
-                .await;
+            let done =
+                self.face.register(&self.http, preflight.application_id.into(), &self.scope).await;
             match done {
                 Ok(registered) => {
                     tracing::info!(?registered, "commands are registered");

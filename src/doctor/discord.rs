@@ -134,7 +134,8 @@ async fn commands(
     preflight: &Preflight,
     report: &mut Report,
 ) {
-    let wanted: BTreeSet<String> = gantry_commands::command_names().into_iter().collect();
+    let wanted: BTreeSet<String> =
+        gantry_commands::commands().iter().map(|c| c.name.to_string()).collect();
     match &config.discord.register {
         Register::Global => {
             let found = http.get_global_commands().await;

@@ -15,6 +15,13 @@ pub const ROLE: &str = "Gantry";
 /// A privilege and the verbs that need it.
 pub(super) type Needs = BTreeMap<String, BTreeSet<Verb>>;
 
+/// Without it `cluster/resources` leaves pools out, and rules on `pool:` cover nothing.
+const POOLS: &str = "Pool.Audit";
+
+/// A privilege that is more than most want to give, and what is missing without it.
+const OPTIONAL: &[(&str, &str)] =
+    &[("Sys.Modify", "without it, /task cancel stops only tasks that gantry itself started")];
+
 /// What the verbs that some rule allows need; with no rules, what all verbs need.
 pub(super) fn needs(policy: &Policy) -> Needs {
     let allowed = |verb: Verb| {
@@ -25,8 +32,10 @@ pub(super) fn needs(policy: &Policy) -> Needs {
                 .any(|r| r.effect == Effect::Allow && r.verbs.iter().any(|v| v.covers(verb)))
     };
     let mut needs = Needs::new();
-    for (verb, privileges) in gantry_commands::needed_privileges() {
-        for privilege in privileges.iter().filter(|_| allowed(verb)) {
+    for verb in Verb::ALL.iter().copied().filter(|v| allowed(*v)) {
+        let privileges = gantry_commands::needed_privileges(verb);
+        let pools = privileges.contains(&"VM.Audit").then_some(&POOLS);
+        for privilege in privileges.iter().chain(pools) {
             needs.entry((*privilege).to_owned()).or_default().insert(verb);
         }
     }
@@ -35,8 +44,13 @@ pub(super) fn needs(policy: &Policy) -> Needs {
 
 /// The line that makes the role, with everything that any command needs.
 pub fn role_line() -> String {
-    let all: Vec<String> = needs(&Policy::default()).into_keys().collect();
+    let all: Vec<String> =
+        needs(&Policy::default()).into_keys().filter(|p| !is_optional(p)).collect();
     format!("pveum role add {ROLE} --privs \"{}\"", all.join(" "))
+}
+
+fn is_optional(privilege: &str) -> bool {
+    OPTIONAL.iter().any(|(name, _)| *name == privilege)
 }
 
 pub(super) fn compare(cluster: &Cluster, needs: &Needs, has: &Permissions, report: &mut Report) {
@@ -56,11 +70,17 @@ pub(super) fn compare(cluster: &Cluster, needs: &Needs, has: &Permissions, repor
         );
         return;
     }
-    let missing: Vec<(&String, &BTreeSet<Verb>)> =
-        needs.iter().filter(|(privilege, _)| !has.anywhere(privilege)).collect();
+    let missing: Vec<(&String, &BTreeSet<Verb>)> = needs
+        .iter()
+        .filter(|(privilege, _)| !has.anywhere(privilege) && !is_optional(privilege))
+        .collect();
+    for (privilege, without) in OPTIONAL {
+        if needs.contains_key(*privilege) && !has.anywhere(privilege) {
+            report.ok(&format!("{}: {privilege}", cluster.id), format!("not given; {without}"));
+        }
+    }
     if missing.is_empty() {
-        report
-            .ok(&subject, format!("{token} has all {} privileges the commands need", needs.len()));
+        report.ok(&subject, format!("{token} has every privilege the commands need"));
         narrow(cluster, needs, has, report);
         return;
     }
