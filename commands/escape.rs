@@ -73,11 +73,7 @@ fn is_emoji_name(after: &str) -> bool {
 /// Inline code that shows `text`.
 pub fn code(text: &str) -> String {
     let text = visible(text, false);
-    if text.trim().is_empty() || text.contains('`') {
-        markdown(&text)
-    } else {
-        format!("`{text}`")
-    }
+    if text.trim().is_empty() || text.contains('`') { markdown(&text) } else { format!("`{text}`") }
 }
 
 /// A line for the inside of a box: three backticks in a row can no longer close it.
@@ -188,7 +184,7 @@ mod tests {
                 escaped = c == '\\' && !escaped;
             }
             prop_assert!(!out.contains("@everyone") || out.contains("\\@everyone"));
-            prop_assert!(!out.contains("://"), "{}", out);
+            prop_assert!(!out.replace("\\:", "").contains("://"), "{}", out);
         }
 
         #[test]
@@ -220,8 +216,14 @@ mod tests {
 
     #[test]
     fn our_own_commands_keep_their_backticks_and_others_do_not() {
-        assert_eq!(told("Use `/node status` or `guest.start`."), "Use `/node status` or `guest.start`.");
+        assert_eq!(
+            told("Use `/node status` or `guest.start`."),
+            "Use `/node status` or `guest.start`."
+        );
         assert_eq!(told("**name**: wrong"), "**name**: wrong");
-        assert_eq!(told("guest `rm` and **@everyone**"), "guest \\`rm\\` and \\*\\*\\@everyone\\*\\*");
+        assert_eq!(
+            told("guest `rm` and **@everyone**"),
+            "guest \\`rm\\` and \\*\\*\\@everyone\\*\\*"
+        );
     }
 }

@@ -36,7 +36,7 @@ impl Fault {
     /// From an error of the engine.
     pub fn of_engine(error: &Error, reference: &str) -> Self {
         let parts = error.parts();
-        Self::new(parts.what, parts.why_and_now, parts.next, reference)
+        Self::new(parts.what, parts.why, parts.next, reference)
     }
 
     /// From an error of the store; `what` names what was wanted.

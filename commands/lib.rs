@@ -4,16 +4,38 @@
 //! `/pod delete` is `delete` in `pod.rs`. Buttons come in through `press`, forms through `form`; `courier` keeps
 //! the messages of running operations up to date.
 
+mod act;
 pub mod actor;
+mod audit;
 pub mod card;
+mod cluster;
+pub mod complete;
+mod courier;
 mod desk;
+mod dispatch;
 mod escape;
+mod face;
 mod fault;
+mod form;
+mod guest;
+mod help;
+mod node;
+mod op;
 pub mod paint;
+mod pod;
+mod press;
+mod register;
+mod screen;
+mod show;
+mod task;
 pub mod token;
+mod visit;
 mod words;
 
+pub use courier::{card_for, first_nonce};
+pub use face::{Context, Face, FaceError, FaceSettings};
 pub use fault::Fault;
+pub use register::{Registered, Scope, commands, commands_text, needed_privileges};
 
 /// Settings of property tests: so many cases, and no files written beside the sources.
 #[cfg(test)]

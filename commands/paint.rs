@@ -428,7 +428,9 @@ pub fn plain(card: &Card) -> String {
             Row::Buttons(buttons) => {
                 let labels: Vec<String> = buttons
                     .iter()
-                    .map(|b| if b.enabled { format!("[{}]", b.label) } else { format!("({})", b.label) })
+                    .map(|b| {
+                        if b.enabled { format!("[{}]", b.label) } else { format!("({})", b.label) }
+                    })
                     .collect();
                 push_line(&mut out, &labels.join(" "));
             }
@@ -563,17 +565,21 @@ mod tests {
             1 => Token::CancelOp(OperationId::new(ms, 1)),
             _ => Token::Pick(ScreenId::mint(ms, "", "")),
         });
-        let choice = (any_text(), any_text(), any_text())
-            .prop_map(|(value, label, hint)| Choice { value, label, hint });
-        (any::<bool>(), any_text(), proptest::collection::vec((token, any_text()), 0..9),
-            proptest::collection::vec(choice, 0..40))
+        let choice = (any_text(), any_text(), any_text()).prop_map(|(value, label, hint)| Choice {
+            value,
+            label,
+            hint,
+        });
+        (
+            any::<bool>(),
+            any_text(),
+            proptest::collection::vec((token, any_text()), 0..9),
+            proptest::collection::vec(choice, 0..40),
+        )
             .prop_map(|(buttons, hint, tokens, choices)| {
                 if buttons || tokens.is_empty() {
                     Row::Buttons(
-                        tokens
-                            .into_iter()
-                            .map(|(t, l)| Button::new(t, l, Look::Plain))
-                            .collect(),
+                        tokens.into_iter().map(|(t, l)| Button::new(t, l, Look::Plain)).collect(),
                     )
                 } else {
                     Row::Select(Select { token: tokens[0].0.clone(), hint, choices })
@@ -664,7 +670,8 @@ mod tests {
 
     #[test]
     fn a_short_card_is_painted_whole() {
-        let card = Card::new(Tone::Good, line!["✓ ", text("a_b"), " started"]).say("Done.").foot("ref");
+        let card =
+            Card::new(Tone::Good, line!["✓ ", text("a_b"), " started"]).say("Done.").foot("ref");
         let painted = paint(&card);
         assert_eq!(painted.title, "✓ a\\_b started");
         assert_eq!(painted.description, "Done.");
@@ -676,7 +683,10 @@ mod tests {
         let lines: Vec<Line> = (0..500).map(|n| line![text(format!("guest number {n}"))]).collect();
         let painted = paint(&Card::new(Tone::Plain, "Guests").lines(lines));
         let last = painted.description.lines().last().unwrap_or_default();
-        assert!(last.starts_with("… ") && last.ends_with(" more lines in the attached file"), "{last}");
+        assert!(
+            last.starts_with("… ") && last.ends_with(" more lines in the attached file"),
+            "{last}"
+        );
         let shown = painted.description.lines().count() - 1;
         assert!(last.contains(&format!("… {} more", 500 - shown)), "{last} after {shown}");
         let (_, whole) = &painted.files[0];

@@ -26,9 +26,7 @@ pub fn verb(verb: Verb) -> VerbWords {
         Verb::GuestKill | Verb::PodKill => {
             ("Pull the plug of", "Pulling the plug of", "switched off", "pull the plug of")
         }
-        Verb::GuestReboot | Verb::PodRestart => {
-            ("Restart", "Restarting", "restarted", "restart")
-        }
+        Verb::GuestReboot | Verb::PodRestart => ("Restart", "Restarting", "restarted", "restart"),
         Verb::GuestSuspend => ("Suspend", "Suspending", "suspended", "suspend"),
         Verb::GuestResume => ("Resume", "Resuming", "resumed", "resume"),
         Verb::GuestDelete | Verb::PodDelete => ("Delete", "Deleting", "deleted", "delete"),

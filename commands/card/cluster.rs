@@ -1,6 +1,7 @@
 //! A cluster at a glance.
 
 use gantry_core::world::{ClusterView, GuestStatus, NodeState, Storage};
+use gantry_engine::EndpointLine;
 
 use super::node::node_lines;
 use super::{Button, Card, Line, Look, Tone, ago, as_of, bar, bytes, percent, text};
@@ -17,8 +18,8 @@ pub struct ClusterCard<'a> {
     pub view: &'a ClusterView,
     /// Guests the asker may not see.
     pub hidden: usize,
-    /// Addresses of its API: name, state, since when, why.
-    pub endpoints: &'a [(String, String, i64, Option<String>)],
+    /// Addresses of its API.
+    pub endpoints: &'a [EndpointLine],
     /// Now, milliseconds.
     pub now_ms: i64,
     /// Its screen.
@@ -47,17 +48,17 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
         card = card.say("Without quorum Proxmox refuses every change.");
     }
     let running = v.guests.iter().filter(|g| g.status == GuestStatus::Running).count();
-    card = card.beside("Nodes", line![text(format!("{up} of {} up", v.nodes.len()))]).beside(
-        "Guests",
-        line![text(format!("{running} of {} running", v.guests.len()))],
-    );
+    card = card
+        .beside("Nodes", line![text(format!("{up} of {} up", v.nodes.len()))])
+        .beside("Guests", line![text(format!("{running} of {} running", v.guests.len()))]);
     let quorum = match v.quorate {
         Some(true) => "yes",
         Some(false) => "no",
         None => "not known",
     };
     card = card.beside("Quorum", quorum);
-    card = card.field("Nodes", v.nodes.iter().flat_map(|n| node_lines(n, c.now_ms, None)).collect());
+    card =
+        card.field("Nodes", v.nodes.iter().flat_map(|n| node_lines(n, c.now_ms, None)).collect());
     // A shared storage is one storage, whichever node it was seen from.
     let mut seen = std::collections::HashSet::new();
     let storages: Vec<Line> = v
@@ -70,10 +71,10 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
     let trouble: Vec<Line> = c
         .endpoints
         .iter()
-        .filter(|(_, state, ..)| !matches!(state.as_str(), "up" | "closed" | "ok"))
-        .map(|(name, state, since, why)| {
-            let line = line![text(name), ": ", text(state), " since ", ago(*since)];
-            match why {
+        .filter(|e| !matches!(e.state, "up" | "not asked yet"))
+        .map(|e| {
+            let line = line![text(&e.name), ": ", e.state, " since ", ago(e.since_ms)];
+            match &e.reason {
                 Some(why) => line.and([" · ".into(), text(why)]),
                 None => line,
             }
@@ -81,7 +82,8 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
         .collect();
     card = card.field("API addresses in trouble", trouble);
     if c.hidden > 0 {
-        card = card.say(line![text(format!("{} more guests exist that you may not see.", c.hidden))]);
+        card =
+            card.say(line![text(format!("{} more guests exist that you may not see.", c.hidden))]);
     }
     let version = v.version.as_deref().map(|v| format!("Proxmox VE {v}")).unwrap_or_default();
     card.say(as_of(v.observed_ms))

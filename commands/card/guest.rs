@@ -82,11 +82,7 @@ fn guest_line(g: &Guest) -> Line {
         text(format!(" · {} {} · {}", g.kind.short(), g.vmid, g.node)),
     ];
     if g.status == GuestStatus::Running {
-        line = line.and([text(format!(
-            " · {} CPU · {}",
-            percent(g.cpu, 1.0),
-            bytes(g.mem)
-        ))]);
+        line = line.and([text(format!(" · {} CPU · {}", percent(g.cpu, 1.0), bytes(g.mem)))]);
     } else {
         line = line.and([text(format!(" · {}", g.status.as_str()))]);
     }
@@ -142,7 +138,10 @@ pub fn guest_show(show: &GuestShow<'_>) -> Card {
         text(format!(
             "{} · {} {} on {} · {}",
             if g.uptime_s > 0 {
-                format!(" for {}", span(i64::try_from(g.uptime_s).unwrap_or(0).saturating_mul(1000)))
+                format!(
+                    " for {}",
+                    span(i64::try_from(g.uptime_s).unwrap_or(0).saturating_mul(1000))
+                )
             } else {
                 String::new()
             },
@@ -153,7 +152,11 @@ pub fn guest_show(show: &GuestShow<'_>) -> Card {
         )),
     ]);
     if let Some(lock) = &g.lock {
-        card = card.say(line!["⚠ Locked by Proxmox: ", bold(lock), ". Changes are refused until that is over."]);
+        card = card.say(line![
+            "⚠ Locked by Proxmox: ",
+            bold(lock),
+            ". Changes are refused until that is over."
+        ]);
     }
     if let Some(why) = show.stale {
         card = card.say(line!["⚠ ", text(why)]);
@@ -177,7 +180,13 @@ pub fn guest_show(show: &GuestShow<'_>) -> Card {
     if let Some(ostype) = show.ostype {
         facts.push(line!["System: ", text(ostype)]);
     }
-    facts.push(line![if show.onboot { "Starts with its node" } else { "Does not start with its node" }]);
+    if show.stale.is_none() {
+        facts.push(line![if show.onboot {
+            "Starts with its node"
+        } else {
+            "Does not start with its node"
+        }]);
+    }
     if show.protected {
         facts.push(line!["Protected against deletion"]);
     }
@@ -222,13 +231,20 @@ pub struct PodShow<'a> {
     pub spec: Option<&'a PodSpec>,
     /// Whether gantry's own store knows it; otherwise its notes did.
     pub in_store: bool,
+    /// Whether it could be read just now; otherwise nothing is known of its specification.
+    pub live: bool,
 }
 
 /// The card of a pod.
 pub fn pod_show(show: &PodShow<'_>) -> Card {
     let mut card = guest_show(&show.guest);
+    if !show.live {
+        return card;
+    }
     let Some(spec) = show.spec else {
-        return card.say("⚠ Tagged as a pod, but neither gantry's store nor its notes hold a specification.");
+        return card.say(
+            "⚠ Tagged as a pod, but neither gantry's store nor its notes hold a specification.",
+        );
     };
     let address = match &spec.address {
         Address::Dhcp => "DHCP".to_owned(),

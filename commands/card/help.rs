@@ -40,7 +40,9 @@ pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
     }
     card = card.field(heading(group), lines);
     if more > 0 {
-        card = card.say(line![text(format!("{more} more commands exist that your roles may not run in this channel."))]);
+        card = card.say(line![text(format!(
+            "{more} more commands exist that your roles may not run in this channel."
+        ))]);
     }
     card.say("`stop` shuts down gracefully; only `kill` pulls the plug. Whatever changes something shows its plan first or its progress after.")
 }

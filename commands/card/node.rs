@@ -76,12 +76,16 @@ pub(super) fn node_lines(node: &Node, now_ms: i64, cluster: Option<&str>) -> Vec
                 NodeState::Down => ("✗ ", " is down since "),
                 _ => ("? ", " unreachable since "),
             };
-            let mut line = line![mark, bold(node.name.as_str()), word, ago(node.since_ms), text(place)];
+            let mut line =
+                line![mark, bold(node.name.as_str()), word, ago(node.since_ms), text(place)];
             if let Some(reason) = &node.reason {
                 line = line.and([" · ".into(), text(reason)]);
             }
             let age = if node.seen_ms > 0 {
-                line![text(format!("  showing what was known {} ago: {figures}", span(now_ms - node.seen_ms)))]
+                line![text(format!(
+                    "  showing what was known {} ago: {figures}",
+                    span(now_ms - node.seen_ms)
+                ))]
             } else {
                 line!["  nothing known of it yet"]
             };
@@ -101,10 +105,8 @@ pub struct NodeFacts<'a> {
     pub version: Option<&'a str>,
     /// Kernel.
     pub kernel: Option<&'a str>,
-    /// CPU model.
-    pub cpu_model: Option<&'a str>,
     /// Load averages of 1, 5 and 15 minutes; empty where unknown.
-    pub load: &'a [String],
+    pub load: &'a [f64],
     /// Its guests that the asker may see.
     pub guests: &'a [Guest],
     /// Guests there that the asker may not see.
@@ -127,15 +129,21 @@ pub fn node_show(facts: &NodeFacts<'_>) -> Card {
         NodeState::Down => (Tone::Bad, "✗"),
         NodeState::Unknown => (Tone::Unknown, "?"),
     };
-    let mut card = Card::new(tone, line![mark, " ", text(node.name.as_str())])
-        .lines(node_lines(node, facts.now_ms, Some(facts.cluster)));
+    let mut card = Card::new(tone, line![mark, " ", text(node.name.as_str())]).lines(node_lines(
+        node,
+        facts.now_ms,
+        Some(facts.cluster),
+    ));
     if let Some(why) = facts.stale {
         card = card.say(line!["⚠ ", text(why)]);
     }
     card = card
         .beside("CPU", line![text(format!("{} of {} cores", percent(node.cpu, 1.0), node.cores))])
         .beside("Memory", line![text(format!("{} of {}", bytes(node.mem), bytes(node.mem_max)))])
-        .beside("Root disk", line![text(format!("{} of {}", bytes(node.disk), bytes(node.disk_max)))]);
+        .beside(
+            "Root disk",
+            line![text(format!("{} of {}", bytes(node.disk), bytes(node.disk_max)))],
+        );
     let mut system = Vec::new();
     if let Some(version) = facts.version {
         system.push(line!["Proxmox VE: ", text(version)]);
@@ -143,11 +151,9 @@ pub fn node_show(facts: &NodeFacts<'_>) -> Card {
     if let Some(kernel) = facts.kernel {
         system.push(line!["Kernel: ", text(kernel)]);
     }
-    if let Some(model) = facts.cpu_model {
-        system.push(line!["CPU: ", text(model)]);
-    }
-    if facts.load.iter().any(|l| !l.is_empty()) {
-        system.push(line!["Load: ", text(facts.load.join(" · "))]);
+    if !facts.load.is_empty() {
+        let load: Vec<String> = facts.load.iter().map(|l| format!("{l:.2}")).collect();
+        system.push(line!["Load: ", text(load.join(" · "))]);
     }
     card = card.field("System", system);
     let mut guests: Vec<Line> = facts

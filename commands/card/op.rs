@@ -126,11 +126,8 @@ pub fn op_show(op: &Operation, trail: &[AuditRow], trail_total: u64, now_ms: i64
     }
     card = card.field("Who did what", lines);
     if op.can_cancel() {
-        card = card.buttons(vec![Button::new(
-            Token::CancelOp(op.id.clone()),
-            "Cancel",
-            Look::Plain,
-        )]);
+        card =
+            card.buttons(vec![Button::new(Token::CancelOp(op.id.clone()), "Cancel", Look::Plain)]);
     }
     card.foot(format!("ref {} · plan {}", op.id, op.plan))
 }

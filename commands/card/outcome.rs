@@ -50,7 +50,9 @@ fn said(mut card: Card, op: &Operation, outcome: &Outcome) -> Card {
     let now = match (outcome.now.trim(), outcome.now_ms) {
         ("", _) => Line::default(),
         (now, Some(ms)) => line!["Now: ", told(sentence(now)), " Seen ", ago(ms), "."],
-        (now, None) => line!["Last known: ", told(sentence(now)), " It could not be looked at again."],
+        (now, None) => {
+            line!["Last known: ", told(sentence(now)), " It could not be looked at again."]
+        }
     };
     if !now.is_empty() {
         card = card.say(now);

@@ -24,7 +24,13 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
         card = card.lines(op.steps.iter().map(step_line));
     }
     let started = op.started_ms.unwrap_or(op.created_ms);
-    card = card.say(line!["Running for ", text(span(now_ms - started)), ", started ", ago(started), "."]);
+    card = card.say(line![
+        "Running for ",
+        text(span(now_ms - started)),
+        ", started ",
+        ago(started),
+        "."
+    ]);
     if let Some(remark) = &op.progress.remark {
         card = card.say(line!["⚠ ", told(remark)]);
     }
@@ -52,10 +58,8 @@ fn headline(op: &Operation) -> Line {
     let share = if over < total { (over as f64 + within) / total as f64 } else { 1.0 };
     let mut line = line![text(bar(share)), text(format!(" {:.0} %", share * 100.0))];
     if let Some((n, step)) = op.current() {
-        line = line.and([
-            text(format!(" · step {} of {total}: ", n + 1)),
-            step.kind.doing().into(),
-        ]);
+        line =
+            line.and([text(format!(" · step {} of {total}: ", n + 1)), step.kind.doing().into()]);
     }
     line
 }
@@ -79,7 +83,8 @@ pub(super) fn step_line(step: &Step) -> Line {
         line = line.and([" · found by looking".into()]);
     }
     if step.attempt > 1 {
-        line = line.and([text(format!(" · sent {} times, the earlier never arrived", step.attempt))]);
+        line =
+            line.and([text(format!(" · sent {} times, the earlier never arrived", step.attempt))]);
     }
     if let (Some(from), Some(to)) = (step.intent_ms, step.ended_ms) {
         line = line.and([text(format!(" · {}", span(to - from)))]);

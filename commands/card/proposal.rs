@@ -61,9 +61,9 @@ fn change(change: &Change) -> Line {
 pub fn dropped(plan: &Plan, why: &str) -> Card {
     let words = words::verb(plan.verb);
     let reason = match why {
-        "expired" => {
-            Line::from("Nobody confirmed it in time. Nothing was changed. Ask again if it is still wanted.")
-        }
+        "expired" => Line::from(
+            "Nobody confirmed it in time. Nothing was changed. Ask again if it is still wanted.",
+        ),
         "" => Line::from("Nothing was changed."),
         why => line![told(sentence(why)), " Nothing was changed."],
     };

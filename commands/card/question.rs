@@ -80,10 +80,9 @@ pub fn refusal(verb: Verb, target: &str, because: &str) -> Card {
     } else {
         line!["You asked for ", code(words::command(verb)), " on ", bold(target), "."]
     };
-    Card::new(Tone::Bad, "✗ Not allowed")
-        .say(asked)
-        .say(line!["Why: ", told(because), "."])
-        .say("Nothing was done. `/whoami` shows what you may do; whoever runs gantry can change it.")
+    Card::new(Tone::Bad, "✗ Not allowed").say(asked).say(line!["Why: ", told(because), "."]).say(
+        "Nothing was done. `/whoami` shows what you may do; whoever runs gantry can change it.",
+    )
 }
 
 /// Something went wrong: what, why and what is true now, what to do, what to quote.

@@ -39,7 +39,8 @@ fn mark(task: &TaskLine) -> (&'static str, String, Tone) {
 }
 
 fn subject(task: &TaskLine) -> String {
-    if task.id.is_empty() { task.kind.clone() } else { format!("{} {}", task.kind, task.id) }
+    let (kind, id) = (task.upid.kind(), task.upid.id());
+    if id.is_empty() { kind.to_owned() } else { format!("{kind} {id}") }
 }
 
 /// The list.
@@ -60,14 +61,20 @@ pub fn task_list(list: &TaskList<'_>) -> Card {
             mark,
             " ",
             bold(subject(task)),
-            text(format!(" · {} · ", task.node)),
+            text(format!(" · {} · ", task.upid.node())),
             ago(task.started_ms),
             text(took.unwrap_or_default()),
         ];
-        card = card.say(if matches!(mark, "✓") { line } else { line.and([" · ".into(), text(status)]) });
+        card = card.say(if matches!(mark, "✓") {
+            line
+        } else {
+            line.and([" · ".into(), text(status)])
+        });
     }
     if let Some(n) = list.window {
-        card = card.say(line![text(format!("These are from the newest {n} tasks; narrow it down to see older ones."))]);
+        card = card.say(line![text(format!(
+            "These are from the newest {n} tasks; narrow it down to see older ones."
+        ))]);
     }
     if list.hidden > 0 {
         card = card.say(line![text(format!("{} more exist that you may not see.", list.hidden))]);
@@ -76,7 +83,7 @@ pub fn task_list(list: &TaskList<'_>) -> Card {
         // A UPID can be longer than an option's value may be: the place on the page stands for it.
         value: (list.place.offset() + n as u64).to_string(),
         label: subject(task),
-        hint: format!("{} · {} · {}", task.node, task.user, mark(task).1),
+        hint: format!("{} · {} · {}", task.upid.node(), task.upid.user(), mark(task).1),
     });
     card.say(as_of(list.read_ms))
         .select(Select {
@@ -93,34 +100,60 @@ pub fn task_show(
     task: &TaskLine,
     log: &TaskLog,
     read_ms: i64,
+    may_stop: bool,
     screen: &ScreenId,
 ) -> Card {
     let (mark, status, tone) = mark(task);
     let mut card = Card::new(tone, line![mark, " ", text(subject(task))])
         .say(line![bold(status)])
-        .say(line![text(format!("{} · {cluster} · by {}", task.node, task.user))])
+        .say(line![text(format!("{} · {cluster} · by {}", task.upid.node(), task.upid.user()))])
         .say(match task.ended_ms {
             Some(end) => {
-                line!["Started ", ago(task.started_ms), text(format!(", took {}", span(end - task.started_ms)))]
+                line![
+                    "Started ",
+                    ago(task.started_ms),
+                    text(format!(", took {}", span(end - task.started_ms)))
+                ]
             }
-            None => line!["Started ", ago(task.started_ms), text(format!(", running for {}", span(read_ms - task.started_ms)))],
+            None if task.status.is_none() => {
+                let so_far = span(read_ms - task.started_ms);
+                line!["Started ", ago(task.started_ms), text(format!(", running for {so_far}"))]
+            }
+            None => line!["Started ", ago(task.started_ms)],
         })
         .log(&log.lines);
     let before = u64::from(log.start);
     if before > 0 {
         card = card.say(line![text(format!("{before} earlier lines: /task log"))]);
     }
-    card.say(code(task.upid.as_str()))
-        .say(as_of(read_ms))
-        .buttons(vec![Button::new(Token::Refresh(screen.clone()), "Refresh", Look::Plain)])
+    if may_stop && task.status.is_none() {
+        card = card.select(Select {
+            token: Token::Pick(screen.clone()),
+            hint: "Do something with it …".into(),
+            choices: vec![Choice {
+                value: gantry_core::action::Verb::TaskCancel.as_str().to_owned(),
+                label: "Stop this task".into(),
+                hint: "What it did so far stays; you are asked first".into(),
+            }],
+        });
+    }
+    card.say(code(task.upid.as_str())).say(as_of(read_ms)).buttons(vec![Button::new(
+        Token::Refresh(screen.clone()),
+        "Refresh",
+        Look::Plain,
+    )])
 }
 
 /// A task's log: its end in the card, all that was read as a file.
 pub fn task_log(cluster: &str, task: &TaskLine, log: &TaskLog, read_ms: i64) -> Card {
     let (mark, status, tone) = mark(task);
     let last = u64::from(log.start) + log.lines.len() as u64;
-    let mut card = Card::new(tone, line!["Log of ", text(subject(task))])
-        .say(line![mark, " ", bold(status), text(format!(" · {} · {cluster}", task.node))]);
+    let mut card = Card::new(tone, line!["Log of ", text(subject(task))]).say(line![
+        mark,
+        " ",
+        bold(status),
+        text(format!(" · {} · {cluster}", task.upid.node()))
+    ]);
     card = card.say(if log.lines.is_empty() {
         Line::from("No lines.")
     } else {
@@ -129,7 +162,7 @@ pub fn task_log(cluster: &str, task: &TaskLine, log: &TaskLog, read_ms: i64) -> 
     card = card.log(&log.lines);
     if log.lines.len() > 20 {
         card.files.push(super::File {
-            name: format!("{}-{}.txt", task.kind, task.node),
+            name: format!("{}-{}.txt", task.upid.kind(), task.upid.node()),
             text: log.lines.join("\n") + "\n",
         });
         card = card.say("All these lines are in the attached file.");

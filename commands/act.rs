@@ -1,0 +1,187 @@
+//! What changes something: asked of the engine, shown to the whole channel, kept up to date by the courier.
+//!
+//! Whether the answer is public is decided from memory before acknowledging: a plan and its progress are for the
+//! channel, refusals and questions for the asker alone. Called by commands, menus and forms.
+
+use gantry_core::action::{GuestRef, Verb};
+use gantry_core::id::{CardId, ChannelId, MessageId};
+use gantry_core::policy::{Ruling, Target};
+use gantry_core::world::{Found, Guest, find_guest};
+use gantry_engine::{Answer, Ask};
+
+use crate::card::{self, Card, Tone, text};
+use crate::face::{FaceError, store_error};
+use crate::line;
+use crate::screen::{self, View};
+use crate::show;
+use crate::visit::{Go, Visit};
+use crate::words;
+
+/// What a name leads to, among the guests the asker may see.
+pub enum Named {
+    /// One guest.
+    One(Box<Guest>),
+    /// Several.
+    Several(Vec<Guest>),
+    /// None; near misses.
+    None(Vec<String>),
+}
+
+/// Finds a guest by what somebody typed. Memory only.
+pub fn find(visit: &Visit, verb: Verb, who: &str) -> Named {
+    let views = visit.face.engine().views_for(&visit.actor, verb);
+    match find_guest(&views, who) {
+        Found::One(guest) => Named::One(Box::new(guest.clone())),
+        Found::Several(guests) => Named::Several(guests.into_iter().cloned().collect()),
+        Found::Nothing { similar } => Named::None(similar),
+    }
+}
+
+/// A command that acts on a guest.
+pub async fn on_guest(
+    visit: &Visit,
+    verb: Verb,
+    who: &str,
+    timeout_s: Option<u32>,
+) -> Result<(), FaceError> {
+    if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
+        return visit.refuse(verb, who, &because).await;
+    }
+    let mut public = false;
+    if let Named::One(guest) = find(visit, verb, who) {
+        if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&guest)) {
+            return visit.refuse(verb, &gantry_core::plan::describe(&guest), &because).await;
+        }
+        public = true;
+    }
+    let ask = Ask::Guest { verb, who: who.to_owned(), timeout_s };
+    carry(visit, verb, who, timeout_s, ask, public).await
+}
+
+/// A guest that was picked from a menu: its address, never its name.
+pub async fn on_picked(
+    visit: &Visit,
+    verb: Verb,
+    guest: &GuestRef,
+    timeout_s: Option<u32>,
+) -> Result<(), FaceError> {
+    on_guest(visit, verb, &guest.to_string(), timeout_s).await
+}
+
+/// Asks the engine and shows its answer.
+pub async fn carry(
+    visit: &Visit,
+    verb: Verb,
+    who: &str,
+    timeout_s: Option<u32>,
+    ask: Ask,
+    public: bool,
+) -> Result<(), FaceError> {
+    if visit.begin(!public, true).await? == Go::Stop {
+        return Ok(());
+    }
+    let engine = visit.face.engine();
+    match engine.propose(&visit.actor, ask).await? {
+        Answer::Proposed { plan, card } => {
+            tracing::info!(plan = %plan.id, verb = %plan.verb, "proposed");
+            post(visit, &card, &card::proposal(&plan), public, None).await
+        }
+        Answer::Started { operation, card, .. } => {
+            tracing::info!(operation = %operation.id, verb = %operation.verb, "started without confirmation");
+            let shown = card::progress(&operation, engine.now_ms());
+            post(visit, &card, &shown, public, Some(1)).await
+        }
+        Answer::Nothing { why } => {
+            visit.say(&card::note(Tone::Quiet, "○ Nothing to do", &why)).await
+        }
+        Answer::Refused { why } => {
+            let title = line!["✗ Cannot ", words::verb(verb).bare, " ", text(who)];
+            visit.say(&card::note(Tone::Bad, title, &why)).await
+        }
+        Answer::Denied { because } => visit.say(&card::refusal(verb, who, &because)).await,
+        Answer::Several { choices } => {
+            let id = visit.screen_id("choice");
+            let view = View::Choice {
+                verb,
+                asked: who.to_owned(),
+                timeout_s,
+                guests: choices.iter().map(Guest::address).collect(),
+                page: 0,
+            };
+            screen::save(visit, &id, &view).await?;
+            visit.say(&card::choice(verb, who, &choices, 0, &id)).await
+        }
+        Answer::NotFound { text, similar } => {
+            visit.say(&card::unknown_guest(&text, &similar)).await
+        }
+    }
+}
+
+/// Puts a card into the channel and tells the store which message it is; from then on the courier keeps it.
+async fn post(
+    visit: &Visit,
+    id: &CardId,
+    shown: &Card,
+    public: bool,
+    version: Option<i64>,
+) -> Result<(), FaceError> {
+    let store = visit.face.engine().store();
+    if !public {
+        // Memory did not know the target, so the acknowledgement is for the asker only. The channel gets the
+        // card from the courier.
+        store.card_lost(id).await.map_err(store_error("Could not post the plan"))?;
+        visit.face.wake_courier();
+        let note =
+            card::note(Tone::Plain, "Asked", "The plan is posted in this channel in a moment");
+        return visit.say(&note).await;
+    }
+    let posted = match visit.desk.edit(shown).await {
+        Ok(message) => {
+            let channel = ChannelId(message.channel_id.get());
+            store.card_posted(id, channel, MessageId(message.id.get())).await
+        }
+        Err(error) => {
+            // What was proposed or started stands; the courier posts it by itself.
+            tracing::warn!(error = crate::desk::words_of(&error), card = %id, "the answer could not be shown; the courier will post it");
+            store.card_lost(id).await
+        }
+    };
+    posted.map_err(store_error("Could not note which message this is"))?;
+    if let Some(version) = version {
+        let due_ms = visit.now_ms().saturating_add(
+            i64::try_from(visit.face.settings().edit_every.as_millis()).unwrap_or(1000),
+        );
+        store
+            .card_shown(id, version, due_ms)
+            .await
+            .map_err(store_error("Could not note what this message shows"))?;
+    }
+    visit.face.wake_courier();
+    Ok(())
+}
+
+/// A command that shows one guest or pod.
+pub async fn show_guest(visit: &Visit, who: &str, pod: bool) -> Result<(), FaceError> {
+    let verb = if pod { Verb::PodShow } else { Verb::GuestShow };
+    if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
+        return visit.refuse(verb, who, &because).await;
+    }
+    match find(visit, verb, who) {
+        Named::One(guest) if pod && !guest.is_pod() => {
+            let why = "It is not a pod: gantry does not own it. `/guest show` shows it";
+            visit.say(&card::note(Tone::Bad, line!["✗ Not a pod: ", text(&guest.name)], why)).await
+        }
+        Named::One(guest) => show::open(visit, View::Guest { guest: guest.address(), pod }).await,
+        Named::Several(guests) => {
+            let view = View::Choice {
+                verb,
+                asked: who.to_owned(),
+                timeout_s: None,
+                guests: guests.iter().map(Guest::address).collect(),
+                page: 0,
+            };
+            show::open(visit, view).await
+        }
+        Named::None(similar) => visit.say(&card::unknown_guest(who, &similar)).await,
+    }
+}

@@ -1,0 +1,348 @@
+//! Keeps the messages of plans and operations up to date, with the bot's own token, because an interaction's
+//! token dies after 15 minutes. The last value wins; one edit at a time and one a second per message.
+//!
+//! What to show is asked of the engine at the moment of showing, so a message is never older than its edit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry_core::id::{CardId, ChannelId, MessageId};
+use gantry_core::operation::OpState;
+use gantry_engine::CardView;
+use gantry_engine::store::{CardRow, PlanState};
+use serenity::all::{
+    Builder, CreateAllowedMentions, CreateMessage, EditAttachments, EditMessage, Http,
+    MessageReference, Nonce,
+};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::card::{self, Card, Tone};
+use crate::desk::{UNKNOWN_MESSAGE, code_of, status_of, words_of};
+use crate::face::Face;
+use crate::paint::{Painted, paint};
+
+/// How long one process owns a card while it sends; longer than a send may take.
+const LEASE: Duration = Duration::from_secs(60);
+/// How long one send may take, waiting out rate limits included.
+const SEND_WITHIN: Duration = Duration::from_secs(45);
+/// Pause after the first failure; doubles with each.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause between two tries.
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// Pause when the store does not answer.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long sends under way may take when the process stops.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Discord's longest nonce.
+const NONCE_MAX: usize = 25;
+
+/// Error code: no such channel.
+const UNKNOWN_CHANNEL: isize = 10003;
+/// Error code: the thread is archived; a new message opens it again, an edit does not.
+const THREAD_ARCHIVED: isize = 50083;
+
+impl Face {
+    /// Runs until `stop`; then waits a moment for what is being sent.
+    pub async fn courier(&self, http: Arc<Http>, stop: CancellationToken) {
+        let mut sending = JoinSet::new();
+        let mut store_down = false;
+        while !stop.is_cancelled() {
+            while sending.try_join_next().is_some() {}
+            if sending.len() >= self.settings().parallel_edits.max(1) {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = sending.join_next() => {}
+                }
+                continue;
+            }
+            let pause = match self.claim().await {
+                Ok(Some(card)) => {
+                    store_down = false;
+                    let span = tracing::info_span!("card", id = %card.id, channel = card.channel.0);
+                    let delivery = Delivery { face: self.clone(), http: http.clone(), card };
+                    sending.spawn(async move { delivery.run().await }.instrument(span));
+                    continue;
+                }
+                Ok(None) => {
+                    store_down = false;
+                    self.settings().courier_idle
+                }
+                Err(error) => {
+                    if !store_down {
+                        tracing::warn!(%error, "messages cannot be kept up to date: the store does not answer");
+                    }
+                    store_down = true;
+                    STORE_PAUSE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.courier_woken() => {}
+                () = self.engine().cards_changed() => {}
+                _ = sending.join_next(), if !sending.is_empty() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        let rest = async { while sending.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_WITHIN, rest).await.is_err() {
+            tracing::warn!(
+                "some messages were still being sent when gantry stopped; they are sent on the next start"
+            );
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<CardRow>, gantry_engine::store::StoreError> {
+        let settings = self.settings();
+        self.engine()
+            .store()
+            .claim_card(
+                &settings.owner,
+                self.engine().now_ms(),
+                millis(LEASE),
+                millis(settings.post_grace),
+            )
+            .await
+    }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What a message shows for a plan and its operation.
+pub fn card_for(view: &CardView, now_ms: i64) -> Card {
+    match (&view.plan.state, &view.operation) {
+        (_, Some(op)) if op.state.is_terminal() => card::outcome(op),
+        (_, Some(op)) => card::progress(op, now_ms),
+        (PlanState::Open, None) => card::proposal(&view.plan.plan),
+        (PlanState::Dropped(why), None) => card::dropped(&view.plan.plan, why),
+        (PlanState::Confirmed(id), None) => {
+            card::note(Tone::Working, "● Confirmed", "Its operation is being looked up")
+                .foot(format!("ref {id}"))
+        }
+    }
+}
+
+/// One card on its way.
+struct Delivery {
+    face: Face,
+    http: Arc<Http>,
+    card: CardRow,
+}
+
+/// Why a card did not arrive.
+enum Failed {
+    /// Worth another try.
+    Later(String),
+    /// Never will.
+    Never(String),
+}
+
+impl Failed {
+    fn from(error: &serenity::Error) -> Self {
+        let words = words_of(error);
+        match (status_of(error), code_of(Some(error))) {
+            // Gone or forbidden: trying again only brings the ban for invalid requests closer.
+            (Some(403), _) | (_, Some(UNKNOWN_CHANNEL)) => Self::Never(words),
+            (Some(400), _) => Self::Never(words),
+            _ => Self::Later(words),
+        }
+    }
+}
+
+impl Delivery {
+    async fn run(self) {
+        let outcome = match tokio::time::timeout(SEND_WITHIN, self.send()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failed::Later("it took too long".to_owned())),
+        };
+        let engine = self.face.engine();
+        let id = &self.card.id;
+        let noted = match outcome {
+            Ok(()) => {
+                let due = engine.now_ms().saturating_add(millis(self.face.settings().edit_every));
+                engine.store().card_shown(id, self.card.wanted, due).await
+            }
+            Err(Failed::Later(why)) => {
+                let pause =
+                    RETRY_FIRST.saturating_mul(1 << self.card.attempts.min(6)).min(RETRY_LONGEST);
+                tracing::warn!(
+                    why,
+                    ?pause,
+                    "a message could not be brought up to date; trying again"
+                );
+                let due = engine.now_ms().saturating_add(millis(pause));
+                engine.store().card_retry(id, due, &why).await
+            }
+            Err(Failed::Never(why)) => {
+                tracing::error!(
+                    why,
+                    "a message can no longer be kept up to date; `/op show` still tells what came of it"
+                );
+                engine.store().card_given_up(id, &why).await
+            }
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "could not note what a message shows; it will be edited once more");
+        }
+    }
+
+    async fn send(&self) -> Result<(), Failed> {
+        let engine = self.face.engine();
+        let view = engine.card_view(&self.card).await.map_err(|e| Failed::Later(e.to_string()))?;
+        let painted = paint(&card_for(&view, engine.now_ms()));
+        let message = match self.card.message {
+            Some(message) => match self.edit(message, &painted).await {
+                Ok(()) => message,
+                Err(error) => match code_of(Some(&error)) {
+                    Some(UNKNOWN_MESSAGE | THREAD_ARCHIVED) => {
+                        tracing::info!("the message is gone; posting a new one");
+                        self.post(Some(message), &painted).await?
+                    }
+                    _ if status_of(&error) == Some(400) => {
+                        // Our own mistake, most likely: the bare truth is better than a stale message.
+                        tracing::error!(
+                            error = words_of(&error),
+                            "Discord refused a card; showing its title only"
+                        );
+                        let bare = Card::new(Tone::Warning, card_title(&view))
+                            .foot(self.card.id.to_string());
+                        self.edit(message, &paint(&bare)).await.map_err(|e| Failed::from(&e))?;
+                        message
+                    }
+                    _ => return Err(Failed::from(&error)),
+                },
+            },
+            None => self.post(None, &painted).await?,
+        };
+        self.call_asker(&view, message).await
+    }
+
+    async fn edit(&self, message: MessageId, painted: &Painted) -> Result<(), serenity::Error> {
+        let mut attachments = EditAttachments::new();
+        for file in painted.attachments() {
+            attachments = attachments.add(file);
+        }
+        EditMessage::new()
+            .allowed_mentions(CreateAllowedMentions::new())
+            .embeds(vec![painted.embed()])
+            .components(painted.components())
+            .attachments(attachments)
+            .execute(&*self.http, (self.card.channel.0.into(), message.0.into(), None))
+            .await
+            .map(drop)
+    }
+
+    /// Posts the card as a new message. The nonce follows from what is posted in place of what, so a crash between
+    /// posting and noting it does not post twice.
+    async fn post(
+        &self,
+        in_place_of: Option<MessageId>,
+        painted: &Painted,
+    ) -> Result<MessageId, Failed> {
+        let nonce =
+            nonce(&["card", self.card.id.as_str(), &in_place_of.map_or(0, |m| m.0).to_string()]);
+        let posted = CreateMessage::new()
+            .allowed_mentions(CreateAllowedMentions::new())
+            .embed(painted.embed())
+            .components(painted.components())
+            .add_files(painted.attachments())
+            .nonce(Nonce::String(nonce))
+            .enforce_nonce(true)
+            .execute(&*self.http, (self.card.channel.0.into(), None))
+            .await
+            .map_err(|e| Failed::from(&e))?;
+        let message = MessageId(posted.id.get());
+        self.face
+            .engine()
+            .store()
+            .card_posted(&self.card.id, ChannelId(posted.channel_id.get()), message)
+            .await
+            .map_err(|e| Failed::Later(e.to_string()))?;
+        Ok(message)
+    }
+
+    /// Edits ping nobody, so whoever asked is called once, by a short reply, when something went wrong.
+    async fn call_asker(&self, view: &CardView, message: MessageId) -> Result<(), Failed> {
+        let Some(op) = &view.operation else { return Ok(()) };
+        let words = crate::words::verb(op.verb);
+        let what = match op.state {
+            OpState::Failed => format!("could not {} {}", words.bare, op.name),
+            OpState::Unknown => format!("not known whether {} was {}", op.name, words.done),
+            _ => return Ok(()),
+        };
+        let engine = self.face.engine();
+        let key = format!("called:{}", op.id);
+        let store = engine.store();
+        let later = |e: gantry_engine::store::StoreError| Failed::Later(e.to_string());
+        if store.setting(&key).await.map_err(later)?.is_some() {
+            return Ok(());
+        }
+        let asker = view.plan.plan.asker.user;
+        let reply = CreateMessage::new()
+            .content(format!(
+                "<@{asker}> ✗ {}: see above.",
+                crate::escape::markdown(&crate::paint::cut(&what, 300))
+            ))
+            .allowed_mentions(
+                CreateAllowedMentions::new().users([serenity::all::UserId::new(asker.0)]),
+            )
+            .reference_message(
+                MessageReference::from((
+                    serenity::all::ChannelId::new(self.card.channel.0),
+                    serenity::all::MessageId::new(message.0),
+                ))
+                .fail_if_not_exists(false),
+            )
+            .nonce(Nonce::String(nonce(&["call", op.id.as_str()])))
+            .enforce_nonce(true)
+            .execute(&*self.http, (self.card.channel.0.into(), None))
+            .await;
+        if let Err(error) = reply {
+            match Failed::from(&error) {
+                // The card itself says it all: not being able to call is no reason to lose it.
+                Failed::Never(why) => tracing::warn!(why, "the asker could not be called"),
+                later @ Failed::Later(_) => return Err(later),
+            }
+        }
+        store.set_setting(&key, "1", engine.now_ms()).await.map_err(later)
+    }
+}
+
+fn card_title(view: &CardView) -> card::Line {
+    crate::line![
+        crate::words::verb(view.plan.plan.verb).todo,
+        " ",
+        card::text(&view.plan.plan.name),
+        card::text(
+            view.operation.as_ref().map_or(String::new(), |o| format!(": {}", o.state.as_str()))
+        ),
+    ]
+}
+
+/// A nonce that the same thing always gets.
+fn nonce(parts: &[&str]) -> String {
+    let digest = Sha256::digest(parts.join("\0").as_bytes());
+    hex::encode(digest).chars().take(NONCE_MAX).collect()
+}
+
+/// A nonce of a card's first message; public for tests that look for it.
+pub fn first_nonce(card: &CardId) -> String {
+    nonce(&["card", card.as_str(), "0"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_short_and_the_same_every_time() {
+        let id = CardId::new(1_700_000_000_000, 9);
+        assert_eq!(first_nonce(&id), first_nonce(&id));
+        assert_eq!(first_nonce(&id).len(), NONCE_MAX);
+        assert_ne!(first_nonce(&id), first_nonce(&CardId::new(1_700_000_000_000, 10)));
+    }
+}

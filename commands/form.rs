@@ -1,0 +1,359 @@
+//! Forms: the name typed before something irreversible, and what `/pod create` could not ask in options.
+//!
+//! A form remembers nothing by itself: its id leads to the plan or the screen it belongs to.
+
+use std::sync::Arc;
+
+use gantry_core::id::PlanId;
+use gantry_core::pod::{Address, PodSpec, Problem};
+use gantry_core::policy::{Ruling, Target};
+use gantry_core::{action::Verb, id::ClusterId};
+use gantry_engine::Ask;
+use serenity::all::{
+    ActionRowComponent, CreateActionRow, CreateInputText, CreateModal, Http, InputTextStyle,
+    ModalInteraction,
+};
+
+use crate::act;
+use crate::card;
+use crate::face::{Face, FaceError};
+use crate::paint::{INPUT_HINT_MAX, INPUT_LABEL_MAX, INPUT_VALUE_MAX, MODAL_TITLE_MAX, cut, label};
+use crate::press;
+use crate::screen::{self, PodInputs, View};
+use crate::token::{ScreenId, Token};
+use crate::visit::{DECIDE_WITHIN, Go, Visit, acknowledged, said};
+
+/// The form in which a target's name is typed.
+pub fn name_form(plan: &PlanId, doing: &str, name: &str) -> CreateModal {
+    let wanted = format!("Type {name} to {}", doing.to_lowercase());
+    let wanted = if wanted.chars().count() + 3 <= INPUT_LABEL_MAX {
+        format!("{wanted} it")
+    } else {
+        "Type its name, letter by letter".to_owned()
+    };
+    let input = CreateInputText::new(InputTextStyle::Short, label(&wanted, INPUT_LABEL_MAX), NAME)
+        .placeholder(cut(&crate::escape::visible(name, false), INPUT_HINT_MAX))
+        .required(true)
+        .max_length(NAME_MAX);
+    CreateModal::new(
+        Token::TypedName(plan.clone()).to_string(),
+        label(&format!("{doing} {name}"), MODAL_TITLE_MAX),
+    )
+    .components(vec![CreateActionRow::InputText(input)])
+}
+
+/// Names of inputs inside a form.
+const NAME: &str = "name";
+const ADDRESS: &str = "address";
+const VLAN: &str = "vlan";
+const TAGS: &str = "tags";
+const KEYS: &str = "keys";
+const NOTE: &str = "note";
+/// Proxmox allows names of 255 characters at most.
+const NAME_MAX: u16 = 255;
+
+/// The form of a new pod, with what was typed before.
+fn pod_form(id: &ScreenId, name: &str, inputs: &PodInputs) -> CreateModal {
+    let short = |label: &str, id: &str, value: &str, hint: &str, max: u16| {
+        let input = CreateInputText::new(InputTextStyle::Short, label, id)
+            .required(false)
+            .placeholder(hint)
+            .max_length(max);
+        CreateActionRow::InputText(if value.is_empty() { input } else { input.value(value) })
+    };
+    let long = |label: &str, id: &str, value: &str, hint: &str, max: u16| {
+        let input = CreateInputText::new(InputTextStyle::Paragraph, label, id)
+            .required(false)
+            .placeholder(hint)
+            .max_length(max);
+        CreateActionRow::InputText(if value.is_empty() { input } else { input.value(value) })
+    };
+    let address = if inputs.address.is_empty() { "dhcp" } else { &inputs.address };
+    CreateModal::new(
+        Token::Form(id.clone()).to_string(),
+        label(&format!("New pod {name}"), MODAL_TITLE_MAX),
+    )
+    .components(vec![
+        short("Address", ADDRESS, address, "dhcp, or 10.0.0.5/24 gw 10.0.0.1", 120),
+        short("VLAN", VLAN, &inputs.vlan, "1 to 4094, or empty", 10),
+        short("Tags and pool", TAGS, &inputs.tags, "web, shop pool:prod", 400),
+        long("SSH keys, one a line", KEYS, &inputs.keys, "ssh-ed25519 AAAA… me@desk", INPUT_MAX),
+        long("Note", NOTE, &inputs.note, "What it is for", 1000),
+    ])
+}
+
+/// Longest text of an input.
+const INPUT_MAX: u16 = INPUT_VALUE_MAX as u16;
+
+/// `/pod create`: keeps what the options say and opens the form for the rest.
+pub async fn open_pod(visit: &Visit, cluster: ClusterId, spec: PodSpec) -> Result<(), FaceError> {
+    if let Ruling::Denied { because } = press::may_create(visit) {
+        return visit.refuse(Verb::PodCreate, &spec.name, &because).await;
+    }
+    let id = visit.screen_id("pod");
+    let view = View::PodForm { cluster, spec: Box::new(spec), inputs: PodInputs::default() };
+    // A form is only possible as the first answer, so its row is kept before; quickly, or not at all.
+    let kept = tokio::time::timeout(DECIDE_WITHIN, async {
+        if visit.first_sight(true).await? == Go::Stop {
+            return Ok(Go::Stop);
+        }
+        screen::save(visit, &id, &view).await?;
+        Ok::<_, FaceError>(Go::On)
+    })
+    .await;
+    match kept {
+        Ok(Ok(Go::On)) => {}
+        Ok(Ok(Go::Stop)) => return Ok(()),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(slow(visit)),
+    }
+    show_form(visit, &id, view).await
+}
+
+fn slow(visit: &Visit) -> FaceError {
+    said(
+        "Could not open the form",
+        "gantry's database was too slow. Nothing was done",
+        "Try again.",
+        &visit.reference(),
+    )
+}
+
+async fn show_form(visit: &Visit, id: &ScreenId, view: View) -> Result<(), FaceError> {
+    let View::PodForm { spec, inputs, .. } = view else { return Err(slow(visit)) };
+    acknowledged(visit.desk.modal(pod_form(id, &spec.name, &inputs)).await).map(drop)
+}
+
+/// The button “Edit again”: the same form with what was typed.
+pub async fn edit_again(visit: &Visit, id: &ScreenId) -> Result<(), FaceError> {
+    if let Ruling::Denied { because } = press::may_create(visit) {
+        return visit.refuse(Verb::PodCreate, "", &because).await;
+    }
+    match tokio::time::timeout(DECIDE_WITHIN, screen::load(visit, id)).await {
+        Ok(view) => show_form(visit, id, view?).await,
+        Err(_) => Err(slow(visit)),
+    }
+}
+
+/// Serves a form that was sent.
+pub async fn submit(face: &Face, http: Arc<Http>, i: &ModalInteraction) {
+    let visit = match Visit::of_modal(face, http, i) {
+        Ok(visit) => Arc::new(visit),
+        Err(desk) => return press::outside(&desk).await,
+    };
+    let token = i.data.custom_id.parse::<Token>();
+    let what = format!("form {}", token.as_ref().map_or("unknown", Token::action));
+    let inputs: Vec<(String, String)> = i
+        .data
+        .components
+        .iter()
+        .flat_map(|row| &row.components)
+        .filter_map(|c| match c {
+            ActionRowComponent::InputText(t) => {
+                Some((t.custom_id.clone(), t.value.clone().unwrap_or_default()))
+            }
+            _ => None,
+        })
+        .collect();
+    let on_message = i.message.is_some();
+    let work = async {
+        match token {
+            Ok(Token::TypedName(plan)) => typed(&visit, &plan, &inputs, on_message).await,
+            Ok(Token::Form(id)) => pod(&visit, &id, &inputs).await,
+            _ => {
+                let note = card::note(
+                    card::Tone::Bad,
+                    "✗ This form does not work",
+                    "It is not one of gantry's, or it is from an older version. Nothing was done",
+                );
+                visit.say(&note).await
+            }
+        }
+    };
+    visit.clone().run(&what, work).await;
+}
+
+fn input<'a>(inputs: &'a [(String, String)], id: &str) -> &'a str {
+    inputs.iter().find(|(have, _)| have == id).map_or("", |(_, value)| value)
+}
+
+/// The typed name: confirmed for whoever typed it.
+async fn typed(
+    visit: &Visit,
+    plan: &PlanId,
+    inputs: &[(String, String)],
+    on_message: bool,
+) -> Result<(), FaceError> {
+    let go =
+        if on_message { visit.begin_press(true).await? } else { visit.begin(true, true).await? };
+    if go == Go::Stop {
+        return Ok(());
+    }
+    press::in_its_place(visit, plan).await?;
+    press::carry_out(visit, plan, Some(input(inputs, NAME).trim())).await
+}
+
+/// The rest of a new pod: put together with the options, checked, then planned.
+async fn pod(visit: &Visit, id: &ScreenId, inputs: &[(String, String)]) -> Result<(), FaceError> {
+    let view = match tokio::time::timeout(DECIDE_WITHIN, screen::load(visit, id)).await {
+        Ok(view) => view?,
+        Err(_) => return Err(slow(visit)),
+    };
+    let View::PodForm { cluster, spec, .. } = view else { return Err(slow(visit)) };
+    let typed = PodInputs {
+        address: input(inputs, ADDRESS).trim().to_owned(),
+        vlan: input(inputs, VLAN).trim().to_owned(),
+        tags: input(inputs, TAGS).trim().to_owned(),
+        keys: input(inputs, KEYS).trim().to_owned(),
+        note: input(inputs, NOTE).trim().to_owned(),
+    };
+    let (full, mut problems) = fill_in(&spec, &typed);
+    problems.extend(full.problems());
+    if !problems.is_empty() {
+        if visit.begin(true, true).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = View::PodForm { cluster, spec, inputs: typed };
+        screen::save(visit, id, &view).await?;
+        return visit.say(&card::problems(&full.name, &problems, id)).await;
+    }
+    let tags = full.all_tags();
+    let target = Target::NewPod {
+        cluster: &cluster,
+        name: &full.name,
+        tags: &tags,
+        pool: full.pool.as_deref(),
+    };
+    if let Ruling::Denied { because } = visit.may(Verb::PodCreate, target) {
+        return visit.refuse(Verb::PodCreate, &full.name, &because).await;
+    }
+    let name = full.name.clone();
+    let ask = Ask::Pod { cluster, spec: Box::new(full) };
+    act::carry(visit, Verb::PodCreate, &name, None, ask, true).await
+}
+
+/// Puts what was typed into the specification; what cannot be read is told, all of it at once.
+pub fn fill_in(spec: &PodSpec, typed: &PodInputs) -> (PodSpec, Vec<Problem>) {
+    let mut spec = spec.clone();
+    let mut problems = Vec::new();
+    match address(&typed.address) {
+        Some(address) => spec.address = address,
+        None => problems.push(Problem {
+            field: "address",
+            why: "write dhcp, or an address with prefix and gateway: 10.0.0.5/24 gw 10.0.0.1"
+                .into(),
+        }),
+    }
+    if !typed.vlan.is_empty() {
+        match typed.vlan.parse::<u16>() {
+            Ok(vlan) => spec.vlan = Some(vlan),
+            Err(_) => problems.push(Problem { field: "vlan", why: "1 to 4094, or empty".into() }),
+        }
+    }
+    for word in typed.tags.split([' ', ',', ';', '\n']).filter(|w| !w.is_empty()) {
+        match word.split_once(':') {
+            Some(("pool", pool)) => spec.pool = Some(pool.to_owned()),
+            _ => spec.tags.push(word.to_owned()),
+        }
+    }
+    spec.tags.dedup();
+    spec.ssh_keys =
+        typed.keys.lines().map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned).collect();
+    spec.note.clone_from(&typed.note);
+    (spec, problems)
+}
+
+/// `dhcp`, `10.0.0.5/24` or `10.0.0.5/24 gw 10.0.0.1`; whether the numbers are right is checked with the rest.
+fn address(text: &str) -> Option<Address> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        [] => Some(Address::Dhcp),
+        [word] if word.eq_ignore_ascii_case("dhcp") => Some(Address::Dhcp),
+        [cidr] => Some(Address::Fixed { cidr: (*cidr).to_owned(), gateway: None }),
+        [cidr, "gw" | "via" | "gateway", gateway] => {
+            Some(Address::Fixed { cidr: (*cidr).to_owned(), gateway: Some((*gateway).to_owned()) })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn spec() -> PodSpec {
+        PodSpec {
+            name: "web-1".into(),
+            node: "pve1".parse().unwrap(),
+            image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".into(),
+            cores: 1,
+            memory_mib: 512,
+            swap_mib: 0,
+            storage: "local-lvm".parse().unwrap(),
+            disk_gib: 8,
+            bridge: "vmbr0".into(),
+            vlan: None,
+            address: Address::Dhcp,
+            firewall: true,
+            nesting: true,
+            start_on_boot: true,
+            start: true,
+            tags: vec![],
+            pool: None,
+            ssh_keys: vec![],
+            note: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_typed_goes_where_it_belongs() {
+        let typed = PodInputs {
+            address: "10.0.0.5/24 gw 10.0.0.1".into(),
+            vlan: "20".into(),
+            tags: "web, shop pool:prod".into(),
+            keys: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me\n\n".into(),
+            note: "the shop".into(),
+        };
+        let (spec, problems) = fill_in(&spec(), &typed);
+        assert_eq!(problems, []);
+        assert_eq!(
+            spec.address,
+            Address::Fixed { cidr: "10.0.0.5/24".into(), gateway: Some("10.0.0.1".into()) }
+        );
+        assert_eq!(spec.vlan, Some(20));
+        assert_eq!(spec.tags, ["web", "shop"]);
+        assert_eq!(spec.pool.as_deref(), Some("prod"));
+        assert_eq!(spec.ssh_keys.len(), 1);
+        assert_eq!(spec.note, "the shop");
+        assert_eq!(spec.problems(), []);
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let typed = PodInputs {
+            address: "10.0.0.5 mask 255.0.0.0".into(),
+            vlan: "twenty".into(),
+            tags: "a=b".into(),
+            ..PodInputs::default()
+        };
+        let (spec, mut problems) = fill_in(&spec(), &typed);
+        problems.extend(spec.problems());
+        let fields: Vec<_> = problems.iter().map(|p| p.field).collect();
+        assert_eq!(fields, ["address", "vlan", "tags"]);
+    }
+
+    #[test]
+    fn forms_stay_within_discords_limits() {
+        let plan = PlanId::new(1_700_000_000_000, 7);
+        for name in ["web-0", "", &"x".repeat(5000), "\u{202e}\u{200b}"] {
+            let form = serde_json::to_value(name_form(&plan, "Delete", name)).unwrap();
+            let title = form["title"].as_str().unwrap();
+            assert!((1..=MODAL_TITLE_MAX).contains(&title.encode_utf16().count()), "{title}");
+            let input = &form["components"][0]["components"][0];
+            let label = input["label"].as_str().unwrap();
+            assert!((1..=INPUT_LABEL_MAX).contains(&label.encode_utf16().count()), "{label}");
+        }
+        let form = serde_json::to_value(name_form(&plan, "Delete", "web-0")).unwrap();
+        assert_eq!(form["components"][0]["components"][0]["label"], "Type web-0 to delete it");
+    }
+}

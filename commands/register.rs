@@ -1,0 +1,313 @@
+//! Tells Discord which commands there are, and the operator which rights they need. Registering is done only when
+//! the definitions changed: new names count against 200 a day per server.
+
+use gantry_core::action::Verb;
+use gantry_core::id::GuildId;
+use serde_json::Value;
+use serenity::all::{ApplicationId, Http};
+use sha2::{Digest, Sha256};
+
+use crate::face::{Face, FaceError, store_error};
+use crate::words::GERMAN;
+
+/// Where commands are registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere.
+    Global,
+    /// In these servers only; seen at once, for trying things out.
+    Guilds(Vec<GuildId>),
+}
+
+/// What registering came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// Discord has these very definitions already.
+    Unchanged,
+    /// They were sent; so many command groups, in so many places.
+    Updated {
+        /// Command groups.
+        commands: usize,
+        /// Places.
+        places: usize,
+    },
+}
+
+/// All commands, with their localised descriptions.
+pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
+    let mut all = vec![
+        crate::cluster::cluster(),
+        crate::node::node(),
+        crate::guest::guest(),
+        crate::pod::pod(),
+        crate::task::task(),
+        crate::op::op(),
+        crate::audit::audit(),
+        crate::help::help(),
+        crate::help::whoami(),
+    ];
+    for command in &mut all {
+        localise(command, "");
+    }
+    all
+}
+
+fn localise(command: &mut poise::Command<Face, FaceError>, parent: &str) {
+    let name = format!("{parent}{}", command.name);
+    if let Some((_, german)) = GERMAN.iter().find(|(n, _)| *n == name) {
+        command.description_localizations = vec![("de".into(), (*german).into())].into();
+    }
+    for sub in &mut command.subcommands {
+        localise(sub, &format!("{name} "));
+    }
+}
+
+/// The definitions as Discord gets them.
+fn definitions(
+    global: bool,
+    default_member_permissions: Option<u64>,
+) -> Result<Vec<Value>, serde_json::Error> {
+    let commands = commands();
+    let mut all = Vec::new();
+    for command in poise::builtins::create_application_commands(&commands) {
+        let mut value = serde_json::to_value(command)?;
+        if let Some(map) = value.as_object_mut() {
+            match default_member_permissions {
+                Some(bits) => {
+                    map.insert("default_member_permissions".into(), bits.to_string().into());
+                }
+                None => {
+                    map.remove("default_member_permissions");
+                }
+            }
+            // Deprecated; `contexts` says it now.
+            map.remove("dm_permission");
+            if global {
+                // In servers, installed by servers: without roles there is nothing to decide by.
+                map.insert("contexts".into(), serde_json::json!([0]));
+                map.insert("integration_types".into(), serde_json::json!([0]));
+            } else {
+                map.remove("contexts");
+                map.remove("integration_types");
+            }
+        }
+        all.push(value);
+    }
+    Ok(all)
+}
+
+impl Face {
+    /// Registers the commands where they are not registered yet in just this form.
+    ///
+    /// # Errors
+    /// What Discord or the store says.
+    pub async fn register(
+        &self,
+        http: &Http,
+        application: ApplicationId,
+        scope: &Scope,
+    ) -> Result<Registered, FaceError> {
+        http.set_application_id(application);
+        let global = *scope == Scope::Global;
+        let bits = self.settings().default_member_permissions;
+        let definitions =
+            definitions(global, bits).map_err(|e| FaceError::from(serenity::Error::from(e)))?;
+        let hash = hex::encode(Sha256::digest(Value::Array(definitions.clone()).to_string()));
+        let places: Vec<Option<GuildId>> = match scope {
+            Scope::Global => vec![None],
+            Scope::Guilds(guilds) => guilds.iter().copied().map(Some).collect(),
+        };
+        let store = self.engine().store();
+        let mut sent = 0;
+        for place in places {
+            let key = match place {
+                None => format!("commands:{application}:global"),
+                Some(guild) => format!("commands:{application}:{guild}"),
+            };
+            let known = store
+                .setting(&key)
+                .await
+                .map_err(store_error("Could not look up which commands are registered"))?;
+            if known.as_deref() == Some(hash.as_str()) {
+                continue;
+            }
+            match place {
+                None => http.create_global_commands(&definitions).await?,
+                Some(guild) => http.create_guild_commands(guild.0.into(), &definitions).await?,
+            };
+            store
+                .set_setting(&key, &hash, self.engine().now_ms())
+                .await
+                .map_err(store_error("Could not note which commands are registered"))?;
+            sent += 1;
+        }
+        Ok(if sent == 0 {
+            Registered::Unchanged
+        } else {
+            Registered::Updated { commands: definitions.len(), places: sent }
+        })
+    }
+}
+
+/// Every command on a line of its own, for a terminal.
+pub fn commands_text() -> String {
+    let mut out = String::new();
+    for command in commands() {
+        if command.subcommands.is_empty() {
+            line_of(&mut out, &command.name, &command);
+        }
+        for sub in &command.subcommands {
+            line_of(&mut out, &format!("{} {}", command.name, sub.name), sub);
+        }
+    }
+    out
+}
+
+fn line_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceError>) {
+    let options: Vec<String> = command
+        .parameters
+        .iter()
+        .map(|p| if p.required { p.name.to_string() } else { format!("[{}]", p.name) })
+        .collect();
+    let left = format!("/{name} {}", options.join(" "));
+    out.push_str(&format!("{left:<52} {}\n", command.description.as_deref().unwrap_or_default()));
+}
+
+/// What a verb needs at Proxmox: for `gantry doctor` and the role in the manual. Paths are the callers' to choose.
+pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::ClusterStatus | Verb::NodeList | Verb::NodeStatus => {
+            &["Sys.Audit", "Datastore.Audit"]
+        }
+        Verb::GuestList | Verb::GuestShow | Verb::PodList | Verb::PodShow => &["VM.Audit"],
+        Verb::GuestStart
+        | Verb::GuestShutdown
+        | Verb::GuestStop
+        | Verb::GuestKill
+        | Verb::GuestReboot
+        | Verb::GuestSuspend
+        | Verb::GuestResume
+        | Verb::PodStart
+        | Verb::PodStop
+        | Verb::PodKill
+        | Verb::PodRestart => &["VM.Audit", "VM.PowerMgmt"],
+        Verb::GuestDelete | Verb::PodDelete => &["VM.Audit", "VM.PowerMgmt", "VM.Allocate"],
+        Verb::PodCreate => &[
+            "VM.Audit",
+            "VM.Allocate",
+            "VM.PowerMgmt",
+            "VM.Config.Disk",
+            "VM.Config.CPU",
+            "VM.Config.Memory",
+            "VM.Config.Network",
+            "VM.Config.Options",
+            "Datastore.AllocateSpace",
+            "Datastore.Audit",
+            "SDN.Use",
+        ],
+        Verb::TaskList | Verb::TaskShow | Verb::TaskLog => &["Sys.Audit"],
+        Verb::TaskCancel => &["Sys.Modify"],
+        Verb::OpList
+        | Verb::OpShow
+        | Verb::OpCancel
+        | Verb::AuditList
+        | Verb::Help
+        | Verb::Whoami => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::card::page_of;
+
+    fn leaves() -> Vec<(String, poise::Command<Face, FaceError>)> {
+        let mut out = Vec::new();
+        for mut command in commands() {
+            let subs = std::mem::take(&mut command.subcommands);
+            if subs.is_empty() {
+                out.push((command.name.to_string(), command));
+            } else {
+                for sub in subs {
+                    out.push((format!("{} {}", command.name, sub.name), sub));
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn every_command_has_a_verb_a_help_page_and_german_words() {
+        for (name, _) in leaves() {
+            let verb: Verb =
+                name.replace(' ', ".").parse().unwrap_or_else(|e| panic!("/{name}: {e}"));
+            let page = page_of(verb).unwrap_or_else(|| panic!("/{name} has no help page"));
+            assert!(page.example.starts_with(&format!("/{name}")), "/{name}: {}", page.example);
+            assert!(GERMAN.iter().any(|(n, _)| *n == name), "/{name} has no German description");
+        }
+    }
+
+    #[test]
+    fn every_verb_but_the_button_has_a_command() {
+        let names: Vec<String> = leaves().into_iter().map(|(n, _)| n.replace(' ', ".")).collect();
+        for verb in Verb::ALL.iter().filter(|v| **v != Verb::OpCancel) {
+            assert!(names.iter().any(|n| n == verb.as_str()), "{verb} has no command");
+        }
+    }
+
+    #[test]
+    fn definitions_are_within_discords_limits() {
+        let all = definitions(true, None).unwrap();
+        assert!(all.len() <= 100);
+        for command in &all {
+            assert_eq!(command["contexts"], serde_json::json!([0]));
+            assert!(command.get("default_member_permissions").is_none_or(Value::is_null));
+            check(command);
+            assert!(text_sum(command) <= 8000, "{} is too long", command["name"]);
+        }
+        let guild = definitions(false, Some(32)).unwrap();
+        assert!(guild.iter().all(|c| c.get("contexts").is_none()));
+        assert!(guild.iter().all(|c| c["default_member_permissions"] == "32"));
+    }
+
+    fn check(value: &Value) {
+        let name = value["name"].as_str().unwrap();
+        assert!(
+            (1..=32).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase()),
+            "{name}"
+        );
+        let description = value["description"].as_str().unwrap();
+        assert!((1..=100).contains(&description.chars().count()), "{name}: {description}");
+        for text in
+            value["description_localizations"].as_object().into_iter().flat_map(|m| m.values())
+        {
+            assert!((1..=100).contains(&text.as_str().unwrap().chars().count()), "{text}");
+        }
+        let options = value["options"].as_array().cloned().unwrap_or_default();
+        assert!(options.len() <= 25);
+        let required: Vec<bool> =
+            options.iter().map(|o| o["required"].as_bool().unwrap_or(false)).collect();
+        let mut sorted = required.clone();
+        sorted.sort_by_key(|r| !r);
+        assert_eq!(required, sorted, "{name}: required options come first");
+        options.iter().for_each(check);
+    }
+
+    fn text_sum(value: &Value) -> usize {
+        let own: usize = ["name", "description"]
+            .iter()
+            .filter_map(|k| value[*k].as_str())
+            .map(|t| t.chars().count())
+            .sum();
+        let below = value["options"].as_array().into_iter().flatten().map(text_sum);
+        own + below.sum::<usize>()
+    }
+
+    #[test]
+    fn the_list_for_a_terminal_names_every_command() {
+        let text = commands_text();
+        for (name, _) in leaves() {
+            assert!(text.contains(&format!("/{name} ")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Screens: what a list, a question or a form has to remember so that its buttons work after a restart, on
+//! another process and a day later. Kept as a row of the store; the `custom_id` carries only its id.
+
+use gantry_core::action::{GuestRef, Verb};
+use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, UserId};
+use gantry_core::pod::PodSpec;
+use gantry_core::world::GuestStatus;
+use gantry_engine::store::Screen;
+use serde::{Deserialize, Serialize};
+
+use crate::face::{FaceError, store_error};
+use crate::token::ScreenId;
+use crate::visit::{Visit, said};
+
+/// Which guests a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestFilter {
+    /// Pods only.
+    pub pods: bool,
+    /// Only in this cluster.
+    pub cluster: Option<ClusterId>,
+    /// Only in this state.
+    pub state: Option<GuestStatus>,
+    /// Only on this node.
+    pub node: Option<String>,
+    /// Only with this tag.
+    pub tag: Option<String>,
+    /// Only in this pool.
+    pub pool: Option<String>,
+    /// Only with this in the name, or with this number.
+    pub text: Option<String>,
+}
+
+/// Which tasks a list shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFilter {
+    /// Only on this node.
+    pub node: Option<NodeName>,
+    /// Only about this guest.
+    pub guest: Option<GuestRef>,
+    /// Only running ones.
+    pub running: bool,
+    /// Only failed ones.
+    pub failed: bool,
+}
+
+/// What is typed into the form of a new pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodInputs {
+    /// `dhcp` or `10.0.0.5/24 gw 10.0.0.1`.
+    pub address: String,
+    /// VLAN tag.
+    pub vlan: String,
+    /// Tags, and `pool:name`.
+    pub tags: String,
+    /// SSH keys, one a line.
+    pub keys: String,
+    /// Note.
+    pub note: String,
+}
+
+/// What a screen shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "view", rename_all = "kebab-case")]
+pub enum View {
+    /// A cluster at a glance.
+    Cluster {
+        /// Which.
+        cluster: ClusterId,
+    },
+    /// Nodes.
+    Nodes {
+        /// Only of this cluster.
+        cluster: Option<ClusterId>,
+        /// Page.
+        page: u64,
+    },
+    /// One node.
+    Node {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Its name.
+        node: NodeName,
+    },
+    /// Guests or pods.
+    Guests {
+        /// Which.
+        filter: GuestFilter,
+        /// Page.
+        page: u64,
+    },
+    /// One guest or pod.
+    Guest {
+        /// Which.
+        guest: GuestRef,
+        /// Whether it was asked for as a pod.
+        pod: bool,
+    },
+    /// Tasks.
+    Tasks {
+        /// Of which cluster.
+        cluster: ClusterId,
+        /// Which.
+        filter: TaskFilter,
+        /// Page.
+        page: u64,
+        /// The tasks on the page shown, in order; what its menu picks from.
+        shown: Vec<Upid>,
+    },
+    /// One task.
+    Task {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Which.
+        upid: Upid,
+    },
+    /// A task's log.
+    TaskLog {
+        /// The task's cluster.
+        cluster: ClusterId,
+        /// Which.
+        upid: Upid,
+        /// First line wanted, from 1; `None` shows the end.
+        from: Option<u32>,
+    },
+    /// Operations.
+    Ops {
+        /// Only those not over.
+        open: bool,
+        /// Only in this cluster.
+        cluster: Option<ClusterId>,
+        /// Only about this guest.
+        guest: Option<GuestRef>,
+        /// Page.
+        page: u64,
+    },
+    /// One operation.
+    Op {
+        /// Which.
+        operation: OperationId,
+    },
+    /// The audit log.
+    Audit {
+        /// Only about this operation.
+        operation: Option<OperationId>,
+        /// Only by this user.
+        user: Option<UserId>,
+        /// Page.
+        page: u64,
+    },
+    /// Which of several guests?
+    Choice {
+        /// What was asked.
+        verb: Verb,
+        /// The name that several answer to.
+        asked: String,
+        /// The time-out given with it, seconds.
+        timeout_s: Option<u32>,
+        /// Who they are.
+        guests: Vec<GuestRef>,
+        /// Page.
+        page: u64,
+    },
+    /// The form of a new pod.
+    PodForm {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// What the command's options say.
+        spec: Box<PodSpec>,
+        /// What is typed.
+        inputs: PodInputs,
+    },
+}
+
+impl View {
+    /// What policy is asked for.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Cluster { .. } => Verb::ClusterStatus,
+            Self::Nodes { .. } => Verb::NodeList,
+            Self::Node { .. } => Verb::NodeStatus,
+            Self::Guests { filter, .. } if filter.pods => Verb::PodList,
+            Self::Guests { .. } => Verb::GuestList,
+            Self::Guest { pod: true, .. } => Verb::PodShow,
+            Self::Guest { .. } => Verb::GuestShow,
+            Self::Tasks { .. } => Verb::TaskList,
+            Self::Task { .. } => Verb::TaskShow,
+            Self::TaskLog { .. } => Verb::TaskLog,
+            Self::Ops { .. } => Verb::OpList,
+            Self::Op { .. } => Verb::OpShow,
+            Self::Audit { .. } => Verb::AuditList,
+            Self::Choice { verb, .. } => *verb,
+            Self::PodForm { .. } => Verb::PodCreate,
+        }
+    }
+
+    /// The page it is on, where it has pages.
+    pub fn page_mut(&mut self) -> Option<&mut u64> {
+        match self {
+            Self::Nodes { page, .. }
+            | Self::Guests { page, .. }
+            | Self::Tasks { page, .. }
+            | Self::Ops { page, .. }
+            | Self::Audit { page, .. }
+            | Self::Choice { page, .. } => Some(page),
+            _ => None,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Choice { .. } => "question",
+            Self::PodForm { .. } => "form",
+            _ => "view",
+        }
+    }
+}
+
+/// Keeps a screen; it belongs to whoever opened it.
+pub async fn save(visit: &Visit, id: &ScreenId, view: &View) -> Result<(), FaceError> {
+    let now_ms = visit.now_ms();
+    let life = i64::try_from(visit.face.settings().screen_life.as_millis()).unwrap_or(i64::MAX);
+    let data = serde_json::to_string(view).map_err(|_| broken(visit))?;
+    let screen = Screen {
+        id: id.as_str().to_owned(),
+        kind: view.kind().to_owned(),
+        owner: visit.actor.user,
+        data,
+        created_ms: now_ms,
+        expires_ms: now_ms.saturating_add(life),
+    };
+    visit
+        .face
+        .engine()
+        .store()
+        .save_screen(&screen)
+        .await
+        .map_err(store_error("Could not keep this list"))
+}
+
+/// Loads a screen for its owner.
+pub async fn load(visit: &Visit, id: &ScreenId) -> Result<View, FaceError> {
+    let found = visit
+        .face
+        .engine()
+        .store()
+        .find_screen(id.as_str(), visit.now_ms())
+        .await
+        .map_err(store_error("Could not look up what this button belongs to"))?;
+    let Some(screen) = found else {
+        return Err(said(
+            "This list is too old",
+            "Lists and forms are kept for a day; this one is gone. Nothing was done",
+            "Run the command again.",
+            &visit.reference(),
+        ));
+    };
+    if screen.owner != visit.actor.user {
+        return Err(said(
+            "This is somebody else's list",
+            "Only whoever opened it can turn its pages. Nothing was done",
+            "Run the command yourself: you will see what you may see.",
+            &visit.reference(),
+        ));
+    }
+    serde_json::from_str(&screen.data).map_err(|_| broken(visit))
+}
+
+fn broken(visit: &Visit) -> FaceError {
+    said(
+        "This list cannot be read",
+        "It was made by another version of gantry. Nothing was done",
+        "Run the command again.",
+        &visit.reference(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_survives_the_database() {
+        let view = View::Tasks {
+            cluster: "lab".parse().unwrap(),
+            filter: TaskFilter { running: true, ..TaskFilter::default() },
+            page: 3,
+            shown: vec![
+                "UPID:pve1:0000ABCD:0001E240:6563A1B2:vzdestroy:201:root@pam:".parse().unwrap(),
+            ],
+        };
+        let text = serde_json::to_string(&view).unwrap();
+        assert_eq!(serde_json::from_str::<View>(&text).unwrap(), view);
+    }
+}

@@ -1,0 +1,285 @@
+//! Tasks of Proxmox, operations of gantry, and the audit log.
+
+use gantry_core::action::{Action, GuestRef, Verb};
+use gantry_core::audit::AuditRow;
+use gantry_core::id::{ClusterId, OperationId, Upid, UserId};
+use gantry_core::operation::Operation;
+use gantry_core::policy::{Ruling, Target};
+use gantry_engine::store::{AuditFilter, OpFilter};
+use gantry_engine::{TaskLog, TaskQuery};
+
+use super::PAGE;
+use crate::card::{self, AuditList, Card, OpList, Place, TaskList};
+use crate::face::{FaceError, store_error};
+use crate::screen::TaskFilter;
+use crate::token::ScreenId;
+use crate::visit::{Visit, said};
+
+/// How many of the newest tasks a list looks at.
+const TASKS_READ: u32 = 500;
+/// Lines at the end of a task's log that its card shows.
+const LOG_TAIL: u32 = 12;
+/// Lines `/task log` reads at once.
+const LOG_READ: u32 = 1000;
+/// Audit rows on an operation's card.
+const TRAIL: u32 = 12;
+
+pub(super) async fn tasks(
+    visit: &Visit,
+    cluster: &ClusterId,
+    filter: &TaskFilter,
+    page: &mut u64,
+    shown: &mut Vec<Upid>,
+    id: &ScreenId,
+) -> Result<Card, FaceError> {
+    let query = TaskQuery {
+        node: filter.node.clone(),
+        vmid: filter.guest.as_ref().map(|g| g.vmid),
+        running_only: filter.running,
+        failed_only: filter.failed,
+        limit: TASKS_READ,
+    };
+    let engine = visit.face.engine();
+    let read_ms = visit.now_ms();
+    let mut rows = engine.tasks(cluster, query).await?;
+    let read = rows.len();
+    rows.retain(|t| engine.may_task(&visit.actor, Verb::TaskList, cluster, &t.upid).is_allowed());
+    let place = Place::clamp(*page, PAGE, rows.len() as u64);
+    *page = place.page;
+    let from = usize::try_from(place.offset()).unwrap_or(usize::MAX).min(rows.len());
+    let to = from.saturating_add(PAGE as usize).min(rows.len());
+    *shown = rows[from..to].iter().map(|t| t.upid.clone()).collect();
+    let mut filters = Vec::new();
+    if let Some(node) = &filter.node {
+        filters.push(format!("node {node}"));
+    }
+    if let Some(guest) = &filter.guest {
+        filters.push(format!("guest {guest}"));
+    }
+    if filter.running {
+        filters.push("running".to_owned());
+    }
+    if filter.failed {
+        filters.push("failed".to_owned());
+    }
+    Ok(card::task_list(&TaskList {
+        cluster: cluster.as_str(),
+        rows: &rows[from..to],
+        place,
+        filters: &filters,
+        hidden: read - rows.len(),
+        window: (read >= TASKS_READ as usize).then_some(TASKS_READ),
+        read_ms,
+        screen: id,
+    }))
+}
+
+fn no_task(visit: &Visit, upid: &Upid) -> FaceError {
+    said(
+        "No such task",
+        &format!("{} does not know {upid}; Proxmox forgets old tasks", upid.node()),
+        "`/task list` shows those it knows.",
+        &visit.reference(),
+    )
+}
+
+/// The last lines of a task's log. Proxmox counts from the front, so the length is asked first.
+async fn tail(
+    visit: &Visit,
+    cluster: &ClusterId,
+    upid: &Upid,
+    lines: u32,
+) -> Result<TaskLog, FaceError> {
+    let engine = visit.face.engine();
+    let first = engine.task_log(cluster, upid, 0, lines).await?;
+    if first.total <= lines {
+        return Ok(first);
+    }
+    Ok(engine.task_log(cluster, upid, first.total - lines, lines).await?)
+}
+
+pub(super) async fn task(
+    visit: &Visit,
+    cluster: &ClusterId,
+    upid: &Upid,
+    id: &ScreenId,
+) -> Result<Card, FaceError> {
+    let engine = visit.face.engine();
+    let Some(task) = engine.task(cluster, upid).await? else { return Err(no_task(visit, upid)) };
+    let log = tail(visit, cluster, upid, LOG_TAIL).await?;
+    let may_stop = engine.may_task(&visit.actor, Verb::TaskCancel, cluster, upid).is_allowed();
+    Ok(card::task_show(cluster.as_str(), &task, &log, visit.now_ms(), may_stop, id))
+}
+
+pub(super) async fn task_log(
+    visit: &Visit,
+    cluster: &ClusterId,
+    upid: &Upid,
+    from: Option<u32>,
+) -> Result<Card, FaceError> {
+    let engine = visit.face.engine();
+    let Some(task) = engine.task(cluster, upid).await? else { return Err(no_task(visit, upid)) };
+    let log = match from {
+        Some(line) => engine.task_log(cluster, upid, line.saturating_sub(1), LOG_READ).await?,
+        None => tail(visit, cluster, upid, LOG_READ).await?,
+    };
+    Ok(card::task_log(cluster.as_str(), &task, &log, visit.now_ms()))
+}
+
+/// Policy for an operation: on its guest as it is known now, else on its cluster.
+fn may_op(visit: &Visit, verb: Verb, op: &Operation) -> Ruling {
+    let cluster = op.action.cluster();
+    let any = visit.may(verb, Target::Any);
+    // What somebody confirmed themselves they may look up, even when its guest is gone by now.
+    if op.by == visit.actor.user && any.is_allowed() {
+        return any;
+    }
+    match &op.action {
+        Action::CancelTask { upid, .. } => {
+            visit.face.engine().may_task(&visit.actor, verb, cluster, upid)
+        }
+        Action::CreatePod { spec, .. } => {
+            let tags = spec.all_tags();
+            let target = Target::NewPod {
+                cluster,
+                name: &spec.name,
+                tags: &tags,
+                pool: spec.pool.as_deref(),
+            };
+            visit.may(verb, target)
+        }
+        Action::Power { guest, .. } | Action::Delete { guest, .. } => {
+            let views = visit.face.engine().views();
+            let found =
+                views.iter().find(|v| v.cluster == *cluster).and_then(|v| v.guest(guest.vmid));
+            match found {
+                Some(g) => visit.may(verb, Target::Guest(g)),
+                // Deleted since: only the cluster is left to go by.
+                None => visit.may(verb, Target::Cluster(cluster)),
+            }
+        }
+    }
+}
+
+pub(super) async fn ops(
+    visit: &Visit,
+    open: bool,
+    cluster: Option<&ClusterId>,
+    guest: Option<&GuestRef>,
+    page: &mut u64,
+    id: &ScreenId,
+) -> Result<Card, FaceError> {
+    let filter = OpFilter { open_only: open, cluster: cluster.cloned(), guest: guest.cloned() };
+    let engine = visit.face.engine();
+    let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
+    let mut found = engine.operations(&filter, page.saturating_mul(PAGE), limit).await?;
+    let place = Place::clamp(*page, PAGE, found.total);
+    if place.page != *page {
+        *page = place.page;
+        found = engine.operations(&filter, place.offset(), limit).await?;
+    }
+    let read = found.rows.len();
+    found.rows.retain(|op| may_op(visit, Verb::OpList, op).is_allowed());
+    let mut filters = Vec::new();
+    if open {
+        filters.push("not over yet".to_owned());
+    }
+    if let Some(cluster) = cluster {
+        filters.push(format!("cluster {cluster}"));
+    }
+    if let Some(guest) = guest {
+        filters.push(format!("guest {guest}"));
+    }
+    Ok(card::op_list(&OpList {
+        rows: &found.rows,
+        place,
+        filters: &filters,
+        hidden: read - found.rows.len(),
+        screen: id,
+    }))
+}
+
+pub(super) async fn op(visit: &Visit, operation: &OperationId) -> Result<Card, FaceError> {
+    let engine = visit.face.engine();
+    let Some(op) = engine.operation(operation).await? else {
+        return Err(said(
+            "No such operation",
+            &format!("{operation} is not in the database"),
+            "`/op list` shows those there are.",
+            &visit.reference(),
+        ));
+    };
+    if let Ruling::Denied { because } = may_op(visit, Verb::OpShow, &op) {
+        engine.denied(&visit.actor, Verb::OpShow, operation.as_str(), &because).await?;
+        return Ok(card::refusal(Verb::OpShow, operation.as_str(), &because));
+    }
+    // The plan's rows are the beginning of the story, so the trail is asked for by plan.
+    let filter = AuditFilter { plan: Some(op.plan.clone()), ..AuditFilter::default() };
+    let trail = engine.audit(&filter, 0, TRAIL).await?;
+    Ok(card::op_show(&op, &trail.rows, trail.total, visit.now_ms()))
+}
+
+pub(super) async fn audit(
+    visit: &Visit,
+    operation: Option<&OperationId>,
+    user: Option<UserId>,
+    page: &mut u64,
+    id: &ScreenId,
+) -> Result<Card, FaceError> {
+    let filter = AuditFilter { plan: None, operation: operation.cloned(), user };
+    let engine = visit.face.engine();
+    let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
+    let mut found = engine.audit(&filter, page.saturating_mul(PAGE), limit).await?;
+    let place = Place::clamp(*page, PAGE, found.total);
+    if place.page != *page {
+        *page = place.page;
+        found = engine.audit(&filter, place.offset(), limit).await?;
+    }
+    let read = found.rows.len();
+    let mut rows = Vec::with_capacity(read);
+    for row in found.rows {
+        if may_read(visit, &row).await? {
+            rows.push(row);
+        }
+    }
+    let mut filters = Vec::new();
+    if let Some(operation) = operation {
+        filters.push(operation.to_string());
+    }
+    if let Some(user) = user {
+        filters.push(format!("user {user}"));
+    }
+    Ok(card::audit_list(&AuditList {
+        hidden: read - rows.len(),
+        rows: &rows,
+        place,
+        filters: &filters,
+        screen: id,
+    }))
+}
+
+/// Whether a row may be shown: it must be of this server, and where it belongs to an operation, that operation's
+/// target must be covered. What another server did is none of this one's business.
+async fn may_read(visit: &Visit, row: &AuditRow) -> Result<bool, FaceError> {
+    let engine = visit.face.engine();
+    let guild = match (row.guild, &row.plan) {
+        (Some(guild), _) => Some(guild),
+        (None, Some(plan)) => engine
+            .store()
+            .find_card_of_plan(plan)
+            .await
+            .map_err(store_error("Could not read the audit log"))?
+            .map(|c| c.guild),
+        (None, None) => None,
+    };
+    if guild != Some(visit.actor.guild) {
+        return Ok(false);
+    }
+    match &row.operation {
+        Some(operation) => Ok(match engine.operation(operation).await? {
+            Some(op) => may_op(visit, Verb::AuditList, &op).is_allowed(),
+            None => true,
+        }),
+        None => Ok(true),
+    }
+}
