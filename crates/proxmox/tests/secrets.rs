@@ -1,15 +1,21 @@
 //! The token's secret and passwords are in no log at TRACE (hyper, reqwest and rustls included) and in no `Debug`.
+//! A program of its own, because it catches everything that the process logs.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "shared with the other test program, which uses all of it")]
+#[path = "client/server.rs"]
+mod server;
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use gantry_proxmox::{Client, CreateLxc, Error, Freshness};
+use gantry_core::id::GuestKind;
+use gantry_proxmox::{Client, CreateLxc, Error, Freshness, GuestRef};
 use secrecy::Secret;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::errors::guest;
-use crate::server::{Ca, Reply, SECRET, Server, config, json};
+use server::{Ca, Reply, SECRET, Server, config, json};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -34,13 +40,11 @@ impl<'a> MakeWriter<'a> for Log {
 #[tokio::test]
 async fn the_token_is_in_no_log() {
     let log = Log::default();
-    // For this thread, on which the runtime of this test runs everything, `log` records of rustls included.
-    let _guard = tracing_subscriber::fmt()
+    tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_ansi(false)
         .with_writer(log.clone())
-        .finish()
-        .set_default();
+        .init();
     let ca = Ca::new();
     let server = Server::start(&ca, |seen| match seen.target.as_str() {
         t if t.contains("status") => Reply::Cut,
@@ -52,7 +56,8 @@ async fn the_token_is_in_no_log() {
     let shown = format!("{configuration:?}");
     let client = Client::new(configuration).unwrap();
     client.nodes(Freshness::Fresh).await.unwrap();
-    let lost = client.start(&guest()).await.unwrap_err();
+    let guest = GuestRef::new("pve1".parse().unwrap(), GuestKind::Lxc, "104".parse().unwrap());
+    let lost = client.start(&guest).await.unwrap_err();
     assert!(matches!(lost, Error::AnswerLost { .. }));
     let refused = client.resources(Freshness::Fresh).await.unwrap_err();
     let mut spec =
