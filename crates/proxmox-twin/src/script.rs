@@ -200,7 +200,7 @@ pub(crate) fn migrate(guest: &Guest, target: &str, address: &str) -> Script {
     }
     script = script.act(0.5, Effect::Migrate { vmid, target: target.to_owned() });
     if restart {
-        script = script.say(0.5, format!("{{ts}} start container on target node"));
+        script = script.say(0.5, "{ts} start container on target node");
     }
     script.say(0.3, "{ts} migration finished successfully (duration 00:00:09)")
 }

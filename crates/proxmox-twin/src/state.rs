@@ -198,7 +198,7 @@ impl State {
                 pid: 10_000 + spec.vmid,
                 load,
                 ignores_shutdown: spec.ignores_shutdown,
-                born: epoch - 400.0 * 86_400.0 * unit(own ^ 77),
+                born: epoch - (30.0 + 370.0 * unit(own ^ 77)) * 86_400.0,
                 runs: Vec::new(),
             };
             let up = 3_600.0 + 20.0 * 86_400.0 * unit(own ^ 78);
@@ -577,10 +577,8 @@ impl State {
                 };
                 guest.config.insert("lock".to_owned(), lock.clone());
             }
-            Trouble::FillStorage { storage, .. } => {
-                if self.storage(storage).is_none() {
-                    return Err(format!("no storage is called {storage}"));
-                }
+            Trouble::FillStorage { storage, .. } if self.storage(storage).is_none() => {
+                return Err(format!("no storage is called {storage}"));
             }
             Trouble::Error { status, .. } if !(400..=599).contains(status) => {
                 return Err("status must be within 400..=599".to_owned());

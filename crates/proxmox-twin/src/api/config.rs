@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::guest::{GuestKind, typed};
+use crate::guest::GuestKind;
 use crate::reply::{Refusal, Reply};
 use crate::schema::{Table, property_string};
 use crate::state::unique_tags;
@@ -55,11 +55,11 @@ pub(super) fn pending(call: &mut Call<'_>) -> Reply {
             let mut row = json!({"key": key});
             if let Some(map) = row.as_object_mut() {
                 if let Some(value) = guest.config.get(key) {
-                    map.insert("value".into(), typed(guest.kind, key, value));
+                    map.insert("value".into(), json!(value));
                 }
                 match guest.pending.get(key) {
                     Some(Some(value)) => {
-                        map.insert("pending".into(), typed(guest.kind, key, value));
+                        map.insert("pending".into(), json!(value));
                     }
                     Some(None) => {
                         map.insert("delete".into(), json!(1));
@@ -274,6 +274,13 @@ pub(super) fn update(call: &mut Call<'_>) -> Reply {
         Some(text) => Err(Refusal::failed(text)),
         None => Ok(Value::Null.into()),
     }
+}
+
+/// The same for a virtual machine as a task; what can be refused at once still is.
+pub(super) fn update_in_task(call: &mut Call<'_>) -> Reply {
+    update(call)?;
+    let id = call.vmid().to_string();
+    call.task("qmconfig", &id, crate::task::Script::new())
 }
 
 fn bridge_missing(call: &Call<'_>, set: &BTreeMap<String, String>) -> Option<String> {

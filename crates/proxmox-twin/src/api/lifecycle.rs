@@ -157,7 +157,7 @@ pub(super) fn migrate_info(call: &mut Call<'_>) -> Reply {
                         .storage(v.split(':').next().unwrap_or_default())
                         .is_none_or(|s| !s.spec.shared)
                 })
-                .map(|(volid, size)| json!({"volid": volid, "size": size, "cdrom": 0, "is_attached": 1}))
+                .map(|(volid, size)| json!({"volid": volid, "size": size, "cdrom": 0, "is_attached": 1, "is_unused": 0}))
                 .collect();
             json!({
                 "running": running, "allowed_nodes": others, "not_allowed_nodes": {}, "local_disks": disks, "local_resources": [],

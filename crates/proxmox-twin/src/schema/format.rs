@@ -67,6 +67,14 @@ pub(crate) fn check(wanted: &str, path: &str, text: &str) -> Result<(), String> 
             Err(format!("value does not look like a valid disk size: {text}\n"))
         }
         "pve-volume-id" if !volume_id(text) => Err(format!("unable to parse volume ID '{text}'\n")),
+        "pve-volume-id-or-qm-path"
+            if !(matches!(text, "none" | "cdrom") || path_or_volume(text)) =>
+        {
+            Err(format!("unable to parse volume ID '{text}'\n"))
+        }
+        "pve-volume-id-or-absolute-path" if !path_or_volume(text) => {
+            Err(format!("unable to parse volume ID '{text}'\n"))
+        }
         "pve-storage-content" if !content(text) => Err(format!("invalid content type '{text}'\n")),
         "pve-priv" if !text.contains('.') => Err(format!("invalid privilege '{text}'\n")),
         "pve-lxc-mp-string" if !mount_path(text) => {
@@ -178,6 +186,10 @@ fn userid(text: &str) -> bool {
 
 fn volume_id(text: &str) -> bool {
     text.split_once(':').is_some_and(|(store, rest)| storage_id(store) && !rest.is_empty())
+}
+
+fn path_or_volume(text: &str) -> bool {
+    text.starts_with('/') || volume_id(text)
 }
 
 fn content(text: &str) -> bool {

@@ -76,7 +76,6 @@ hostpci[n] str fmt=pve-qm-hostpci
 hotplug str fmt=pve-hotplug-features
 hugepages str enum=any|2|1024
 ide[n] str prop=qemu-ide
-import-working-storage str fmt=pve-storage-id
 intel-tdx str fmt=pve-qemu-tdx-fmt
 ipconfig[n] str fmt=pve-qm-ipconfig
 ivshmem str prop=qemu-ivshmem
@@ -144,9 +143,9 @@ bps_wr_max_length int min=1
 cache str enum=none|writethrough|writeback|unsafe|directsync
 detect_zeroes bool
 discard str enum=ignore|on
-file! str dk
+file! str dk fmt=pve-volume-id-or-qm-path
 format str enum=raw|qcow|qed|qcow2|vmdk|cloop
-import-from str
+import-from str fmt=pve-volume-id-or-absolute-path
 iops int
 iops_max int
 iops_max_length int min=1
@@ -231,9 +230,9 @@ type str enum=virtio|isa
         "qemu-efidisk",
         r"
 efitype str enum=2m|4m
-file! str dk
+file! str dk fmt=pve-volume-id-or-qm-path
 format str enum=raw|qcow|qed|qcow2|vmdk|cloop
-import-from str
+import-from str fmt=pve-volume-id-or-absolute-path
 ms-cert str
 pre-enrolled-keys bool
 size str fmt=disk-size
@@ -263,29 +262,29 @@ viommu str enum=intel|virtio
         "qemu-net",
         r"
 bridge str
-e1000 str fmt=mac-addr
-e1000-82540em str fmt=mac-addr
-e1000-82544gc str fmt=mac-addr
-e1000-82545em str fmt=mac-addr
-e1000e str fmt=mac-addr
+e1000 str fmt=mac-addr alias=macaddr
+e1000-82540em str fmt=mac-addr alias=macaddr
+e1000-82544gc str fmt=mac-addr alias=macaddr
+e1000-82545em str fmt=mac-addr alias=macaddr
+e1000e str fmt=mac-addr alias=macaddr
 firewall bool
-i82551 str fmt=mac-addr
-i82557b str fmt=mac-addr
-i82559er str fmt=mac-addr
+i82551 str fmt=mac-addr alias=macaddr
+i82557b str fmt=mac-addr alias=macaddr
+i82559er str fmt=mac-addr alias=macaddr
 link_down bool
 macaddr str fmt=mac-addr
 model str dk
 mtu int min=1 max=65520
-ne2k_isa str fmt=mac-addr
-ne2k_pci str fmt=mac-addr
-pcnet str fmt=mac-addr
+ne2k_isa str fmt=mac-addr alias=macaddr
+ne2k_pci str fmt=mac-addr alias=macaddr
+pcnet str fmt=mac-addr alias=macaddr
 queues int min=0 max=64
 rate num min=0
-rtl8139 str fmt=mac-addr
+rtl8139 str fmt=mac-addr alias=macaddr
 tag int min=1 max=4094
 trunks str
-virtio str fmt=mac-addr
-vmxnet3 str fmt=mac-addr
+virtio str fmt=mac-addr alias=macaddr
+vmxnet3 str fmt=mac-addr alias=macaddr
 ",
     ),
     (
@@ -295,7 +294,7 @@ vmxnet3 str fmt=mac-addr
     ("qemu-spice", "foldersharing bool\nvideostreaming str enum=off|all|filter"),
     (
         "qemu-tpm",
-        "file! str dk\nformat str\nimport-from str\nsize str fmt=disk-size\nversion str enum=v1.2|v2.0\nvolume str alias=file",
+        "file! str dk fmt=pve-volume-id-or-qm-path\nformat str\nimport-from str fmt=pve-volume-id-or-absolute-path\nsize str fmt=disk-size\nversion str enum=v1.2|v2.0\nvolume str alias=file",
     ),
     ("qemu-unused", "file! str fmt=pve-volume-id dk\nvolume str alias=file"),
     ("qemu-usb", "host str dk\nmapping str fmt=pve-configid\nusb3 bool"),
