@@ -1,6 +1,7 @@
 //! The life of one request through the front: checked, paced, sent, repeated where that is safe,
-//! answered. A 429 means Discord did not act, so any method may be sent again; after anything else
-//! only reads are. Called by the front's connections.
+//! answered. A 429 means Discord did not act, so any method may be sent again. After anything else
+//! only reads are, and interaction callbacks: Discord takes one for an interaction and says so
+//! (40060) when it already has it. Called by the front's connections.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ const REPEATS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(200);
 /// Least pause after a 429, so that `retry_after: 0` cannot spin.
 const MIN_RETRY: Duration = Duration::from_millis(50);
+
+/// Discord's error code for a second callback to one interaction.
+const ALREADY_ACKNOWLEDGED: u64 = 40_060;
 
 const X_AUDIT_LOG_REASON: HeaderName = HeaderName::from_static("x-audit-log-reason");
 
@@ -149,6 +153,7 @@ impl Call<'_> {
     async fn run(&self, wait_until: Instant) -> Response<AnswerBody> {
         let mut repeats = 0;
         let mut admitted = false;
+        let mut perhaps_done = false;
         loop {
             if let Some(refused) = self.refused() {
                 return refused;
@@ -159,7 +164,7 @@ impl Call<'_> {
                 Err(refusal) => return self.refuse(refusal),
             };
             admitted = true;
-            match self.attempt(permit).await {
+            match self.attempt(permit, perhaps_done).await {
                 Attempt::Done(answer) => return answer,
                 Attempt::Limited { retry_after, answer } => {
                     let at = Instant::now() + retry_after.max(MIN_RETRY);
@@ -174,7 +179,9 @@ impl Call<'_> {
                 Attempt::Lost { unsent, answer } => {
                     let pause = PAUSE * (1 + 3 * repeats).max(1);
                     let at = Instant::now() + pause;
-                    let again = repeats < REPEATS && (unsent || self.route.repeatable);
+                    let safe = self.route.repeatable || self.route.kind == Kind::Callback;
+                    let again = repeats < REPEATS && (unsent || safe);
+                    perhaps_done |= !unsent;
                     if !again || at > wait_until {
                         return *answer;
                     }
@@ -222,11 +229,14 @@ impl Call<'_> {
         }
     }
 
-    async fn attempt(&self, permit: Permit) -> Attempt {
+    /// `perhaps_done` says that an earlier attempt may have been carried out.
+    async fn attempt(&self, permit: Permit, perhaps_done: bool) -> Attempt {
         let shared = self.shared;
-        let mut end = Instant::now() + self.patience;
+        let now = Instant::now();
+        let mut end = now + self.patience;
         if let Some(hard_end) = self.hard_end {
-            end = end.min(hard_end);
+            // Half the time, so that a connection that died unnoticed does not cost all of it.
+            end = hard_end.min(now + shared.settings.callback_deadline / 2);
         }
         let sending = shared
             .client
@@ -280,6 +290,9 @@ impl Call<'_> {
                 own(status, "Discord has a fault of its own", None)
             };
             return Attempt::Lost { unsent: false, answer: Box::new(answer) };
+        }
+        if perhaps_done && self.route.kind == Kind::Callback && status == StatusCode::BAD_REQUEST {
+            return Attempt::Done(acknowledged(response).await);
         }
         Attempt::Done(stream(response))
     }
@@ -384,6 +397,19 @@ fn stream(response: reqwest::Response) -> Response<AnswerBody> {
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
+}
+
+/// The answer to a repeated callback: success when the first one had arrived after all.
+async fn acknowledged(response: reqwest::Response) -> Response<AnswerBody> {
+    let body = read_limited(response).await;
+    let told = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    if told.get("code").and_then(serde_json::Value::as_u64) == Some(ALREADY_ACKNOWLEDGED) {
+        let empty = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let mut answer = Response::new(empty);
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        return answer;
+    }
+    json(StatusCode::BAD_REQUEST, &told, None)
 }
 
 async fn read_limited(response: reqwest::Response) -> Bytes {

@@ -181,6 +181,33 @@ async fn limits_of_every_scope_and_lost_reads_are_survived() {
 }
 
 #[tokio::test]
+async fn a_callback_whose_answer_is_lost_still_counts_as_acknowledged() {
+    let bot = Bot::online().await;
+    let everything = "*".to_owned();
+    for (index, (trouble, attempts)) in (0_u64..).zip([
+        (Trouble::CutAfter { route: everything.clone(), times: 1 }, 2),
+        (Trouble::CutBefore { route: everything.clone(), times: 1 }, 2),
+        (Trouble::Hang { route: everything.clone(), ms: 20_000, times: 1 }, 1),
+    ]) {
+        bot.twin.clear_log();
+        bot.twin.trouble(trouble.clone());
+        bot.works().await;
+        let repeated = |twin: &Twin| {
+            let log = twin.log();
+            log.iter().filter(|entry| entry.path.ends_with("/callback")).count() >= attempts
+                && bot.front.stats().repeats == index + 1
+        };
+        let done = bot.twin.until(Duration::from_secs(3), repeated).await;
+        assert!(done, "{trouble:?}: {:?}", bot.twin.log());
+        let answered = |_: &Twin| bot.front.stats().ok == index + 6;
+        assert!(bot.twin.until(Duration::from_secs(1), answered).await, "{:?}", bot.front.stats());
+        let stats = bot.front.stats();
+        assert_eq!((stats.client_errors, stats.server_errors), (0, 0), "{trouble:?}");
+    }
+    bot.stops().await;
+}
+
+#[tokio::test]
 async fn trouble_at_the_gateway_is_survived_without_needless_identifies() {
     let bot = Bot::start(Options { heartbeat_interval_ms: 1_000, ..Options::default() }, &[]).await;
     assert!(bot.twin.until_online(Duration::from_secs(10)).await);
