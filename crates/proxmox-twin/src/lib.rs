@@ -6,12 +6,14 @@
 
 mod access;
 mod api;
+mod capacity;
 mod certs;
 mod control;
 mod effect;
 mod guest;
 mod noise;
 mod reply;
+mod schedule;
 mod schema;
 mod script;
 mod server;
@@ -35,7 +37,7 @@ pub use guest::GuestKind;
 pub use schema::{Kind, Param, Table};
 pub use trouble::{ActiveTrouble, Trouble};
 pub use view::{Change, GuestView, RequestRecord, TaskView};
-pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, StorageSpec, World};
+pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, PastTask, StorageSpec, World};
 
 use access::{Acl, Token};
 use server::Shared;

@@ -10,15 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::access::Access;
 use crate::guest::{Guest, GuestKind, Load, Snapshot};
 use crate::noise::{mix, unit, wave};
-use crate::task::{Script, Step, Task, calendar};
+use crate::task::Task;
 use crate::trouble::{Trouble, Troubles};
 use crate::view::{Change, RequestRecord};
 use crate::world::{NodeSpec, StorageSpec, World};
 
 /// How many request records are kept before the oldest is dropped.
 const REQUESTS_KEPT: usize = 20_000;
-/// How many finished tasks are kept, as many as the real index.
-const TASKS_KEPT: usize = 2_000;
 
 /// A node.
 pub(crate) struct Node {
@@ -82,7 +80,8 @@ pub(crate) struct Settings {
 pub(crate) struct State {
     pub(crate) settings: Settings,
     started: Instant,
-    epoch: f64,
+    /// Seconds since the epoch at the start.
+    pub(crate) epoch: f64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) bridges: Vec<String>,
     pub(crate) guests: BTreeMap<u32, Guest>,
@@ -92,9 +91,10 @@ pub(crate) struct State {
     pub(crate) troubles: Troubles,
     /// By number, so that numbers stay true when old ones go.
     pub(crate) tasks: BTreeMap<u64, Task>,
-    by_upid: HashMap<String, u64>,
-    next_task: u64,
-    due: BinaryHeap<Reverse<(u64, u64)>>,
+    pub(crate) by_upid: HashMap<String, u64>,
+    pub(crate) next_task: u64,
+    /// When (microseconds since the epoch) which task's next step is due.
+    pub(crate) due: BinaryHeap<Reverse<(u64, u64)>>,
     pids: u32,
     pub(crate) changes: Vec<Change>,
     change_count: u64,
@@ -165,6 +165,9 @@ impl State {
                 }
             }
             state.storages.push(storage);
+        }
+        for past in world.history {
+            state.remember(&past);
         }
         for (name, comment) in world.pools {
             state.pools.insert(name, Pool { comment, storages: Vec::new() });
@@ -247,167 +250,6 @@ impl State {
         self.pids
     }
 
-    /// Carries out every task step that is due by now.
-    pub(crate) fn advance(&mut self) {
-        let now = self.now();
-        while let Some(Reverse((when, number))) = self.due.peek().copied() {
-            let at = when as f64 / 1e6;
-            if at > now {
-                break;
-            }
-            self.due.pop();
-            self.step(at, number);
-        }
-    }
-
-    fn step(&mut self, at: f64, number: u64) {
-        let Some(task) = self.tasks.get_mut(&number) else { return };
-        if !task.is_running() {
-            return;
-        }
-        let Some((_, step)) = task.steps.pop_front() else {
-            self.finish(at, number, None);
-            return;
-        };
-        match step {
-            Step::Say(line) => {
-                let line = line.replace("{ts}", &calendar(at));
-                task.log.push(line);
-            }
-            Step::Do(effect) => {
-                let user = task.user.clone();
-                let acts = !matches!(
-                    effect,
-                    crate::effect::Effect::CheckLock { .. }
-                        | crate::effect::Effect::Lock { .. }
-                        | crate::effect::Effect::Unlock { .. }
-                );
-                let outcome = match task.fails.clone() {
-                    Some(text) if acts => Err(text),
-                    _ => self.apply(at, &user, &effect),
-                };
-                if let Err(text) = outcome {
-                    self.finish(at, number, Some(text));
-                    return;
-                }
-            }
-        }
-        let next = self.tasks.get(&number).map(|t| t.steps.front().map_or(0.0, |(wait, _)| *wait));
-        if let Some(wait) = next {
-            self.due.push(Reverse((((at + wait) * 1e6) as u64, number)));
-        }
-    }
-
-    fn finish(&mut self, at: f64, number: u64, failure: Option<String>) {
-        let Some(task) = self.tasks.get_mut(&number) else { return };
-        let (exit, line) = match failure {
-            Some(text) => (text.clone(), format!("TASK ERROR: {text}")),
-            None if task.warnings > 0 => {
-                for n in 1..=task.warnings {
-                    task.log.push(format!("WARN: simulated warning {n}"));
-                }
-                (
-                    format!("WARNINGS: {}", task.warnings),
-                    format!("TASK WARNINGS: {}", task.warnings),
-                )
-            }
-            None => ("OK".to_owned(), "TASK OK".to_owned()),
-        };
-        let failed = line.starts_with("TASK ERROR");
-        task.log.push(line);
-        task.end = Some((at, exit));
-        let (undo, user) = (std::mem::take(&mut task.undo), task.user.clone());
-        if failed {
-            for effect in undo {
-                // Undoing only removes locks and unfinished guests; it has nothing to report.
-                let _ = self.apply(at, &user, &effect);
-            }
-        }
-    }
-
-    /// Begins a task and gives its UPID.
-    pub(crate) fn spawn(
-        &mut self,
-        at: f64,
-        node: &str,
-        kind: &str,
-        id: &str,
-        user: &str,
-        script: Script,
-    ) -> String {
-        let pid = self.next_pid();
-        let pstart = (at - self.epoch + 1e6) as u32 * 100 + pid % 100;
-        let upid = Task::make_upid(node, pid, pstart, at, kind, id, user);
-        let mut extra = 0.0;
-        let (mut fails, mut warnings) = (None, 0);
-        for active in self.troubles.for_task(kind) {
-            match active.trouble {
-                Trouble::TaskFails { exitstatus, .. } => fails = Some(exitstatus),
-                Trouble::TaskWarns { warnings: n, .. } => warnings = n,
-                Trouble::TaskSlow { seconds, .. } => extra += seconds,
-                _ => {}
-            }
-        }
-        let count = script.steps.len().max(1) as f64;
-        let speed = self.settings.speed;
-        let steps: VecDeque<(f64, Step)> = script
-            .steps
-            .into_iter()
-            .map(|(wait, step)| (wait * speed + extra / count, step))
-            .collect();
-        let number = self.next_task;
-        self.next_task += 1;
-        let first = steps.front().map_or(0.0, |(wait, _)| *wait);
-        self.tasks.insert(
-            number,
-            Task {
-                upid: upid.clone(),
-                node: node.to_owned(),
-                pid,
-                pstart,
-                start: at,
-                kind: kind.to_owned(),
-                id: id.to_owned(),
-                user: user.to_owned(),
-                log: Vec::new(),
-                steps,
-                undo: script.undo,
-                end: None,
-                fails,
-                warnings,
-            },
-        );
-        self.by_upid.insert(upid.clone(), number);
-        self.due.push(Reverse((((at + first) * 1e6) as u64, number)));
-        while self.tasks.len() > TASKS_KEPT {
-            let Some(old) = self.tasks.iter().find(|(_, t)| !t.is_running()).map(|(n, _)| *n)
-            else {
-                break;
-            };
-            if let Some(task) = self.tasks.remove(&old) {
-                self.by_upid.remove(&task.upid);
-            }
-        }
-        upid
-    }
-
-    /// Ends a running task as a signal would.
-    pub(crate) fn interrupt(&mut self, upid: &str) {
-        let now = self.now();
-        if let Some(number) = self.by_upid.get(upid).copied()
-            && self.tasks.get(&number).is_some_and(Task::is_running)
-        {
-            if let Some(task) = self.tasks.get_mut(&number) {
-                task.log.push("received interrupt".to_owned());
-            }
-            self.finish(now, number, Some("interrupted by signal".to_owned()));
-        }
-    }
-
-    pub(crate) fn task(&self, upid: &str) -> Option<&Task> {
-        self.by_upid.get(upid).and_then(|number| self.tasks.get(number))
-    }
-
     /// Notes a change that was really carried out.
     pub(crate) fn note(
         &mut self,
@@ -460,80 +302,6 @@ impl State {
         self.first_request += self.requests.len() as u64;
         self.requests.clear();
         self.requests_dropped = 0;
-    }
-
-    /// Used and total bytes of a storage as seen from a node.
-    pub(crate) fn storage_use(&self, node: &str, storage: &Storage) -> (u64, u64) {
-        let guests = self
-            .guests
-            .values()
-            .filter(|g| storage.spec.shared || g.node == node)
-            .flat_map(Guest::volumes)
-            .filter(|(volid, _)| {
-                volid.split(':').next().is_some_and(|name| name == storage.spec.name)
-            })
-            // Thin volumes hold what was written, not what was promised.
-            .map(|(_, bytes)| bytes / 3)
-            .sum::<u64>();
-        self.storage_use_with(node, storage, guests)
-    }
-
-    /// The same with the guests' share already summed up.
-    pub(crate) fn storage_use_with(
-        &self,
-        node: &str,
-        storage: &Storage,
-        guests: u64,
-    ) -> (u64, u64) {
-        let total = storage.spec.total_gib << 30;
-        if let Some(percent) = self.troubles.fill(node, &storage.spec.name, storage.spec.shared) {
-            return ((total as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64, total);
-        }
-        let owner = storage.owner(node);
-        let own = storage
-            .volumes
-            .range((owner.clone(), String::new())..)
-            .take_while(|((o, _), _)| *o == owner)
-            .map(|(_, v)| v.bytes)
-            .sum::<u64>();
-        let drift = 1.0 + 0.01 * wave(self.settings.seed ^ total, self.now());
-        let base = (total as f64 * storage.spec.used * drift) as u64;
-        ((base + own + guests).min(total), total)
-    }
-
-    pub(crate) fn storage_percent(&self, node: &str, storage: &str) -> f64 {
-        self.storage(storage).map_or(0.0, |s| {
-            let (used, total) = self.storage_use(node, s);
-            100.0 * used as f64 / total.max(1) as f64
-        })
-    }
-
-    pub(crate) fn volume_exists(&self, node: &str, volid: &str) -> bool {
-        let Some((storage, name)) = volid.split_once(':') else { return false };
-        self.storage(storage)
-            .is_some_and(|s| s.volumes.contains_key(&(s.owner(node), name.to_owned())))
-    }
-
-    pub(crate) fn drop_volume(&mut self, node: &str, volid: &str) -> Result<(), String> {
-        let (name, rest) = volid.split_once(':').unwrap_or_default();
-        let gone = self
-            .storages
-            .iter_mut()
-            .find(|s| s.spec.name == name)
-            .and_then(|s| s.volumes.remove(&(s.owner(node), rest.to_owned())));
-        gone.map(|_| ()).ok_or_else(|| format!("volume '{volid}' does not exist"))
-    }
-
-    /// Snapshots need a storage that has them.
-    pub(crate) fn can_snapshot(&self, vmid: u32) -> bool {
-        self.guests.get(&vmid).is_some_and(|guest| {
-            guest.volumes().iter().all(|(volid, _)| {
-                let storage = volid.split(':').next().unwrap_or_default();
-                self.storage(storage).is_some_and(|s| {
-                    matches!(s.spec.plugin.as_str(), "lvmthin" | "zfspool" | "rbd")
-                })
-            })
-        })
     }
 
     /// CPU fraction and memory bytes in use on every node, from the guests on it.

@@ -266,6 +266,25 @@ pub(crate) fn mac(seed: u64) -> String {
     format!("BC:24:11:{:02X}:{:02X}:{:02X}", (n >> 16) & 0xff, (n >> 8) & 0xff, n & 0xff)
 }
 
+/// A task that ended before the twin started.
+#[derive(Debug, Clone)]
+pub struct PastTask {
+    /// Hours before the start.
+    pub hours_ago: f64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Where.
+    pub node: String,
+    /// `vzdump`, …
+    pub kind: String,
+    /// Usually a VMID.
+    pub id: String,
+    /// Who began it.
+    pub user: String,
+    /// `OK`, `WARNINGS: n` or the error.
+    pub exit: String,
+}
+
 /// The cluster at the start.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -277,6 +296,8 @@ pub struct World {
     pub guests: Vec<GuestSpec>,
     /// Pools and their comments.
     pub pools: Vec<(String, String)>,
+    /// Tasks of the past, oldest first.
+    pub history: Vec<PastTask>,
 }
 
 /// A gibibyte-and-a-bit template's size, close to the published one.
@@ -366,6 +387,33 @@ impl World {
                 .description(&nasty_notes()),
             vm(9000, "debian-12-cloud").on("pve1").template().tags("template").disk("local-lvm", 4),
             lxc(9001, "alpine-base").on("pve4").template().tags("template").disk(zfs, 2).set("ostype", "alpine"),
+        ];
+        let past =
+            |hours_ago: f64, seconds: f64, node: &str, kind: &str, id: &str, exit: &str| PastTask {
+                hours_ago,
+                seconds,
+                node: node.to_owned(),
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+                user: "root@pam".to_owned(),
+                exit: exit.to_owned(),
+            };
+        world.history = vec![
+            past(29.5, 312.0, "pve1", "vzdump", "", "OK"),
+            past(29.4, 290.0, "pve2", "vzdump", "", "WARNINGS: 1"),
+            past(26.0, 2.0, "pve2", "vzstart", "118", "OK"),
+            past(9.2, 4.0, "pve4", "vzsnapshot", "113", "OK"),
+            past(5.5, 318.0, "pve1", "vzdump", "", "OK"),
+            past(5.4, 7.0, "pve4", "vzdump", "117", "job errors"),
+            past(3.1, 21.0, "pve3", "qmstart", "121", "OK"),
+            past(
+                1.2,
+                61.0,
+                "pve2",
+                "vzshutdown",
+                "120",
+                "command 'lxc-stop -n 120 --timeout 60' failed: got timeout",
+            ),
         ];
         world
     }
