@@ -19,7 +19,12 @@ struct Rest {
 }
 
 impl Rest {
-    async fn send(&self, method: reqwest::Method, path: &str, body: &Value) -> Result<Value, Failure> {
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, Failure> {
         let request = self
             .http
             .request(method, format!("{}{path}", self.api))
@@ -38,7 +43,8 @@ impl Rest {
         let id = interaction["id"].as_str().unwrap_or_default();
         let token = interaction["token"].as_str().unwrap_or_default();
         let body = json!({"type": kind, "data": data});
-        self.send(reqwest::Method::POST, &format!("/interactions/{id}/{token}/callback"), &body).await?;
+        self.send(reqwest::Method::POST, &format!("/interactions/{id}/{token}/callback"), &body)
+            .await?;
         Ok(())
     }
 
@@ -70,7 +76,15 @@ fn commands() -> Value {
 
 fn page(n: u64) -> Value {
     let rows: String = (1..=8)
-        .map(|row| format!("`{}` web-{}  **{}**  {} MiB\n", 100 + n * 8 + row, n * 8 + row, if row % 3 == 0 { "stopped" } else { "running" }, 256 * row))
+        .map(|row| {
+            format!(
+                "`{}` web-{}  **{}**  {} MiB\n",
+                100 + n * 8 + row,
+                n * 8 + row,
+                if row % 3 == 0 { "stopped" } else { "running" },
+                256 * row
+            )
+        })
         .collect();
     json!({
         "embeds": [{"title": format!("Guests — page {} of 3", n + 1), "description": rows, "color": 0x34_98_db,
@@ -108,21 +122,22 @@ fn progress(pod: &str, percent: usize) -> Value {
 async fn handle(rest: Rest, event: Value) -> Result<(), Failure> {
     let data = &event["data"];
     let modal = |id: &str, title: &str, inputs: Value| json!({"custom_id": id, "title": title, "components": inputs});
-    let input = |id: &str, label: &str, style: u8| {
-        json!({"type": 1, "components": [{"type": 4, "custom_id": id, "label": label, "style": style, "required": style == 1, "max_length": 200}]})
-    };
+    let input = |id: &str, label: &str, style: u8| json!({"type": 1, "components": [{"type": 4, "custom_id": id, "label": label, "style": style, "required": style == 1, "max_length": 200}]});
     match event["type"].as_u64() {
         Some(4) => {
-            let names = ["web-0", "web-1", "db-0"].map(|name| json!({"name": format!("{name} · running"), "value": name}));
+            let names = ["web-0", "web-1", "db-0"]
+                .map(|name| json!({"name": format!("{name} · running"), "value": name}));
             rest.answer(&event, 8, json!({"choices": names})).await
         }
         Some(2) => {
             let sub = data["options"][0]["name"].as_str().unwrap_or_default();
-            let first = data["options"][0]["options"][0]["value"].as_str().unwrap_or("web-0").to_owned();
+            let first =
+                data["options"][0]["options"][0]["value"].as_str().unwrap_or("web-0").to_owned();
             match (data["name"].as_str(), sub) {
                 (Some("pod"), "create") => {
                     let rows = json!([input("image", "Image", 1), input("notes", "Notes", 2)]);
-                    rest.answer(&event, 9, modal(&format!("create:{first}"), "Create a pod", rows)).await
+                    rest.answer(&event, 9, modal(&format!("create:{first}"), "Create a pod", rows))
+                        .await
                 }
                 (Some("pod"), _) => {
                     rest.answer(&event, 5, Value::Null).await?;
@@ -139,15 +154,31 @@ async fn handle(rest: Rest, event: Value) -> Result<(), Failure> {
                 ["page", n, ..] => rest.answer(&event, 7, page(n.parse().unwrap_or(0))).await,
                 ["ask", pod] => {
                     let rows = json!([input("name", "Type the pod's name", 1)]);
-                    rest.answer(&event, 9, modal(&format!("delete:{pod}"), "Really delete?", rows)).await
+                    rest.answer(&event, 9, modal(&format!("delete:{pod}"), "Really delete?", rows))
+                        .await
                 }
-                ["keep"] => rest.answer(&event, 7, json!({"content": "Kept.", "embeds": [], "components": []})).await,
-                _ => rest.answer(&event, 4, json!({"flags": 64, "content": format!("You chose {}", data["values"])})).await,
+                ["keep"] => {
+                    rest.answer(
+                        &event,
+                        7,
+                        json!({"content": "Kept.", "embeds": [], "components": []}),
+                    )
+                    .await
+                }
+                _ => {
+                    rest.answer(
+                        &event,
+                        4,
+                        json!({"flags": 64, "content": format!("You chose {}", data["values"])}),
+                    )
+                    .await
+                }
             }
         }
         Some(5) => {
             let id = data["custom_id"].as_str().unwrap_or_default().to_owned();
-            let typed = data["components"][0]["components"][0]["value"].as_str().unwrap_or_default();
+            let typed =
+                data["components"][0]["components"][0]["value"].as_str().unwrap_or_default();
             match id.split_once(':') {
                 Some(("delete", pod)) if typed == pod => {
                     rest.answer(&event, 6, Value::Null).await?;
@@ -159,7 +190,9 @@ async fn handle(rest: Rest, event: Value) -> Result<(), Failure> {
                     rest.edit(&event, done).await
                 }
                 Some(("delete", pod)) => {
-                    let text = format!("You typed `{typed}`, the pod is called `{pod}`. Nothing was changed.");
+                    let text = format!(
+                        "You typed `{typed}`, the pod is called `{pod}`. Nothing was changed."
+                    );
                     rest.answer(&event, 4, json!({"flags": 64, "content": text})).await
                 }
                 _ => {
@@ -177,7 +210,8 @@ async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next().ok_or("give the twin's URL")?;
     let token = arguments.next().unwrap_or_else(|| "demo-token".into());
-    let rest = Rest { http: reqwest::Client::builder().build()?, api: format!("{url}/api/v10"), token };
+    let rest =
+        Rest { http: reqwest::Client::builder().build()?, api: format!("{url}/api/v10"), token };
     let app = rest.send(reqwest::Method::GET, "/applications/@me", &Value::Null).await?;
     let path = format!("/applications/{}/commands", app["id"].as_str().unwrap_or_default());
     rest.send(reqwest::Method::PUT, &path, &commands()).await?;

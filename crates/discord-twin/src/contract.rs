@@ -109,6 +109,8 @@ impl Checker {
         if body.is_null() {
             return Vec::new();
         }
+        let mut body = body.clone();
+        normalise(&mut body, "");
         self.against(route, &pointer, body)
     }
 
@@ -127,7 +129,7 @@ impl Checker {
         if self.spec.pointer(&pointer).is_none() {
             return Vec::new();
         }
-        self.against(&entry.route, &pointer, &entry.answer)
+        self.against(&entry.route, &pointer, entry.answer.clone())
     }
 
     /// Whether the document has this endpoint at all.
@@ -148,13 +150,11 @@ impl Checker {
         self.spec.pointer(&pointer).is_some().then_some(pointer)
     }
 
-    fn against(&self, route: &str, pointer: &str, body: &Value) -> Vec<Violation> {
+    fn against(&self, route: &str, pointer: &str, body: Value) -> Vec<Violation> {
         let Some(validator) = self.validator(pointer) else {
             let why = "the official schema does not compile".to_owned();
             return vec![Violation { route: route.to_owned(), at: String::new(), why }];
         };
-        let mut body = body.clone();
-        normalise(&mut body, "");
         let mut found = Vec::new();
         for error in validator.iter_errors(&body) {
             expand(&error, &mut |at, why| {

@@ -420,11 +420,33 @@ fn number(value: &mut Value, next: &mut u64) {
                 map.insert("id".into(), json!(*next));
             }
             *next += 1;
+            defaults(map);
         }
         for key in ["components", "accessory", "component"] {
             if let Some(inner) = map.get_mut(key) {
                 number(inner, next);
             }
+        }
+    }
+}
+
+/// Fills in what Discord fills in.
+fn defaults(map: &mut Map<String, Value>) {
+    let table: &[(&str, Value)] = &match map.get("type").and_then(Value::as_u64) {
+        Some(3 | 5..=8) => vec![("min_values", json!(1)), ("max_values", json!(1))],
+        Some(11 | 13 | 17) => vec![("spoiler", json!(false))],
+        Some(14) => vec![("divider", json!(true)), ("spacing", json!(1))],
+        _ => Vec::new(),
+    };
+    for (key, value) in table {
+        map.entry(*key).or_insert_with(|| value.clone());
+    }
+    for item in map.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+        if item["spoiler"].is_null() {
+            item["spoiler"] = json!(false);
+        }
+        if item["description"].is_null() {
+            item["description"] = Value::Null;
         }
     }
 }
@@ -438,6 +460,13 @@ fn resolve_media(value: &mut Value, files: &BTreeMap<String, String>) {
                     url.strip_prefix("attachment://").and_then(|name| files.get(name))
             {
                 *url = found.clone();
+            }
+            for key in ["media", "file"] {
+                if let Some(media) = map.get_mut(key).filter(|media| media["url"].is_string()) {
+                    resolve_media(media, files);
+                    media["proxy_url"] = media["url"].clone();
+                    media["id"] = json!("0");
+                }
             }
             map.values_mut().for_each(|one| resolve_media(one, files));
         }

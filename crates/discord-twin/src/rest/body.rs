@@ -1,7 +1,7 @@
 //! Request bodies: JSON, or multipart with `payload_json` and `files[n]`; query strings.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
@@ -49,10 +49,12 @@ fn json(bytes: &[u8]) -> Result<Value, Fault> {
 
 async fn multipart(kind: &str, bytes: Bytes) -> Result<Read, Fault> {
     let broken = || Fault::new(400, 50_035, "Invalid multipart body");
-    let request = http::Request::builder()
+    let mut request = http::Request::builder()
         .header(header::CONTENT_TYPE, kind)
         .body(Body::from(bytes))
         .map_err(|_| broken())?;
+    // The whole body was bounded when it was read.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut parts = Multipart::from_request(request, &()).await.map_err(|_| broken())?;
     let mut read = Read { multipart: true, ..Read::default() };
     while let Some(field) = parts.next_field().await.map_err(|_| broken())? {

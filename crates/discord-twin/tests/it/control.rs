@@ -28,7 +28,13 @@ async fn state_commands_and_messages() {
     assert_eq!(seen.json[0]["content"], "hi");
     assert_eq!(seen.json[0]["twin"]["thinking"], false);
     let log = rest.raw("/control/log").await;
-    assert!(log.json.as_array().unwrap().iter().any(|one| one["route"] == "PUT /applications/{application_id}/commands"));
+    assert!(
+        log.json
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["route"] == "PUT /applications/{application_id}/commands")
+    );
     assert_eq!(log.header("x-twin-dropped"), "0");
     assert!(!log.text.contains("demo-token"), "the log holds no token");
     rest.control(Method::DELETE, "/log", &Value::Null).await;
@@ -41,29 +47,38 @@ async fn a_person_acts_over_http() {
     register(&rest).await;
     let place = |text: &str| json!({"guild_id": HOMELAB_GUILD.to_string(), "channel_id": OPS.to_string(), "user_id": VIEWER_USER.to_string(), "text": text});
     let line = place("/help topic:Pods");
-    let (answer, event) = tokio::join!(rest.control(Method::POST, "/interactions/command", &line), async {
-        let event = socket.expect("INTERACTION_CREATE").await;
-        let button = json!([{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}]);
-        rest.callback(&event, json!({"type": 4, "data": {"content": "hi", "components": button}})).await;
-        event
-    });
+    let (answer, event) = tokio::join!(
+        rest.control(Method::POST, "/interactions/command", &line),
+        async {
+            let event = socket.expect("INTERACTION_CREATE").await;
+            let button = json!([{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}]);
+            rest.callback(
+                &event,
+                json!({"type": 4, "data": {"content": "hi", "components": button}}),
+            )
+            .await;
+            event
+        }
+    );
     assert_eq!(event["data"]["options"][0]["value"], "pod", "a choice's value, not its name");
     assert_eq!(answer.json["outcome"], "message");
     assert!(answer.json["interaction_id"].is_string());
     let press = json!({"message_id": answer.json["message"]["id"], "user_id": VIEWER_USER.to_string(), "custom_id": "go"});
-    let (pressed, _) = tokio::join!(rest.control(Method::POST, "/interactions/component", &press), async {
-        let event = socket.expect("INTERACTION_CREATE").await;
-        rest.callback(&event, json!({"type": 6})).await
-    });
+    let (pressed, _) =
+        tokio::join!(rest.control(Method::POST, "/interactions/component", &press), async {
+            let event = socket.expect("INTERACTION_CREATE").await;
+            rest.callback(&event, json!({"type": 6})).await
+        });
     assert_eq!(pressed.json["outcome"], "deferred_update");
 
     let structured = json!({"guild_id": HOMELAB_GUILD.to_string(), "channel_id": OPS.to_string(), "user_id": VIEWER_USER.to_string(),
         "name": "pod", "options": [{"name": "delete", "options": [{"name": "pod", "value": "web 0"}]}]});
-    let (_, event) = tokio::join!(rest.control(Method::POST, "/interactions/command", &structured), async {
-        let event = socket.expect("INTERACTION_CREATE").await;
-        rest.callback(&event, json!({"type": 5})).await;
-        event
-    });
+    let (_, event) =
+        tokio::join!(rest.control(Method::POST, "/interactions/command", &structured), async {
+            let event = socket.expect("INTERACTION_CREATE").await;
+            rest.callback(&event, json!({"type": 5})).await;
+            event
+        });
     assert_eq!(event["data"]["options"][0]["options"][0]["value"], "web 0");
 
     let wrong = rest.control(Method::POST, "/interactions/command", &place("/nope")).await;
@@ -72,10 +87,13 @@ async fn a_person_acts_over_http() {
     let mut forged = press.clone();
     forged["custom_id"] = json!("never-there");
     assert_eq!(rest.control(Method::POST, "/interactions/component", &forged).await.status, 400);
-    let (sent, _) = tokio::join!(rest.control(Method::POST, "/interactions/component?forge=1", &forged), async {
-        let event = socket.expect("INTERACTION_CREATE").await;
-        rest.callback(&event, json!({"type": 6})).await
-    });
+    let (sent, _) = tokio::join!(
+        rest.control(Method::POST, "/interactions/component?forge=1", &forged),
+        async {
+            let event = socket.expect("INTERACTION_CREATE").await;
+            rest.callback(&event, json!({"type": 6})).await
+        }
+    );
     assert_eq!(sent.status, 200);
 }
 
@@ -89,14 +107,24 @@ async fn troubles_and_clock_over_http() {
     rest.control(Method::DELETE, &format!("/trouble/{id}"), &Value::Null).await;
     assert!(twin.troubles().is_empty());
     for kind in ["reconnect", "zombie", "cut_tcp", "invalid_session", "close"] {
-        assert_eq!(rest.control(Method::POST, "/trouble", &json!({"kind": kind})).await.status, 200, "{kind}");
+        assert_eq!(
+            rest.control(Method::POST, "/trouble", &json!({"kind": kind})).await.status,
+            200,
+            "{kind}"
+        );
     }
     let unknown = rest.control(Method::POST, "/trouble", &json!({"kind": "flood"})).await;
     assert_eq!(unknown.status, 400);
     rest.control(Method::DELETE, "/trouble", &Value::Null).await;
     assert!(twin.troubles().is_empty());
-    let before = rest.control(Method::POST, "/clock", &json!({"advance_ms": 0})).await.json["now_ms"].as_u64().unwrap();
-    let after = rest.control(Method::POST, "/clock", &json!({"advance_ms": 60_000})).await.json["now_ms"].as_u64().unwrap();
+    let before =
+        rest.control(Method::POST, "/clock", &json!({"advance_ms": 0})).await.json["now_ms"]
+            .as_u64()
+            .unwrap();
+    let after =
+        rest.control(Method::POST, "/clock", &json!({"advance_ms": 60_000})).await.json["now_ms"]
+            .as_u64()
+            .unwrap();
     assert!(after >= before + 60_000);
 }
 

@@ -78,14 +78,23 @@ async fn a_resume_replays_what_was_missed() {
     let url = format!("{}?v=10&encoding=json", ready["resume_gateway_url"].as_str().unwrap());
     let mut socket = Socket::open(&url).await;
     let session = &ready["session_id"];
-    socket.send(&json!({"op": 6, "d": {"token": twin.token(), "session_id": session, "seq": seq}})).await;
+    socket
+        .send(&json!({"op": 6, "d": {"token": twin.token(), "session_id": session, "seq": seq}}))
+        .await;
     let first = socket.next().await.unwrap();
     assert_eq!((first["t"].as_str(), first["s"].as_u64()), (Some("MESSAGE_CREATE"), Some(seq + 1)));
-    assert_eq!(first["d"]["content"], "", "without the content intent other people's words are empty");
+    assert_eq!(
+        first["d"]["content"], "",
+        "without the content intent other people's words are empty"
+    );
     assert_eq!(socket.next().await.unwrap()["t"], "MESSAGE_CREATE");
     assert_eq!(socket.next().await.unwrap()["t"], "RESUMED");
     assert_eq!(since(&twin, "identify"), 1, "a resume is no identify");
-    assert!(twin.gateway_history().iter().any(|event| event.what == "connect" && event.detail == "/gw-resume"));
+    assert!(
+        twin.gateway_history()
+            .iter()
+            .any(|event| event.what == "connect" && event.detail == "/gw-resume")
+    );
 }
 
 #[tokio::test]
@@ -209,7 +218,8 @@ async fn more_than_120_payloads_a_minute_are_too_many() {
 #[tokio::test]
 async fn identifies_are_paced_by_bucket() {
     let limit = SessionStartLimit { total: 1000, remaining: 1000, max_concurrency: 2 };
-    let options = Options { session_start_limit: limit, identify_window: Duration::from_secs(60), ..quick() };
+    let options =
+        Options { session_start_limit: limit, identify_window: Duration::from_secs(60), ..quick() };
     let twin = Twin::start(options).await.unwrap();
     let rest = Rest::new(&twin);
     let (_a, _) = Socket::ready(&twin, 0, (0, 4)).await;

@@ -1,7 +1,10 @@
 //! A bare bot: a REST client and a gateway socket that say exactly what a test wants said.
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use discord_twin::contract::Checker;
 use discord_twin::{Options, Twin};
 use flate2::{Decompress, FlushDecompress};
 use futures::{SinkExt, StreamExt};
@@ -62,7 +65,12 @@ impl Rest {
         }
     }
 
-    pub async fn try_send(&self, method: Method, path: &str, body: Value) -> reqwest::Result<Reply> {
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> reqwest::Result<Reply> {
         let mut request = self
             .http
             .request(method, format!("{}/api/v10{path}", self.url))
@@ -106,7 +114,8 @@ impl Rest {
     pub async fn upload(&self, path: &str, body: &Value, files: &[(&str, &[u8])]) -> Reply {
         let mut form = reqwest::multipart::Form::new().text("payload_json", body.to_string());
         for (n, (name, bytes)) in files.iter().enumerate() {
-            let part = reqwest::multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned());
+            let part =
+                reqwest::multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned());
             form = form.part(format!("files[{n}]"), part);
         }
         let request = self
@@ -189,14 +198,18 @@ impl Socket {
     /// The next payload, or the close code (0 for a cut).
     pub async fn next(&mut self) -> Result<Value, u16> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.ws.next()).await.expect("the gateway says something");
+            let message = tokio::time::timeout(PATIENCE, self.ws.next())
+                .await
+                .expect("the gateway says something");
             let text = match message {
                 Some(Ok(Message::Text(text))) => text.to_string(),
                 Some(Ok(Message::Binary(bytes))) => match &mut self.zlib {
                     Some(zlib) => inflate(zlib, &bytes),
                     None => inflate(&mut Decompress::new(true), &bytes),
                 },
-                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(0, |frame| frame.code.into())),
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(frame.map_or(0, |frame| frame.code.into()));
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return Err(0),
             };
@@ -211,7 +224,8 @@ impl Socket {
     /// Skips to an event and returns its data.
     pub async fn expect(&mut self, name: &str) -> Value {
         loop {
-            let payload = self.next().await.unwrap_or_else(|code| panic!("closed {code} before {name}"));
+            let payload =
+                self.next().await.unwrap_or_else(|code| panic!("closed {code} before {name}"));
             if payload["t"] == name {
                 return payload["d"].clone();
             }
@@ -221,7 +235,8 @@ impl Socket {
     /// Skips to an opcode and returns the payload.
     pub async fn opcode(&mut self, op: u64) -> Value {
         loop {
-            let payload = self.next().await.unwrap_or_else(|code| panic!("closed {code} before op {op}"));
+            let payload =
+                self.next().await.unwrap_or_else(|code| panic!("closed {code} before op {op}"));
             if payload["op"] == op {
                 return payload;
             }
@@ -266,12 +281,56 @@ pub fn identify(token: &str, intents: u64, shard: (u64, u64)) -> Value {
     }})
 }
 
+/// A twin whose recorded requests, and its answers to them, are held against the official
+/// schema when the test ends.
+#[derive(Debug)]
+pub struct Watched(pub Twin);
+
+impl std::ops::Deref for Watched {
+    type Target = Twin;
+    fn deref(&self) -> &Twin {
+        &self.0
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Some(checker) = checker().filter(|_| !std::thread::panicking()) else { return };
+        let mut found = Vec::new();
+        for entry in self.0.log() {
+            found.extend(checker.check(&entry).iter().map(|one| format!("request {one}")));
+            found.extend(checker.answer(&entry).iter().map(|one| format!("answer {one}")));
+        }
+        found.sort();
+        found.dedup();
+        assert!(found.is_empty(), "against the official schema:\n{}", found.join("\n"));
+    }
+}
+
+/// The official schema, when it is there; its absence is said once.
+pub fn checker() -> Option<&'static Checker> {
+    static CHECKER: OnceLock<Option<Checker>> = OnceLock::new();
+    let folder = std::env::var_os("GANTRY_CONTRACTS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts"),
+        PathBuf::from,
+    );
+    CHECKER
+        .get_or_init(|| {
+            let loaded = Checker::load(folder.join("discord-openapi.json"));
+            if let Err(why) = &loaded {
+                eprintln!("NOT CHECKED AGAINST DISCORD'S OPENAPI: {why}; set GANTRY_CONTRACTS");
+            }
+            loaded.ok()
+        })
+        .as_ref()
+}
+
 /// A twin, a REST client and a connected gateway socket.
-pub async fn bot() -> (Twin, Rest, Socket) {
+pub async fn bot() -> (Watched, Rest, Socket) {
     let twin = Twin::start(quick()).await.unwrap();
     let rest = Rest::new(&twin);
     let (socket, _) = Socket::ready(&twin, INTENTS, (0, 1)).await;
-    (twin, rest, socket)
+    (Watched(twin), rest, socket)
 }
 
 /// A set of commands with every kind of option.

@@ -20,7 +20,9 @@ async fn a_command_arrives_as_the_documentation_shows() {
     let (twin, rest, mut socket) = bot().await;
     register(&rest).await;
     let text = "/pod net set vlan:12 who:@viewer role:operator where:#alerts rate:1.5";
-    let (event, answer) = used(&twin, &rest, &mut socket, text, json!({"type": 4, "data": {"content": "done"}})).await;
+    let (event, answer) =
+        used(&twin, &rest, &mut socket, text, json!({"type": 4, "data": {"content": "done"}}))
+            .await;
     assert_eq!(answer.outcome, Outcome::Message);
     assert_eq!(answer.text(), "done");
     assert_eq!(event["type"], 2);
@@ -36,7 +38,17 @@ async fn a_command_arrives_as_the_documentation_shows() {
     let bits: u64 = event["member"]["permissions"].as_str().unwrap().parse().unwrap();
     assert_eq!(bits & (1 << 11), 1 << 11);
     assert!(event["app_permissions"].is_string());
-    for key in ["guild_id", "channel_id", "channel", "locale", "guild_locale", "entitlements", "context", "authorizing_integration_owners", "attachment_size_limit"] {
+    for key in [
+        "guild_id",
+        "channel_id",
+        "channel",
+        "locale",
+        "guild_locale",
+        "entitlements",
+        "context",
+        "authorizing_integration_owners",
+        "attachment_size_limit",
+    ] {
         assert!(!event[key].is_null(), "{key}");
     }
 }
@@ -124,7 +136,9 @@ async fn a_deferred_answer_is_filled_in_until_the_token_dies() {
     twin.advance(Duration::from_secs(15 * 60 + 1));
     let dead = rest.patch(&original, json!({"content": "too late"})).await;
     assert_eq!((dead.status, dead.code()), (401, 50_027));
-    let own = rest.patch(&format!("/channels/{OPS}/messages/{id}"), json!({"content": "by bot token"})).await;
+    let own = rest
+        .patch(&format!("/channels/{OPS}/messages/{id}"), json!({"content": "by bot token"}))
+        .await;
     assert_eq!(own.status, 200, "the stored message can still be edited with the bot token");
 }
 
@@ -145,7 +159,11 @@ async fn follow_ups() {
     let defer = json!({"type": 5, "data": {"flags": 64}});
     let (event, answer) = used(&twin, &rest, &mut socket, "/help", defer).await;
     let first = rest.post(&Rest::hook(&event, ""), json!({"content": "one"})).await;
-    assert_eq!(Some(first.id()), answer.message_id(), "the first follow-up fills the deferred answer");
+    assert_eq!(
+        Some(first.id()),
+        answer.message_id(),
+        "the first follow-up fills the deferred answer"
+    );
     assert_eq!(first.json["flags"], 64, "and stays as visible as that");
     let second = rest.post(&Rest::hook(&event, ""), json!({"content": "two"})).await;
     assert_ne!(second.id(), first.id());
@@ -162,48 +180,56 @@ async fn webhooks_of_unanswered_or_foreign_tokens() {
     register(&rest).await;
     let (answer, ()) = tokio::join!(twin.run("viewer", "#ops", "/help"), async {
         let event = socket.expect("INTERACTION_CREATE").await;
-        assert_eq!(rest.post(&Rest::hook(&event, ""), json!({"content": "x"})).await.code(), 10_015);
+        assert_eq!(
+            rest.post(&Rest::hook(&event, ""), json!({"content": "x"})).await.code(),
+            10_015
+        );
         rest.callback(&event, json!({"type": 4, "data": {"content": "ok"}})).await;
         let foreign = Rest::hook(&event, "").replace(APP, "42");
         assert_eq!(rest.post(&foreign, json!({"content": "x"})).await.code(), 10_015);
     });
     assert_eq!(answer.unwrap().outcome, Outcome::Message);
-    assert_eq!(rest.post(&format!("/webhooks/{APP}/nonsense"), json!({"content": "x"})).await.code(), 50_027);
+    assert_eq!(
+        rest.post(&format!("/webhooks/{APP}/nonsense"), json!({"content": "x"})).await.code(),
+        50_027
+    );
 }
 
 #[tokio::test]
 async fn autocomplete() {
     let (twin, rest, mut socket) = bot().await;
     register(&rest).await;
-    let (offered, event) = tokio::join!(
-        twin.autocomplete("viewer", "#ops", "/pod delete pod:we", "pod"),
-        async {
+    let (offered, event) =
+        tokio::join!(twin.autocomplete("viewer", "#ops", "/pod delete pod:we", "pod"), async {
             let event = socket.expect("INTERACTION_CREATE").await;
             let wrong = rest.callback(&event, json!({"type": 4, "data": {"content": "x"}})).await;
             assert_eq!(wrong.code(), 50_035, "autocomplete is answered with choices only");
             let choices = json!([{"name": "web-0", "value": "web-0"}]);
             rest.callback(&event, json!({"type": 8, "data": {"choices": choices}})).await;
             event
-        }
-    );
+        });
     assert_eq!(event["type"], 4);
     let option = &event["data"]["options"][0]["options"][0];
     assert_eq!(*option, json!({"name": "pod", "type": 3, "value": "we", "focused": true}));
     assert_eq!(offered.unwrap().choices[0]["value"], "web-0");
 
-    let (offered, ()) = tokio::join!(twin.autocomplete("viewer", "#ops", "/pod delete", "pod"), async {
-        socket.expect("INTERACTION_CREATE").await;
-        twin.advance(Duration::from_secs(4));
-    });
+    let (offered, ()) =
+        tokio::join!(twin.autocomplete("viewer", "#ops", "/pod delete", "pod"), async {
+            socket.expect("INTERACTION_CREATE").await;
+            twin.advance(Duration::from_secs(4));
+        });
     assert!(offered.unwrap_err().to_string().contains("Loading options failed"));
-    assert!(twin.autocomplete("viewer", "#ops", "/pod delete pod:a purge:x", "purge").await.is_err());
+    assert!(
+        twin.autocomplete("viewer", "#ops", "/pod delete pod:a purge:x", "purge").await.is_err()
+    );
 }
 
 #[tokio::test]
 async fn pressing_a_button() {
     let (twin, rest, mut socket) = bot().await;
     register(&rest).await;
-    let (_, answer) = used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
+    let (_, answer) =
+        used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
     let message = answer.message_id().unwrap();
     let (pressed, event) = tokio::join!(twin.press(message, "viewer", "Delete"), async {
         let event = socket.expect("INTERACTION_CREATE").await;
@@ -231,9 +257,12 @@ async fn pressing_a_button() {
 async fn selects_and_disabled_components() {
     let (twin, rest, mut socket) = bot().await;
     register(&rest).await;
-    let (_, answer) = used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
+    let (_, answer) =
+        used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
     let message = answer.message_id().unwrap();
-    assert!(twin.press(message, "viewer", "off").await.unwrap_err().to_string().contains("disabled"));
+    assert!(
+        twin.press(message, "viewer", "off").await.unwrap_err().to_string().contains("disabled")
+    );
     assert!(twin.select(message, "viewer", "pick", &["9"]).await.is_err());
     assert!(twin.select(message, "viewer", "pick", &["1", "2"]).await.is_err());
     let (chosen, event) = tokio::join!(twin.select(message, "viewer", "pick", &["2"]), async {
@@ -251,14 +280,17 @@ async fn ephemeral_messages_are_seen_by_one_and_by_no_channel_endpoint() {
     register(&rest).await;
     let mut data = buttons();
     data["flags"] = json!(64);
-    let (_, answer) = used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": data})).await;
+    let (_, answer) =
+        used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": data})).await;
     let id = answer.message_id().unwrap();
     assert_eq!(twin.messages("#ops", "operator").unwrap().len(), 1);
     assert!(twin.messages("#ops", "admin").unwrap().is_empty());
     let path = format!("/channels/{OPS}/messages/{id}");
     assert_eq!(rest.get(&path).await.code(), 10_008);
     assert_eq!(rest.patch(&path, json!({"content": "x"})).await.code(), 10_008);
-    assert!(rest.get(&format!("/channels/{OPS}/messages")).await.json.as_array().unwrap().is_empty());
+    assert!(
+        rest.get(&format!("/channels/{OPS}/messages")).await.json.as_array().unwrap().is_empty()
+    );
     assert!(twin.press(id, "admin", "Delete").await.is_err(), "nobody else can press on it");
     socket.heartbeat().await;
 }
@@ -267,7 +299,8 @@ async fn ephemeral_messages_are_seen_by_one_and_by_no_channel_endpoint() {
 async fn a_modal_from_a_button_and_what_may_answer_it() {
     let (twin, rest, mut socket) = bot().await;
     register(&rest).await;
-    let (_, answer) = used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
+    let (_, answer) =
+        used(&twin, &rest, &mut socket, "/help", json!({"type": 4, "data": buttons()})).await;
     let message = answer.message_id().unwrap();
     let modal = json!({"type": 9, "data": {"custom_id": "really", "title": "Really?", "components": [
         {"type": 1, "components": [{"type": 4, "custom_id": "name", "label": "Name", "style": 1, "min_length": 3, "max_length": 10}]},
@@ -288,11 +321,18 @@ async fn a_modal_from_a_button_and_what_may_answer_it() {
         let refused = twin.submit(by, "viewer", &values).await.unwrap_err().to_string();
         assert!(refused.contains(why), "{refused}");
     }
-    assert!(twin.submit(by, "admin", &json!({"name": "web-0"})).await.is_err(), "somebody else's modal");
+    assert!(
+        twin.submit(by, "admin", &json!({"name": "web-0"})).await.is_err(),
+        "somebody else's modal"
+    );
     let values = json!({"name": "web-0"});
     let (sent, event) = tokio::join!(twin.submit(by, "viewer", &values), async {
         let event = socket.expect("INTERACTION_CREATE").await;
-        assert_eq!(rest.callback(&event, modal.clone()).await.code(), 50_035, "no modal from a modal");
+        assert_eq!(
+            rest.callback(&event, modal.clone()).await.code(),
+            50_035,
+            "no modal from a modal"
+        );
         let body = json!({"type": 7, "data": {"content": "deleting"}});
         assert_eq!(rest.callback(&event, body).await.status, 204);
         event
@@ -332,7 +372,8 @@ async fn with_response_returns_the_message() {
         let event = socket.expect("INTERACTION_CREATE").await;
         let (id, token) = (event["id"].as_str().unwrap(), event["token"].as_str().unwrap());
         let path = format!("/interactions/{id}/{token}/callback?with_response=true");
-        let reply = rest.post(&path, json!({"type": 4, "data": {"content": "x", "flags": 64}})).await;
+        let reply =
+            rest.post(&path, json!({"type": 4, "data": {"content": "x", "flags": 64}})).await;
         assert_eq!(reply.status, 200);
         assert_eq!(reply.json["interaction"]["response_message_ephemeral"], true);
         assert_eq!(reply.json["resource"]["message"]["content"], "x");
@@ -353,7 +394,11 @@ async fn an_interaction_during_a_gap_arrives_with_the_resume() {
     assert!(twin.until(PATIENCE, |twin| !twin.bot_online()).await);
     let (answer, ()) = tokio::join!(twin.run("viewer", "#ops", "/help"), async {
         let mut socket = Socket::plain(&twin).await;
-        socket.send(&json!({"op": 6, "d": {"token": twin.token(), "session_id": session, "seq": seq}})).await;
+        socket
+            .send(
+                &json!({"op": 6, "d": {"token": twin.token(), "session_id": session, "seq": seq}}),
+            )
+            .await;
         let event = socket.expect("INTERACTION_CREATE").await;
         rest.callback(&event, json!({"type": 4, "data": {"content": "back"}})).await;
     });

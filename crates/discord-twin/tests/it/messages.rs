@@ -77,9 +77,15 @@ async fn uploads_are_kept_and_served() {
     assert_eq!(list[0]["description"], "The log");
     let url = list[0]["url"].as_str().unwrap().strip_prefix(&rest.url).unwrap().to_owned();
     let file = rest.raw(&url).await;
-    assert_eq!((file.text.as_str(), file.header("content-type")), ("TASK OK", "text/plain; charset=utf-8"));
+    assert_eq!(
+        (file.text.as_str(), file.header("content-type")),
+        ("TASK OK", "text/plain; charset=utf-8")
+    );
     let image = sent.json["embeds"][0]["image"]["url"].as_str().unwrap();
-    assert_eq!(rest.raw(image.strip_prefix(&rest.url).unwrap()).await.header("content-type"), "image/png");
+    assert_eq!(
+        rest.raw(image.strip_prefix(&rest.url).unwrap()).await.header("content-type"),
+        "image/png"
+    );
 
     let one = format!("{}/{}", path(), sent.id());
     let edited = rest.patch(&one, json!({"attachments": []})).await;
@@ -112,13 +118,22 @@ async fn who_is_pinged() {
     }
     let embed = json!({"embeds": [{"description": text}]});
     let sent = rest.post(&path(), embed).await;
-    assert_eq!(twin.message(sent.id()).unwrap()["twin"]["pings"]["users"], json!([]), "embeds ping nobody");
+    assert_eq!(
+        twin.message(sent.id()).unwrap()["twin"]["pings"]["users"],
+        json!([]),
+        "embeds ping nobody"
+    );
     let original = twin.say("operator", "#ops", "question").unwrap();
-    for (allowed, users) in [(json!({"parse": []}), 0), (json!({"parse": [], "replied_user": true}), 1)] {
+    for (allowed, users) in
+        [(json!({"parse": []}), 0), (json!({"parse": [], "replied_user": true}), 1)]
+    {
         let body = json!({"content": "answer", "message_reference": {"message_id": original.to_string()}, "allowed_mentions": allowed});
         let sent = rest.post(&path(), body).await;
         assert_eq!(sent.json["type"], 19);
-        assert_eq!(twin.message(sent.id()).unwrap()["twin"]["pings"]["users"].as_array().unwrap().len(), users);
+        assert_eq!(
+            twin.message(sent.id()).unwrap()["twin"]["pings"]["users"].as_array().unwrap().len(),
+            users
+        );
     }
     let dangling = json!({"content": "x", "message_reference": {"message_id": "1"}});
     assert_eq!(rest.post(&path(), dangling).await.code(), 50_035);
@@ -129,9 +144,17 @@ async fn permissions_of_people_and_bot() {
     let (twin, rest, _socket) = bot().await;
     assert!(twin.say("operator", AUDIT_CHANNEL, "x").is_err(), "#audit-log is the bot's to write");
     assert!(twin.say("admin", AUDIT_CHANNEL, "x").is_ok());
-    assert_eq!(rest.post(&format!("/channels/{AUDIT_CHANNEL}/messages"), json!({"content": "x"})).await.status, 200);
+    assert_eq!(
+        rest.post(&format!("/channels/{AUDIT_CHANNEL}/messages"), json!({"content": "x"}))
+            .await
+            .status,
+        200
+    );
     let category = OPS + 4;
-    assert_eq!(rest.post(&format!("/channels/{category}/messages"), json!({"content": "x"})).await.code(), 50_008);
+    assert_eq!(
+        rest.post(&format!("/channels/{category}/messages"), json!({"content": "x"})).await.code(),
+        50_008
+    );
 }
 
 #[tokio::test]
@@ -167,12 +190,17 @@ async fn threads() {
     let inside = format!("/channels/{id}/messages");
     assert_eq!(rest.post(&inside, json!({"content": "first"})).await.status, 200);
     assert_eq!(twin.messages(id, "viewer").unwrap().len(), 1);
-    let closed = rest.patch(&format!("/channels/{id}"), json!({"archived": true, "name": "Closed"})).await;
+    let closed =
+        rest.patch(&format!("/channels/{id}"), json!({"archived": true, "name": "Closed"})).await;
     assert_eq!(closed.json["thread_metadata"]["archived"], true);
     assert_eq!(closed.json["name"], "Closed");
     assert_eq!(rest.post(&inside, json!({"content": "wakes it"})).await.status, 200);
-    assert_eq!(rest.get(&format!("/channels/{id}")).await.json["thread_metadata"]["archived"], false);
-    let alone = rest.post(&format!("/channels/{OPS}/threads"), json!({"name": "Alone", "type": 11})).await;
+    assert_eq!(
+        rest.get(&format!("/channels/{id}")).await.json["thread_metadata"]["archived"],
+        false
+    );
+    let alone =
+        rest.post(&format!("/channels/{OPS}/threads"), json!({"name": "Alone", "type": 11})).await;
     assert_eq!(alone.status, 201);
     assert_eq!(twin.messages("#ops", "viewer").unwrap().last().unwrap()["type"], 18);
 }

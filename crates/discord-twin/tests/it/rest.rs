@@ -19,12 +19,19 @@ async fn only_the_bot_token_and_a_bots_user_agent_get_in() {
     let mut rest = Rest::new(&twin);
     let me = rest.get("/users/@me").await;
     assert_eq!((me.status, me.json["username"].as_str()), (200, Some("gantry")));
-    assert_eq!(me.header("content-type"), "application/json", "exactly, or discord.py does not parse it");
+    assert_eq!(
+        me.header("content-type"),
+        "application/json",
+        "exactly, or discord.py does not parse it"
+    );
     let good = rest.token.clone();
     for token in ["", "Bot wrong", "demo-token", "Bearer demo-token"] {
         rest.token = token.into();
         let refused = rest.get("/users/@me").await;
-        assert_eq!((refused.status, refused.json["message"].as_str()), (401, Some("401: Unauthorized")));
+        assert_eq!(
+            (refused.status, refused.json["message"].as_str()),
+            (401, Some("401: Unauthorized"))
+        );
     }
     assert_eq!(rest.get("/gateway").await.status, 200, "public");
     assert_eq!(rest.get("/gateway/bot").await.status, 401);
@@ -68,10 +75,13 @@ async fn reads() {
     assert_eq!(member.json["user"]["global_name"], "Ada (admin)");
     assert_eq!(rest.get("/users/@me/guilds").await.json.as_array().unwrap().len(), 2);
     assert_eq!(rest.get(&format!("/channels/{OPS}")).await.json["name"], "ops");
-    let dm = rest.post("/users/@me/channels", json!({"recipient_id": ADMIN_USER.to_string()})).await;
-    let again = rest.post("/users/@me/channels", json!({"recipient_id": ADMIN_USER.to_string()})).await;
+    let dm =
+        rest.post("/users/@me/channels", json!({"recipient_id": ADMIN_USER.to_string()})).await;
+    let again =
+        rest.post("/users/@me/channels", json!({"recipient_id": ADMIN_USER.to_string()})).await;
     assert_eq!(dm.id(), again.id());
-    let sent = rest.post(&format!("/channels/{}/messages", dm.id()), json!({"content": "psst"})).await;
+    let sent =
+        rest.post(&format!("/channels/{}/messages", dm.id()), json!({"content": "psst"})).await;
     assert_eq!(sent.status, 200);
 }
 
@@ -94,7 +104,8 @@ async fn buckets_say_what_is_left_and_then_429() {
     assert!(full.json["retry_after"].as_f64().unwrap() > 0.0);
     assert_eq!(full.json["global"], false);
     assert!(full.header("retry-after").parse::<u64>().unwrap() >= 1);
-    let other = rest.post(&format!("/channels/{}/messages", OPS + 1), json!({"content": "x"})).await;
+    let other =
+        rest.post(&format!("/channels/{}/messages", OPS + 1), json!({"content": "x"})).await;
     assert_eq!(other.status, 200, "another channel is another bucket");
     assert_eq!(twin.invalid_requests(), 1);
     twin.advance(Duration::from_secs(5));
@@ -164,7 +175,9 @@ async fn troubles_on_rest() {
 
     let before = twin.messages("#ops", "admin").unwrap().len();
     twin.trouble(Trouble::CutAfter { route: "create message".into(), times: 1 });
-    assert!(rest.try_send(Method::POST, &messages(), json!({"content": "carried out"})).await.is_err());
+    assert!(
+        rest.try_send(Method::POST, &messages(), json!({"content": "carried out"})).await.is_err()
+    );
     assert_eq!(twin.messages("#ops", "admin").unwrap().len(), before + 1);
     assert_eq!(twin.log().last().unwrap().status, 0, "no answer was given");
     twin.trouble(Trouble::CutBefore { route: "create message".into(), times: 1 });
@@ -208,7 +221,12 @@ async fn registering_commands() {
     assert_eq!(rest.delete(&format!("{path}/{}", made.id())).await.status, 204);
 
     let guild = format!("/applications/{APP}/guilds/{HOMELAB_GUILD}/commands");
-    let local = rest.put(&guild, json!([{"name": "local", "description": "x", "default_member_permissions": "8"}])).await;
+    let local = rest
+        .put(
+            &guild,
+            json!([{"name": "local", "description": "x", "default_member_permissions": "8"}]),
+        )
+        .await;
     assert_eq!(local.json[0]["default_member_permissions"], "8");
     assert_eq!(local.json[0]["guild_id"], HOMELAB_GUILD.to_string());
     assert!(twin.commands("admin", "#ops").unwrap().iter().any(|one| one["name"] == "local"));
