@@ -17,36 +17,31 @@ pub(crate) fn unit(seed: u64) -> f64 {
     (mix(seed) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Periods in seconds of the waves laid over each other: a day, an afternoon, minutes.
-const PERIODS: [f64; 4] = [86_400.0, 9_137.0, 1_021.0, 97.0];
-/// Their weights; they sum to one.
-const WEIGHTS: [f64; 4] = [0.4, 0.25, 0.2, 0.15];
+/// Waves laid over each other (period in seconds, weight): a day, an afternoon, minutes. Weights sum to one.
+const WAVES: [(f64, f64); 4] = [(86_400.0, 0.4), (9_137.0, 0.25), (1_021.0, 0.2), (97.0, 0.15)];
+
+/// Phase of one wave.
+fn phase(seed: u64, n: u64) -> f64 {
+    TAU * unit(seed.wrapping_add(n * 7919))
+}
 
 /// A smooth value in -1..1 at `seconds` since the epoch.
 pub(crate) fn wave(seed: u64, seconds: f64) -> f64 {
-    PERIODS
-        .iter()
-        .zip(WEIGHTS)
-        .enumerate()
-        .map(|(n, (period, weight))| {
-            let phase = unit(seed.wrapping_add(n as u64 * 7919));
-            weight * (TAU * (seconds / period + phase)).sin()
-        })
-        .sum()
+    let part =
+        |n: u64, period: f64, weight: f64| weight * (TAU * seconds / period + phase(seed, n)).sin();
+    let [a, b, c, d] = WAVES;
+    part(0, a.0, a.1) + part(1, b.0, b.1) + part(2, c.0, c.1) + part(3, d.0, d.1)
 }
 
 /// Integral of `1 + depth * wave` from `from` to `to` (seconds): a counter that agrees with its rate.
 pub(crate) fn integral(seed: u64, depth: f64, from: f64, to: f64) -> f64 {
-    let wavy: f64 = PERIODS
-        .iter()
-        .zip(WEIGHTS)
-        .enumerate()
-        .map(|(n, (period, weight))| {
-            let phase = unit(seed.wrapping_add(n as u64 * 7919));
-            let at = |t: f64| -(TAU * (t / period + phase)).cos() * period / TAU;
-            weight * (at(to) - at(from))
-        })
-        .sum();
+    let part = |n: u64, period: f64, weight: f64| {
+        let start = phase(seed, n);
+        let at = |t: f64| (TAU * t / period + start).cos();
+        weight * (at(from) - at(to)) * period / TAU
+    };
+    let [a, b, c, d] = WAVES;
+    let wavy = part(0, a.0, a.1) + part(1, b.0, b.1) + part(2, c.0, c.1) + part(3, d.0, d.1);
     ((to - from) + depth * wavy).max(0.0)
 }
 

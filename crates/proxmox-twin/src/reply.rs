@@ -14,13 +14,27 @@ pub(crate) type Reply = Result<Data, Refusal>;
 #[derive(Debug)]
 pub(crate) struct Data {
     pub(crate) value: Value,
+    /// Already written JSON, instead of `value`: for answers with thousands of rows.
+    pub(crate) written: Option<Vec<u8>>,
     /// Stands beside `data` in paged lists.
     pub(crate) total: Option<usize>,
 }
 
 impl From<Value> for Data {
     fn from(value: Value) -> Self {
-        Self { value, total: None }
+        Self { value, written: None, total: None }
+    }
+}
+
+impl Data {
+    /// A page of a longer list.
+    pub(crate) const fn page(value: Value, total: usize) -> Self {
+        Self { value, written: None, total: Some(total) }
+    }
+
+    /// JSON that is already written.
+    pub(crate) const fn written(json: Vec<u8>) -> Self {
+        Self { value: Value::Null, written: Some(json), total: None }
     }
 }
 
@@ -117,8 +131,13 @@ impl From<Reply> for Answer {
             Ok(data) => {
                 let mut body = Vec::with_capacity(256);
                 body.extend_from_slice(b"{\"data\":");
-                // Writing to a Vec cannot fail, and these values hold no maps with non-text keys.
-                let _ = serde_json::to_writer(&mut body, &data.value);
+                match data.written {
+                    Some(written) => body.extend_from_slice(&written),
+                    // Writing to a Vec cannot fail, and these values hold no maps with non-text keys.
+                    None => {
+                        let _ = serde_json::to_writer(&mut body, &data.value);
+                    }
+                }
                 if let Some(total) = data.total {
                     body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
                 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Call, RELEASE, REPOID, VERSION};
 use crate::access::privilege;
-use crate::guest::{Guest, GuestKind};
-use crate::reply::{Refusal, Reply};
+use crate::guest::{Figures, Guest, GuestKind};
+use crate::reply::{Data, Refusal, Reply};
 
 pub(super) fn version(_: &mut Call<'_>) -> Reply {
     Ok(json!({"version": VERSION, "release": RELEASE, "repoid": REPOID}).into())
@@ -54,10 +55,7 @@ fn guest_bytes<'a>(guests: impl Iterator<Item = &'a Guest>) -> HashMap<(String, 
 pub(super) fn resources(call: &mut Call<'_>) -> Reply {
     let wanted = call.text("type");
     let wants = |kind: &str| wanted.as_deref().is_none_or(|w| w == kind);
-    let mut rows = Vec::with_capacity(call.state.guests.len() + 32);
-    if wants("vm") {
-        guest_rows(call, &mut rows);
-    }
+    let mut rows = Vec::with_capacity(32);
     if wants("node") {
         node_rows(call, &mut rows);
     }
@@ -69,10 +67,66 @@ pub(super) fn resources(call: &mut Call<'_>) -> Reply {
             rows.push(json!({"id": format!("sdn/{}/localnetwork", node.name), "type": "sdn", "sdn": "localnetwork", "node": node.name, "status": "ok"}));
         }
     }
-    Ok(Value::Array(rows).into())
+    // Rows of guests are written at once: there may be tens of thousands.
+    let mut out = vec![b'['];
+    if wants("vm") {
+        guest_rows(call, &mut out);
+    }
+    for row in rows {
+        write_row(&row, &mut out);
+    }
+    if out.len() > 1 {
+        out.pop();
+    }
+    out.push(b']');
+    Ok(Data::written(out))
 }
 
-fn guest_rows(call: &Call<'_>, rows: &mut Vec<Value>) {
+/// Writes one row and a comma. Writing to a Vec cannot fail.
+fn write_row(row: &impl Serialize, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(&mut *out, row);
+    out.push(b',');
+}
+
+/// A guest in `cluster/resources`; figures are absent while its node is not heard of.
+#[derive(Serialize)]
+struct GuestRow<'a> {
+    id: String,
+    r#type: &'a str,
+    vmid: u32,
+    node: &'a str,
+    name: String,
+    template: u8,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<&'a str>,
+    #[serde(flatten)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<GuestFigures>,
+}
+
+/// The figures of a guest whose node is online.
+#[derive(Serialize)]
+struct GuestFigures {
+    maxcpu: u32,
+    maxmem: u64,
+    maxdisk: u64,
+    cpu: f64,
+    mem: u64,
+    memhost: u64,
+    disk: u64,
+    uptime: u64,
+    netin: u64,
+    netout: u64,
+    diskread: u64,
+    diskwrite: u64,
+}
+
+fn guest_rows(call: &Call<'_>, out: &mut Vec<u8>) {
     let state = &call.state;
     let audit = privilege("VM.Audit");
     let nodes: HashMap<&str, (u32, bool)> =
@@ -83,44 +137,38 @@ fn guest_rows(call: &Call<'_>, rows: &mut Vec<Value>) {
             continue;
         }
         let (cores, online) = nodes.get(guest.node.as_str()).copied().unwrap_or((1, false));
-        let mut row = Map::new();
-        row.insert("id".into(), json!(format!("{}/{}", guest.kind.path(), guest.vmid)));
-        row.insert("type".into(), json!(guest.kind.path()));
-        row.insert("vmid".into(), json!(guest.vmid));
-        row.insert("node".into(), json!(guest.node));
-        row.insert("name".into(), json!(guest.name()));
-        row.insert("template".into(), json!(u8::from(guest.is_template())));
-        if let Some(pool) = &guest.pool {
-            row.insert("pool".into(), json!(pool));
-        }
-        if let Some(tags) = guest.config.get("tags") {
-            row.insert("tags".into(), json!(tags));
-        }
-        if let Some(lock) = guest.lock() {
-            row.insert("lock".into(), json!(lock));
-        }
-        if !online {
-            row.insert("status".into(), json!("unknown"));
-            rows.push(Value::Object(row));
-            continue;
-        }
-        row.insert("status".into(), json!(guest.status()));
-        row.insert("maxcpu".into(), json!(guest.cores(cores)));
-        row.insert("maxmem".into(), json!(guest.max_mem()));
-        row.insert("maxdisk".into(), json!(guest.max_disk()));
-        let figures = guest.figures(call.now);
-        let figure =
-            |get: fn(&crate::guest::Figures) -> u64| json!(figures.as_ref().map_or(0, get));
-        row.insert("cpu".into(), figures.as_ref().map_or(json!(0), |f| json!(f.cpu)));
-        row.insert("mem".into(), figure(|f| f.mem));
-        row.insert("memhost".into(), figure(|f| f.mem + (f.mem >> 5)));
-        row.insert("disk".into(), figure(|f| f.disk));
-        row.insert("uptime".into(), figure(|f| f.uptime));
-        row.insert("netin".into(), figure(|f| f.netin));
-        row.insert("netout".into(), figure(|f| f.netout));
-        row.insert("diskread".into(), figure(|f| f.diskread));
-        row.insert("diskwrite".into(), figure(|f| f.diskwrite));
-        rows.push(Value::Object(row));
+        let figures = online.then(|| {
+            let now = guest.figures(call.now);
+            let figure = |get: fn(&Figures) -> u64| now.as_ref().map_or(0, get);
+            GuestFigures {
+                maxcpu: guest.cores(cores),
+                maxmem: guest.max_mem(),
+                maxdisk: guest.max_disk(),
+                cpu: now.as_ref().map_or(0.0, |f| f.cpu),
+                mem: figure(|f| f.mem),
+                memhost: figure(|f| f.mem + (f.mem >> 5)),
+                disk: figure(|f| f.disk),
+                uptime: figure(|f| f.uptime),
+                netin: figure(|f| f.netin),
+                netout: figure(|f| f.netout),
+                diskread: figure(|f| f.diskread),
+                diskwrite: figure(|f| f.diskwrite),
+            }
+        });
+        let row = GuestRow {
+            id: format!("{}/{}", guest.kind.path(), guest.vmid),
+            r#type: guest.kind.path(),
+            vmid: guest.vmid,
+            node: &guest.node,
+            name: guest.name(),
+            template: u8::from(guest.is_template()),
+            status: if online { guest.status() } else { "unknown" },
+            pool: guest.pool.as_deref(),
+            tags: guest.config.get("tags").map(String::as_str),
+            lock: guest.lock(),
+            figures,
+        };
+        write_row(&row, out);
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Reply {
         n => usize::try_from(n).unwrap_or(usize::MAX),
     };
     let rows = found.into_iter().skip(start).take(limit).map(Task::listed).collect();
-    Ok(Data { value: Value::Array(rows), total: Some(total) })
+    Ok(Data::page(Value::Array(rows), total))
 }
 
 fn status_class(task: &Task) -> &'static str {
@@ -125,7 +125,7 @@ pub(super) fn log(call: &mut Call<'_>) -> Reply {
     };
     // An empty log is one line that says so.
     if task.log.is_empty() {
-        return Ok(Data { value: json!([{"n": 1, "t": "no content"}]), total: Some(1) });
+        return Ok(Data::page(json!([{"n": 1, "t": "no content"}]), 1));
     }
     let rows = task
         .log
@@ -135,7 +135,7 @@ pub(super) fn log(call: &mut Call<'_>) -> Reply {
         .take(limit)
         .map(|(n, line)| json!({"n": n + 1, "t": line}))
         .collect();
-    Ok(Data { value: Value::Array(rows), total: Some(task.log.len()) })
+    Ok(Data::page(Value::Array(rows), task.log.len()))
 }
 
 /// Cancelling a finished task is 200 with nothing done (measured).

