@@ -420,7 +420,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
         #[test]
         fn it_does_what_the_model_does(steps in prop::collection::vec(step(), 1..200)) {
             let start = Instant::now();

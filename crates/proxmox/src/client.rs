@@ -227,7 +227,9 @@ impl Client {
             for (n, url) in inner.urls.iter().enumerate() {
                 let host = url.host_str().unwrap_or_default();
                 let label = host.split('.').next().unwrap_or_default();
-                let same = row.ip.as_deref() == Some(host) || label == row.node.as_str();
+                // An address says something only where it is one endpoint's alone (not behind a forwarder).
+                let alone = inner.urls.iter().filter(|u| u.host_str() == Some(host)).count() == 1;
+                let same = (alone && row.ip.as_deref() == Some(host)) || label == row.node.as_str();
                 if same && inner.tracker.owner(n).is_none() {
                     inner.tracker.belongs(n, &row.node);
                 }

@@ -12,8 +12,8 @@ use crate::breaker::Settings as BreakerSettings;
 use crate::error::Error;
 use crate::tls::Tls;
 
-/// One cluster as configured.
-#[derive(Debug, Clone)]
+/// One cluster as configured. `Debug` shows neither the secret nor what a proxy address may hold.
+#[derive(Clone)]
 pub struct ClusterConfig {
     /// The operator's name for the cluster.
     pub id: ClusterId,
@@ -29,6 +29,20 @@ pub struct ClusterConfig {
     pub proxy: Option<Url>,
     /// Deadlines, limits and pauses.
     pub tuning: Tuning,
+}
+
+impl std::fmt::Debug for ClusterConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let endpoints: Vec<String> = self.endpoints.iter().map(endpoint_name).collect();
+        f.debug_struct("ClusterConfig")
+            .field("id", &self.id)
+            .field("endpoints", &endpoints)
+            .field("token_id", &self.token_id)
+            .field("tls", &self.tls)
+            .field("proxy", &self.proxy.as_ref().map(endpoint_name))
+            .field("tuning", &self.tuning)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClusterConfig {

@@ -73,3 +73,58 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn cut() -> Error {
+        let (endpoint, why) = ("pve1:8006".to_owned(), "cut".to_owned());
+        Error::AnswerLost { endpoint, why, write: false }
+    }
+
+    fn policy(attempts: u32, pause_ms: u64, total_ms: u64) -> Policy {
+        Policy {
+            attempts,
+            first_pause: Duration::from_millis(pause_ms),
+            total: Duration::from_millis(total_ms),
+        }
+    }
+
+    async fn failing(policy: &Policy, verdict: Verdict) -> (u32, Duration) {
+        let (mut made, started) = (0, Instant::now());
+        let error = read::<(), _, _>(policy, |_| {
+            made += 1;
+            async move { Err((cut(), verdict)) }
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error, cut());
+        (made, started.elapsed())
+    }
+
+    #[tokio::test]
+    async fn attempts_are_capped() {
+        let (made, _) = failing(&policy(4, 1, 10_000), Verdict::Again).await;
+        assert_eq!(made, 4);
+    }
+
+    #[tokio::test]
+    async fn total_time_is_capped_and_the_last_error_is_told() {
+        let (made, took) = failing(&policy(1_000_000, 40, 200), Verdict::Again).await;
+        assert!(made < 10 && took < Duration::from_millis(400), "{made} in {took:?}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_help_is_not_repeated() {
+        let (made, _) = failing(&policy(4, 1, 10_000), Verdict::Stop).await;
+        assert_eq!(made, 1);
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_hangs_ends_with_the_total() {
+        let never = read::<(), _, _>(&policy(4, 1, 50), |_| std::future::pending()).await;
+        assert!(matches!(never, Err(Error::AnswerLost { write: false, .. })));
+    }
+}

@@ -211,6 +211,10 @@ pub(crate) fn problem(error: &rustls::Error) -> Option<TlsProblem> {
                 got: found.got.to_string(),
             })
         }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            let why = "its issuer is not among the trusted authorities".to_owned();
+            Some(TlsProblem::Untrusted { why })
+        }
         rustls::Error::InvalidCertificate(why) => {
             Some(TlsProblem::Untrusted { why: why.to_string() })
         }

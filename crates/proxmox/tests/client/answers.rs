@@ -221,7 +221,7 @@ fn decodes<T: DeserializeOwned>(text: &str, is_object: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
     fn no_answer_makes_a_decoder_fail_or_panic(value in any_json(), cut in 0..400_usize) {
@@ -241,4 +241,28 @@ proptest! {
         decodes::<Vec<Resource>>(&text[..end], false);
         decodes::<GuestConfig>(&text[..end], false);
     }
+}
+
+#[tokio::test]
+async fn fifty_thousand_guests_are_read() {
+    let rows: Vec<String> = (100..50_100)
+        .map(|n| {
+            format!(
+                r#"{{"id":"lxc/{n}","type":"lxc","vmid":{n},"node":"pve{}","name":"guest-{n}","status":
+                "running","cpu":0.0123,"maxcpu":2,"mem":123456789,"maxmem":1073741824,"disk":0,
+                "maxdisk":8589934592,"uptime":86400,"netin":1234567,"netout":7654321,"diskread":1,
+                "diskwrite":2,"template":0,"tags":"gantry;web"}}"#,
+                n % 9
+            )
+        })
+        .collect();
+    let body = format!(r#"{{"data":[{}]}}"#, rows.join(","));
+    let ca = Ca::new();
+    let server = Server::start(&ca, move |_| Reply::Json(body.clone())).await;
+    let mut config = config(&ca, &[&server]);
+    config.tuning.read_timeout = std::time::Duration::from_secs(60);
+    let all = Client::new(config).unwrap().resources(Freshness::Fresh).await.unwrap();
+    assert_eq!(all.len(), 50_000);
+    assert_eq!(all[49_999].name.as_deref(), Some("guest-50099"));
+    assert_eq!(server.count(), 1);
 }

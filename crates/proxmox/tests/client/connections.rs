@@ -28,7 +28,9 @@ async fn ten_thousand_reads_through_a_server_that_ends_connections_lose_none() {
         .await;
     assert_eq!(lost, 0);
     assert_eq!(server.count(), 10_000);
-    let bound = 10_000 / 100 + 64 + 500 / 100;
+    // 100 are unavoidable, 64 are open at the end. The rest of the bound: while a call waits for a pooled
+    // connection hyper opens another one, and on a busy machine both may be ready.
+    let bound = 10_000 / 100 + 64 + 64;
     assert!(server.connections() <= bound, "{} connections", server.connections());
 }
 

@@ -1,6 +1,6 @@
 //! The client against servers that misbehave in every way that was measured or feared.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod answers;
 mod attacker;

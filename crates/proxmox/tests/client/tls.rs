@@ -66,6 +66,9 @@ async fn insecure_trusts_anybody_and_says_so() {
     asks(&other, &server, Tls::Insecure).await.unwrap();
     let mut config = config(&ca, &[&server]);
     assert!(!Client::new(config.clone()).unwrap().is_insecure());
+    config.proxy = Some("http://user:hunter2@proxy.example:3128".parse().unwrap());
+    assert!(!format!("{config:?}").contains("hunter2"));
+    config.proxy = None;
     config.tls = Tls::Insecure;
     let client = Client::new(config).unwrap();
     assert!(client.is_insecure() && client.health().insecure);
