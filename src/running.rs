@@ -107,13 +107,6 @@ pub async fn build(
     for cluster in &config.clusters {
         let client = client(cluster)
             .map_err(|source| Error::Cluster { cluster: cluster.id.clone(), source })?;
-        if client.is_insecure() {
-            tracing::warn!(
-                cluster = %cluster.id,
-                "TLS IS NOT CHECKED for this cluster: anybody on the way can read its token and command it. \
-                 Pin its certificates: tls = {{ fingerprints = [\"…\"] }}; `gantry doctor` shows them"
-            );
-        }
         clusters.push(gantry_engine::Cluster { id: cluster.id.clone(), client });
     }
     if config.policy.rules.is_empty() {
@@ -209,11 +202,14 @@ impl Running {
         let mut ready = self.ready.clone();
         tokio::select! {
             biased;
-            got = ready.wait_for(|n| *n > 0) => match got {
-                Ok(_) => Ok(()),
-                // The gateway task dropped its end: it is over, and its reason is on its way.
-                Err(_) => Err(self.supervisor.wait().await),
-            },
+            connected = async { ready.wait_for(|n| *n > 0).await.is_ok() } => {
+                if connected {
+                    Ok(())
+                } else {
+                    // The gateway task dropped its end: it is over, and its reason is on its way.
+                    Err(self.supervisor.wait().await)
+                }
+            }
             ended = self.supervisor.wait() => Err(ended),
         }
     }

@@ -174,25 +174,4 @@ fn configuration(loaded: &Loaded, report: &mut Report) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_is_one_line_each_with_the_fix_below() {
-        let mut report = Report::default();
-        report.ok("database", "reachable");
-        report.warn("policy", "no rules", "write some");
-        report.fail("lab: token", "lacks VM.Audit", "first line\nsecond line");
-        assert_eq!(
-            report.to_string(),
-            "ok    database    reachable\n\
-             warn  policy      no rules\n\
-             \x20                 fix: write some\n\
-             FAIL  lab: token  lacks VM.Audit\n\
-             \x20                 fix: first line\n\
-             \x20                      second line\n\
-             1 to mend.\n"
-        );
-        assert!(report.failed());
-    }
-}
+mod tests;

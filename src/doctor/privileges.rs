@@ -22,6 +22,9 @@ const POOLS: &str = "Pool.Audit";
 const OPTIONAL: &[(&str, &str)] =
     &[("Sys.Modify", "without it, /task cancel stops only tasks that gantry itself started")];
 
+/// Paths shown where a privilege is given for parts of the cluster only; more do not fit a line.
+const PATHS_SHOWN: usize = 6;
+
 /// What the verbs that some rule allows need; with no rules, what all verbs need.
 pub(super) fn needs(policy: &Policy) -> Needs {
     let allowed = |verb: Verb| {
@@ -102,18 +105,18 @@ pub(super) fn compare(cluster: &Cluster, needs: &Needs, has: &Permissions, repor
 
 /// A token that was given its rights for parts of the cluster only is said so: it explains what is not seen.
 fn narrow(cluster: &Cluster, needs: &Needs, has: &Permissions, report: &mut Report) {
-    let partly: Vec<&str> =
-        needs.keys().filter(|p| !has.allows("/", p)).map(String::as_str).collect();
-    if !partly.is_empty() && partly.len() < needs.len() {
-        let paths: Vec<&str> = has
-            .0
-            .iter()
-            .filter(|(_, all)| !all.is_empty())
-            .map(|(path, _)| path.as_str())
-            .collect();
+    let wanted = || needs.keys().filter(|p| !is_optional(p));
+    let partly: Vec<&str> = wanted().filter(|p| !has.allows("/", p)).map(String::as_str).collect();
+    if !partly.is_empty() {
+        let holds = |all: &BTreeMap<String, bool>| partly.iter().any(|p| all.contains_key(*p));
+        let mut paths: Vec<&str> =
+            has.0.iter().filter(|(_, all)| holds(all)).map(|(path, _)| path.as_str()).collect();
+        let more = paths.len().saturating_sub(PATHS_SHOWN);
+        paths.truncate(PATHS_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         report.ok(
             &format!("{}: scope", cluster.id),
-            format!("{} only on {}", partly.join(", "), paths.join(", ")),
+            format!("{} only on {}{more}", partly.join(", "), paths.join(", ")),
         );
     }
 }
