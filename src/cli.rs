@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+#[cfg(feature = "demo")]
+use clap::Args;
+use clap::{Parser, Subcommand};
 use gantry_engine::{Clock, Tracer};
 use secrecy::ExposeSecret as _;
 
