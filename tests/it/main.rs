@@ -6,4 +6,13 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod competitors;
+mod crash;
+mod docs;
+mod harness;
+mod lost;
+mod press;
+mod process;
+mod story;
 mod tidy;
+mod weather;

@@ -1,0 +1,63 @@
+//! Stops an operation for good at a chosen point, which is what a crash looks like from outside.
+
+use std::sync::Mutex;
+
+use futures::future::BoxFuture;
+use gantry_core::id::OperationId;
+use gantry_engine::Witness;
+use tokio::sync::Notify;
+
+/// A witness that lets everything pass until it is set.
+#[derive(Default)]
+pub struct Guillotine {
+    set: Mutex<Option<(&'static str, usize)>>,
+    fallen: Notify,
+    passed: Mutex<Vec<(&'static str, usize)>>,
+}
+
+impl Guillotine {
+    /// The next operation to come to `point` in `step` goes no further.
+    pub fn set(&self, point: &'static str, step: usize) {
+        *self.set.lock().unwrap() = Some((point, step));
+        self.passed.lock().unwrap().clear();
+    }
+
+    /// Waits until it has fallen; false when it did not within `within`.
+    pub async fn has_fallen(&self, within: std::time::Duration) -> bool {
+        tokio::time::timeout(within, self.fallen.notified()).await.is_ok()
+    }
+
+    /// Lets everything pass again.
+    pub fn lift(&self) {
+        *self.set.lock().unwrap() = None;
+    }
+
+    /// Every point passed since it was set.
+    pub fn passed(&self) -> Vec<(&'static str, usize)> {
+        self.passed.lock().unwrap().clone()
+    }
+}
+
+impl Witness for Guillotine {
+    fn at<'a>(
+        &'a self,
+        point: &'static str,
+        step: usize,
+        _operation: &'a OperationId,
+    ) -> BoxFuture<'a, ()> {
+        let falls = {
+            let mut set = self.set.lock().unwrap();
+            let falls = *set == Some((point, step));
+            if falls {
+                *set = None;
+            }
+            falls
+        };
+        self.passed.lock().unwrap().push((point, step));
+        if falls {
+            self.fallen.notify_one();
+            return Box::pin(std::future::pending());
+        }
+        Box::pin(std::future::ready(()))
+    }
+}

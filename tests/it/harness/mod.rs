@@ -1,0 +1,439 @@
+//! The bench on which every test of the whole bot runs: both twins, a database, the real process.
+//!
+//! Only addresses, speeds and the clock differ from production. A test says what a person did and what they saw.
+
+pub mod canary;
+mod contract;
+mod database;
+mod guillotine;
+mod person;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use discord_twin::world as ids;
+use gantry::config::Config;
+use gantry_core::operation::Operation;
+use gantry_engine::store::{AuditFilter, OpFilter};
+use gantry_engine::{Clock, Engine, Witness};
+use serde_json::Value;
+
+pub use database::Database;
+pub use guillotine::Guillotine;
+pub use person::{Person, Reply};
+
+/// How many clock seconds pass in one real second: pauses shrink, deadlines of real sockets do not.
+const SPEED: f64 = 20.0;
+/// Longest a test waits for anything, in real time.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The bot's token at the simulated Discord. Looked for in every log by the canary test.
+pub const DISCORD_TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMQ.canary.discord-token-never-in-a-log";
+
+/// Runs a test twice: on SQLite and on PostgreSQL.
+#[macro_export]
+macro_rules! bot_test {
+    ($(#[$meta:meta])* async fn $name:ident($bot:ident: &mut Bot) $body:block) => {
+        mod $name {
+            #[allow(unused_imports, reason = "not every test needs everything its file imports")]
+            use super::*;
+
+            async fn scenario($bot: &mut $crate::harness::Bot) $body
+
+            $(#[$meta])*
+            #[test]
+            fn sqlite() {
+                $crate::harness::run($crate::harness::Database::sqlite(), |mut bot| async move {
+                    scenario(&mut bot).await;
+                    bot.close().await;
+                });
+            }
+
+            $(#[$meta])*
+            #[test]
+            fn postgres() {
+                let Some(database) = $crate::harness::Database::postgres() else { return };
+                $crate::harness::run(database, |mut bot| async move {
+                    scenario(&mut bot).await;
+                    bot.close().await;
+                });
+            }
+        }
+    };
+}
+
+/// Starts a bot on `database` and lets `test` have it.
+pub fn run<F: Future<Output = ()>>(database: Database, test: impl FnOnce(Bot) -> F) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    canary::install();
+    canary::watch_for(DISCORD_TOKEN);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async move {
+        let bot = Bot::start(database).await;
+        test(bot).await;
+    });
+}
+
+/// A running bot between its twins.
+pub struct Bot {
+    pub discord: discord_twin::Twin,
+    pub proxmox: proxmox_twin::Twin,
+    pub clock: Clock,
+    pub guillotine: Arc<Guillotine>,
+    database: Database,
+    process: Option<Process>,
+    /// Lines put over the harness's own configuration, for tests that need other settings.
+    extra: String,
+}
+
+/// The bot's own runtime, so that killing it leaves nothing running.
+struct Process {
+    runtime: tokio::runtime::Runtime,
+    running: gantry::Running,
+}
+
+impl Bot {
+    /// Starts the twins and a bot that is connected and has read the cluster.
+    pub async fn start(database: Database) -> Self {
+        let discord = discord_twin::Twin::start(discord_twin::Options {
+            token: DISCORD_TOKEN.into(),
+            identify_window: Duration::from_millis(50),
+            // Limits are real time; the bot's clock here is not. Tests about limits make them as trouble.
+            rate_limits: false,
+            global_per_second: 0,
+            ..discord_twin::Options::default()
+        })
+        .await
+        .unwrap();
+        let proxmox = proxmox_twin::Twin::start(proxmox_options()).await.unwrap();
+        let mut bot = Self {
+            discord,
+            proxmox,
+            clock: Clock::adjustable(SPEED),
+            guillotine: Arc::new(Guillotine::default()),
+            database,
+            process: None,
+            extra: String::new(),
+        };
+        bot.begin().await;
+        bot
+    }
+
+    /// Starts the process and waits until it is connected and has seen the cluster.
+    pub async fn begin(&mut self) {
+        assert!(self.process.is_none(), "the bot already runs");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("bot")
+            .enable_all()
+            .build()
+            .unwrap();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let running = loop {
+            let (config, clock) = (self.config(), self.clock.clone());
+            let witness: Arc<dyn Witness> = self.guillotine.clone();
+            let started = runtime
+                .spawn(async move {
+                    let mut running = gantry::build(&config, clock, witness).await?;
+                    if let Err(ended) = running.connected().await {
+                        panic!("the bot ended while starting: {ended:?}");
+                    }
+                    Ok::<_, gantry::running::Error>(running)
+                })
+                .await
+                .unwrap();
+            match started {
+                Ok(running) => break running,
+                // A process that was just killed may hold its lock for a moment.
+                Err(error) if std::time::Instant::now() < deadline => {
+                    eprintln!("not yet: {error}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("the bot did not start: {error}"),
+            }
+        };
+        self.process = Some(Process { runtime, running });
+        let engine = self.engine();
+        until("the cluster is read", async || {
+            engine.views().iter().all(|v| v.observed_ms > 0)
+        })
+        .await;
+        let discord = &self.discord;
+        until("commands are registered", async || {
+            discord.commands("admin", "#ops").is_ok_and(|all| !all.is_empty())
+        })
+        .await;
+    }
+
+    fn config(&self) -> Config {
+        let endpoints: Vec<String> =
+            self.proxmox.endpoints().iter().map(|e| format!("\"{e}\"")).collect();
+        let (token_id, token_secret) = self.proxmox.token();
+        canary::watch_for(&token_secret);
+        let text = format!(
+            r##"
+[discord]
+token = "{DISCORD_TOKEN}"
+api_url = "{discord}"
+register = "global"
+
+[store]
+url = "{database}"
+
+[[clusters]]
+id = "lab"
+endpoints = [{endpoints}]
+token_id = "{token_id}"
+token_secret = "{token_secret}"
+tls = {{ ca_file = "{ca}" }}
+
+[clusters.limits]
+requests_per_second = 500
+concurrent = 32
+
+[operations]
+poll_s = 5
+settle_s = 5
+
+{policy}
+{extra}
+"##,
+            discord = self.discord.url(),
+            database = self.database.url(),
+            endpoints = endpoints.join(", "),
+            ca = self.database.file("ca.pem", &self.proxmox.ca_pem()).display(),
+            policy = policy(),
+            extra = self.extra,
+        );
+        let path = PathBuf::from("test.toml");
+        Config::parse(&text, &path, []).unwrap_or_else(|e| panic!("{e}")).config
+    }
+
+    /// Ends the process as `kill -9` does: nothing more of it runs, nothing is put in order.
+    pub fn kill(&mut self) {
+        let process = self.process.take().expect("the bot runs");
+        let Process { runtime, running } = process;
+        runtime.shutdown_background();
+        drop(running);
+    }
+
+    /// Kills and starts again. Leases of the dead process run out on the way.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.clock.advance(Duration::from_secs(60));
+        self.begin().await;
+    }
+
+    /// Stops politely and fails when something is left.
+    pub async fn close(mut self) {
+        if let Some(Process { runtime, running }) = self.process.take() {
+            let overran = runtime.spawn(running.stop()).await.unwrap();
+            runtime.shutdown_background();
+            assert!(overran.is_empty(), "did not stop in time: {overran:?}");
+        }
+        canary::check();
+        contract::check(&self.discord.log());
+    }
+
+    /// The engine of the running process.
+    pub fn engine(&self) -> Engine {
+        self.process.as_ref().expect("the bot runs").running.engine().clone()
+    }
+
+    /// Lets configuration lines stand behind the harness's own, from the next start on.
+    pub fn configure(&mut self, extra: &str) {
+        self.extra = extra.to_owned();
+    }
+
+    pub fn admin(&self) -> Person<'_> {
+        Person::new(self, "admin")
+    }
+
+    pub fn operator(&self) -> Person<'_> {
+        Person::new(self, "operator")
+    }
+
+    pub fn viewer(&self) -> Person<'_> {
+        Person::new(self, "viewer")
+    }
+
+    /// Waits until no operation is open, and says which there were.
+    pub async fn settle(&self) -> Vec<Operation> {
+        let engine = self.engine();
+        until("no operation is open", async || {
+            let open = OpFilter { open_only: true, ..OpFilter::default() };
+            engine.operations(&open, 0, 1).await.is_ok_and(|page| page.total == 0)
+        })
+        .await;
+        engine.operations(&OpFilter::default(), 0, 100).await.unwrap().rows
+    }
+
+    /// Audit rows, oldest first: `event verb target – detail`.
+    pub async fn audit(&self) -> Vec<String> {
+        let mut rows =
+            self.engine().audit(&AuditFilter::default(), 0, 100).await.unwrap().rows;
+        rows.reverse();
+        rows.iter().map(|r| format!("{} {} by {}", r.event.as_str(), r.verb, r.user_name)).collect()
+    }
+
+    /// What Proxmox really did, oldest first: `destroy 201`.
+    pub fn changes(&self) -> Vec<String> {
+        self.proxmox
+            .changes()
+            .iter()
+            .filter(|c| c.user != "control")
+            .map(|c| format!("{} {}", c.what, c.vmid.unwrap_or(0)))
+            .collect()
+    }
+
+    /// The custom_id of the button or menu on `message` that does `action`.
+    pub fn custom_id(&self, message: u64, action: &str) -> String {
+        fn find(value: &Value, action: &str) -> Option<String> {
+            let own = value["custom_id"].as_str();
+            if let Some(id) = own.filter(|id| id.split(':').nth(2) == Some(action)) {
+                return Some(id.to_owned());
+            }
+            let inner = value["components"].as_array().into_iter().flatten();
+            inner.into_iter().find_map(|c| find(c, action))
+        }
+        let message = self.message(message);
+        find(&message, action).unwrap_or_else(|| {
+            panic!("nothing does {action} on: {}", discord_twin::text_of(&message))
+        })
+    }
+
+    /// Makes trouble at Proxmox.
+    pub fn trouble(&self, trouble: proxmox_twin::Trouble) -> u64 {
+        self.proxmox.trouble(trouble).unwrap()
+    }
+
+    /// Somebody changes the cluster behind gantry's back.
+    pub fn meddles(&self, order: &Value) {
+        let order = serde_json::from_value(order.clone()).unwrap();
+        self.proxmox.meddle(&order).unwrap();
+    }
+
+    /// Puts a running container into the cluster and lets the bot see it.
+    pub async fn has_guest(&self, guest: proxmox_twin::GuestSpec) {
+        self.proxmox.has(guest);
+        self.looks().await;
+    }
+
+    /// Lets the bot read the cluster again.
+    pub async fn looks(&self) {
+        let engine = self.engine();
+        for view in engine.views() {
+            engine.refresh(&view.cluster, Duration::ZERO).await;
+        }
+    }
+
+    /// The admin asks for a pod and fills in the form; the answer is the plan.
+    pub async fn asks_for_pod(&self, name: &str) -> Reply {
+        let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
+        let form = self
+            .admin()
+            .runs(&format!("/pod create name:{name} image:{image} node:pve1 storage:local-lvm"))
+            .await;
+        self.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await
+    }
+
+    /// Somebody deletes a message of the bot's.
+    pub async fn delete_message(&self, message: u64) {
+        let url = format!(
+            "{}/api/v10/channels/{}/messages/{message}",
+            self.discord.url(),
+            ids::OPS_CHANNEL
+        );
+        let answer = reqwest::Client::new()
+            .delete(url)
+            .header("Authorization", format!("Bot {DISCORD_TOKEN}"))
+            .header("User-Agent", "DiscordBot (https://example.invalid, 1)")
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// A message as it stands.
+    pub fn message(&self, id: u64) -> Value {
+        self.discord.message(id).unwrap_or_else(|| panic!("there is no message {id}"))
+    }
+
+    /// Waits until the message says `text`, and gives everything it says.
+    pub async fn until_says(&self, message: u64, text: &str) -> String {
+        let mut last = String::new();
+        let found = self
+            .discord
+            .until(PATIENCE, |twin| {
+                last = twin.message(message).map(|m| discord_twin::text_of(&m)).unwrap_or_default();
+                last.contains(text)
+            })
+            .await;
+        assert!(found, "the message never said “{text}”; it says:\n{last}");
+        last
+    }
+}
+
+/// Waits until `ready` holds; fails with `what` when it never does.
+pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !ready().await {
+        assert!(std::time::Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A cluster whose tasks take milliseconds.
+fn proxmox_options() -> proxmox_twin::Options {
+    proxmox_twin::Options {
+        speed: 0.02,
+        unauthorised_delay: Duration::ZERO,
+        proxy_timeout: Duration::from_secs(1),
+        ..proxmox_twin::Options::default()
+    }
+}
+
+/// Admins everything, operators the pools prod and lab and all pods, viewers read.
+fn policy() -> String {
+    format!(
+        r#"
+[[policy.rules]]
+name = "admins may do everything"
+roles = [{admin}]
+verbs = ["*"]
+on = ["*"]
+
+[[policy.rules]]
+name = "operators look"
+roles = [{operator}]
+verbs = ["read", "op.cancel"]
+on = ["*"]
+
+[[policy.rules]]
+name = "operators run prod and lab"
+roles = [{operator}]
+verbs = ["guest.*", "pod.*", "task.cancel"]
+on = ["pool:prod", "pool:lab", "tag:gantry"]
+
+[[policy.rules]]
+name = "critical stays"
+effect = "deny"
+roles = [{operator}]
+verbs = ["guest.delete", "pod.delete"]
+on = ["tag:critical"]
+
+[[policy.rules]]
+name = "viewers look"
+roles = [{viewer}]
+verbs = ["read"]
+on = ["*"]
+"#,
+        admin = ids::ADMIN_ROLE,
+        operator = ids::OPERATOR_ROLE,
+        viewer = ids::VIEWER_ROLE,
+    )
+}

@@ -1,0 +1,142 @@
+//! Answers that get lost, requests that never arrive, calls that fail: nothing is done twice, nobody is told
+//! what is not so.
+
+use gantry_core::operation::OpState;
+use proxmox_twin::{GuestSpec, Trouble};
+
+use crate::bot_test;
+use crate::harness::{Bot, Reply};
+
+/// What can happen to one call.
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    AnswerLost,
+    RequestLost,
+    Truncated,
+    ServerError,
+    Task,
+}
+
+const MISHAPS: &[Mishap] = &[
+    Mishap::AnswerLost,
+    Mishap::RequestLost,
+    Mishap::Truncated,
+    Mishap::ServerError,
+    Mishap::Task,
+];
+
+/// Makes the next call that matches go wrong; tasks go wrong by their type.
+fn trouble(mishap: Mishap, call: &str, task: &str) -> Trouble {
+    let (matching, times) = (call.to_owned(), Some(1));
+    match mishap {
+        Mishap::AnswerLost => Trouble::AnswerLost { matching, times },
+        Mishap::RequestLost => Trouble::RequestLost { matching, times },
+        Mishap::Truncated => Trouble::Truncate { matching, times },
+        Mishap::ServerError => {
+            Trouble::Error { matching, status: 500, reason: "unable to fork worker".into(), times }
+        }
+        Mishap::Task => Trouble::TaskFails {
+            task: task.to_owned(),
+            exitstatus: "command 'false' failed: exit code 1".into(),
+            times,
+        },
+    }
+}
+
+/// One call that goes wrong in every way; `did` is what Proxmox does when it is carried out.
+async fn goes_wrong(
+    bot: &mut Bot,
+    call: &str,
+    task: &str,
+    did: &str,
+    start: impl AsyncFn(&Bot, usize) -> Reply,
+) {
+    for (round, mishap) in MISHAPS.iter().enumerate() {
+        bot.proxmox.forget();
+        bot.trouble(trouble(*mishap, call, task));
+        let card = start(bot, round).await;
+        let op = bot.settle().await.remove(0);
+        let times = bot.proxmox.changes().iter().filter(|c| c.what == did).count();
+        let outcome = op.outcome.clone().unwrap();
+        let at = format!("{call}, {mishap:?}: {:?}, {outcome:?}", op.state);
+        match mishap {
+            Mishap::AnswerLost | Mishap::Truncated => {
+                assert_eq!((times, op.state), (1, OpState::Succeeded), "{at}");
+            }
+            Mishap::RequestLost => assert_eq!((times, op.state), (0, OpState::Unknown), "{at}"),
+            Mishap::ServerError => {
+                assert_eq!(times, 0, "{at}");
+                assert!(matches!(op.state, OpState::Unknown | OpState::Failed), "{at}");
+                assert!(outcome.reason.unwrap().contains("unable to fork worker"), "{at}");
+            }
+            Mishap::Task => {
+                assert_eq!((times, op.state), (0, OpState::Failed), "{at}");
+                assert!(outcome.reason.unwrap().contains("exit code 1"), "{at}");
+            }
+        }
+        let first: String = outcome.summary.chars().take(12).collect();
+        bot.until_says(card.message, &first).await;
+        bot.proxmox.clear_all_trouble();
+    }
+}
+
+bot_test! {
+    async fn a_delete_that_goes_wrong(bot: &mut Bot) {
+        goes_wrong(bot, "DELETE /nodes/*/lxc/*", "vzdestroy", "destroy", async |bot, round| {
+            let (vmid, name) = (5000 + round as u32, format!("lost-{round}"));
+            bot.has_guest(GuestSpec::lxc(vmid, &name)).await;
+            let question = bot.admin().runs(&format!("/guest delete guest:{name}")).await;
+            bot.admin().confirms(&question, &name).await;
+            question
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn a_stop_that_goes_wrong(bot: &mut Bot) {
+        goes_wrong(bot, "POST /nodes/*/lxc/*/status/shutdown", "vzshutdown", "shutdown", async |bot, round| {
+            let (vmid, name) = (5000 + round as u32, format!("lost-{round}"));
+            bot.has_guest(GuestSpec::lxc(vmid, &name).running()).await;
+            let question = bot.admin().runs(&format!("/guest stop guest:{name}")).await;
+            bot.admin().confirms(&question, &name).await;
+            question
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn a_create_that_goes_wrong(bot: &mut Bot) {
+        goes_wrong(bot, "POST /nodes/*/lxc", "vzcreate", "create", async |bot, round| {
+            let question = bot.asks_for_pod(&format!("lost-{round}")).await;
+            bot.admin().confirms(&question, "").await;
+            question
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn warnings_are_neither_success_nor_failure(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5000, "warned")).await;
+        bot.trouble(Trouble::TaskWarns { task: "vzstart".into(), warnings: 2, times: Some(1) });
+        let card = bot.admin().runs("/guest start guest:warned").await;
+        let op = bot.settle().await.remove(0);
+        assert_eq!(op.state, OpState::Warned);
+        bot.until_says(card.message, "WARNINGS: 2").await;
+    }
+}
+
+bot_test! {
+    async fn two_pods_at_once_get_two_numbers(bot: &mut Bot) {
+        let (one, two) = (bot.asks_for_pod("twin-a").await, bot.asks_for_pod("twin-b").await);
+        let (admin, other) = (bot.admin(), bot.admin());
+        tokio::join!(admin.confirms(&one, ""), other.confirms(&two, ""));
+        let ops = bot.settle().await;
+        let mut numbers: Vec<_> = ops.iter().map(|op| op.vmid).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 2, "{numbers:?}");
+        assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
+    }
+}
