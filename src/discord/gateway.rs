@@ -6,7 +6,8 @@
 //! heartbeat), identifies cannot be counted or held back, `start()` may never return after a
 //! shutdown, and a failing GET /gateway silently sends the token to another host. Counting failed
 //! connections from outside would only guess. So serenity is connected to [`super::local`], which
-//! costs one hop over loopback an event and makes each of these impossible. Called by the process.
+//! makes each of these impossible, and interactions reach the framework by [`super::short`]. Called
+//! by the process.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -31,8 +32,8 @@ use super::front::loopback_url;
 use super::identify::{CountIdentify, IdentifyGate};
 use super::local::Hub;
 use super::preflight::{Preflight, PreflightSettings};
+use super::short::{Door, ShortWay};
 use super::status::{GatewayStatus, Stage};
-use super::strange::Strange;
 use super::{bot_authorization, dial, session};
 
 /// serenity starts its shards 5 s apart; a shard that is later than this behind its turn is stuck.
@@ -141,7 +142,8 @@ impl std::fmt::Debug for GatewaySettings {
     }
 }
 
-/// Runs the bot until `stop`, handing every event to `framework`.
+/// Runs the bot until `stop`, handing every event to `framework`. serenity's in-memory collectors see
+/// no interactions: what a button means is in the database.
 ///
 /// # Errors
 /// Why it is no use going on; see [`GatewayEnd::exit_code`].
@@ -190,6 +192,7 @@ pub async fn run<F: Framework + 'static>(
             Arc::clone(&settings.count_identify),
         ),
         hub: Arc::clone(&hub),
+        short: Arc::new(ShortWay::default()),
         status,
         on_ready: Arc::clone(&settings.on_ready),
     });
@@ -200,8 +203,7 @@ pub async fn run<F: Framework + 'static>(
     // The builder asks GET /gateway and falls back to Discord's own host when that fails. Whatever
     // it came to is replaced before anything is started, and checked.
     let building = ClientBuilder::new_with_http(http, settings.intents)
-        .framework(framework)
-        .raw_event_handler(Strange);
+        .framework(Door::new(framework, Arc::clone(&shards.short)));
     let mut client = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         client = building => client.map_err(|error| internal("serenity", &error))?,

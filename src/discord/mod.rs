@@ -15,6 +15,7 @@ mod local;
 pub mod preflight;
 mod route;
 mod session;
+mod short;
 mod status;
 mod strange;
 

@@ -1,5 +1,6 @@
 //! One shard's connection to Discord, kept up for ever: connect, identify or resume, heartbeat,
-//! notice silence, come back. Events go to the [`Hub`] untouched.
+//! notice silence, come back. Interactions go to the [`ShortWay`], other events to the [`Hub`],
+//! untouched.
 //!
 //! Invariants: a close code that reconnecting cannot mend ends the runner at once; no event of a
 //! session is handed on twice; an identify is sent only through the gate. Spawned by the runner,
@@ -29,6 +30,7 @@ use super::gateway::ShardReady;
 use super::identify::IdentifyGate;
 use super::jitter;
 use super::local::Hub;
+use super::short::ShortWay;
 use super::status::{GatewayStatus, Stage};
 
 /// Discord says hello at once.
@@ -66,6 +68,7 @@ pub(super) struct Shards {
     pub(super) ready_timeout: Duration,
     pub(super) gate: IdentifyGate,
     pub(super) hub: Arc<Hub>,
+    pub(super) short: Arc<ShortWay>,
     pub(super) status: GatewayStatus,
     pub(super) on_ready: Arc<dyn Fn(ShardReady) + Send + Sync>,
 }
@@ -454,6 +457,11 @@ impl Session {
             self.failures = 0;
             self.shards.status.stage(self.shard, Stage::Connected);
             tracing::info!(shard = self.shard, "gateway session resumed");
+        }
+        if name == "INTERACTION_CREATE" {
+            self.shards.status.edit(self.shard, |entry| entry.events += 1);
+            tokio::spawn(Arc::clone(&self.shards.short).dispatch(self.shard, text.clone()));
+            return None;
         }
         let delivered = self.shards.hub.deliver(self.shard, text.clone()).await;
         self.shards
