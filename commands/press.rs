@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use gantry_core::action::{GuestRef, Verb};
-use gantry_core::id::{OperationId, PlanId};
+use gantry_core::id::{CardId, OperationId, PlanId};
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Abandoned, Ask, Cancelled, Peek, Pressed};
 use serenity::all::{ComponentInteraction, ComponentInteractionDataKind, Http};
@@ -166,6 +166,7 @@ pub(crate) async fn in_its_place(visit: &Visit, plan: &PlanId) -> Result<(), Fac
             &visit.reference(),
         ));
     };
+    remember_message(visit, &stored.card).await;
     let asker = &stored.plan.asker;
     if asker.guild != visit.actor.guild || asker.channel != visit.actor.channel {
         tracing::warn!(%plan, "a plan's button was pressed outside its channel");
@@ -183,6 +184,16 @@ pub(crate) async fn in_its_place(visit: &Visit, plan: &PlanId) -> Result<(), Fac
         ));
     }
     Ok(())
+}
+
+/// A crash between showing a plan and noting where leaves a card without its message; the press tells which it is.
+async fn remember_message(visit: &Visit, card: &CardId) {
+    let store = visit.face.engine().store();
+    let Some(message) = visit.message else { return };
+    let lost = store.find_card(card).await.ok().flatten().is_some_and(|c| c.message.is_none());
+    if lost && let Err(error) = store.card_posted(card, visit.actor.channel, message).await {
+        tracing::warn!(%error, %card, "could not note which message the card is");
+    }
 }
 
 /// What has to be known before a press on Confirm can be acknowledged.

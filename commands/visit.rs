@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gantry_core::action::Verb;
+use gantry_core::id::MessageId;
 use gantry_core::policy::{Actor, Ruling, Target};
 use serenity::all::{ComponentInteraction, ModalInteraction};
 use tracing::Instrument;
@@ -31,6 +32,8 @@ pub struct Visit {
     pub desk: Desk,
     /// Who asks.
     pub actor: Actor,
+    /// The message whose button or menu was pressed.
+    pub message: Option<MessageId>,
 }
 
 /// Whether to go on after acknowledging.
@@ -52,7 +55,12 @@ impl Visit {
     ) -> Result<Self, Desk> {
         let desk = Desk::new(http, i.application_id, i.id, &i.token);
         match actor(i.guild_id, i.member.as_ref(), i.channel_id, i.channel.as_ref()) {
-            Some(actor) => Ok(Self { face: face.clone(), desk, actor }),
+            Some(actor) => Ok(Self {
+                face: face.clone(),
+                desk,
+                actor,
+                message: Some(MessageId(i.message.id.get())),
+            }),
             None => Err(desk),
         }
     }
@@ -65,7 +73,12 @@ impl Visit {
     ) -> Result<Self, Desk> {
         let desk = Desk::new(http, i.application_id, i.id, &i.token);
         match actor(i.guild_id, i.member.as_ref(), i.channel_id, i.channel.as_ref()) {
-            Some(actor) => Ok(Self { face: face.clone(), desk, actor }),
+            Some(actor) => Ok(Self {
+                face: face.clone(),
+                desk,
+                actor,
+                message: i.message.as_ref().map(|m| MessageId(m.id.get())),
+            }),
             None => Err(desk),
         }
     }
@@ -195,7 +208,7 @@ where
         desk.answer(&only_in_servers()).await?;
         return Ok(());
     };
-    let visit = Arc::new(Visit { face: face.clone(), desk, actor });
+    let visit = Arc::new(Visit { face: face.clone(), desk, actor, message: None });
     let name = ctx.command().qualified_name.clone();
     visit.clone().run(&name, work(visit)).await;
     Ok(())

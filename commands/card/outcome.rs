@@ -41,8 +41,8 @@ pub fn outcome(op: &Operation) -> Card {
 
 fn said(mut card: Card, op: &Operation, outcome: &Outcome) -> Card {
     card = card.say(told(sentence(&outcome.summary)));
-    if let Some(reason) = outcome.reason.as_deref().filter(|r| *r != "OK") {
-        card = card.say(line!["Proxmox says: ", code(reason)]);
+    if let Some(reason) = outcome.reason.as_deref() {
+        card = card.say(line!["Result: ", code(reason)]);
     }
     if op.state != OpState::Succeeded {
         card = card.log(&outcome.log);

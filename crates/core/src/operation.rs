@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
-use crate::id::{NodeName, OperationId, PlanId, Upid, UserId, Vmid};
+use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::world::GuestStatus;
 
 /// Where an operation stands.
@@ -160,9 +160,11 @@ impl StepKind {
         }
     }
 
-    /// What must be seen before it counts as done.
-    pub fn expects(&self) -> Expect {
+    /// What must be seen before it counts as done. Proxmox does not tell a suspended container apart from a
+    /// running or stopped one, so there only its existence can be seen.
+    pub fn expects(&self, kind: GuestKind) -> Expect {
         match self {
+            Self::Suspend | Self::Resume if kind == GuestKind::Lxc => Expect::Exists,
             Self::CreatePod => Expect::Exists,
             Self::Start | Self::Resume | Self::Reboot { .. } => {
                 Expect::Status(&[GuestStatus::Running])

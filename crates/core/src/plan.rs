@@ -139,6 +139,10 @@ pub struct Draft {
     pub digest: String,
 }
 
+/// Said wherever a container is suspended or resumed.
+const UNSEEN: &str = "Proxmox calls this experimental for containers and does not show whether one is suspended: \
+                      only the task's own result can be told.";
+
 /// How people read a guest: `web-0 (CT 201 on pve1, lab)`.
 pub fn describe(guest: &Guest) -> String {
     format!(
@@ -199,6 +203,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         ));
     }
     let running = g.status == GuestStatus::Running;
+    let container = g.kind == crate::id::GuestKind::Lxc;
     let frozen = matches!(g.status, GuestStatus::Paused | GuestStatus::Suspended);
     let mut warnings = Vec::new();
     if let Some(state) = &g.ha {
@@ -281,15 +286,15 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
                 }
                 Power::Suspend => {
                     status("suspended");
-                    if g.kind == crate::id::GuestKind::Lxc {
-                        warnings.push("Proxmox calls suspending containers experimental.".into());
+                    if container {
+                        warnings.push(UNSEEN.into());
                     }
                     (vec![format!("Freeze {who} where it is.")], vec![StepKind::Suspend])
                 }
-                Power::Resume if running => {
+                Power::Resume if running && !container => {
                     return nothing(format!("{} is already running.", g.name));
                 }
-                Power::Resume if !frozen => {
+                Power::Resume if !frozen && !container => {
                     return refused(format!(
                         "{} is {}; start it instead.",
                         g.name,
@@ -298,6 +303,9 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
                 }
                 Power::Resume => {
                     status("running");
+                    if container {
+                        warnings.push(UNSEEN.into());
+                    }
                     (vec![format!("Let {who} go on.")], vec![StepKind::Resume])
                 }
             }

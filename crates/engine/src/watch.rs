@@ -75,12 +75,14 @@ impl Engine {
         let view = watched.view();
         let tried_ms = watched.tried_ms.load(Ordering::Relaxed);
         if fresh(&view)
-            || tried_ms >= asked_ms
+            || tried_ms > asked_ms
             || asked_ms - tried_ms < FAILED_HOLD_MS && view.fault.is_some()
         {
             return view;
         }
         let now_ms = self.now_ms();
+        // The start counts: who asks while this reads wants to know what is true later than that.
+        watched.tried_ms.store(now_ms, Ordering::Relaxed);
         let with_templates =
             now_ms - watched.templates_ms.load(Ordering::Relaxed) >= TEMPLATES_EVERY_MS;
         let read = inventory::read(watched.client(), &view, now_ms, with_templates);
@@ -105,13 +107,20 @@ impl Engine {
                 None => tracing::info!(%cluster, guests = next.guests.len(), "cluster read"),
             }
         }
-        watched.tried_ms.store(self.now_ms(), Ordering::Relaxed);
         watched.view.store(Arc::new(next));
         watched.view()
     }
 
-    /// Keeps the view of one cluster young until `stop`.
+    /// Keeps the view of one cluster young until `stop`, and asks those that do not answer whether they do again.
     pub(crate) async fn watch(&self, cluster: &ClusterId, stop: CancellationToken) {
+        let Some(watched) = self.inner.clusters.get(cluster) else { return };
+        tokio::select! {
+            () = self.poll(cluster, stop) => {}
+            () = watched.client().keep_watch() => {}
+        }
+    }
+
+    async fn poll(&self, cluster: &ClusterId, stop: CancellationToken) {
         let poll = self.inner.settings.poll;
         loop {
             tokio::select! {

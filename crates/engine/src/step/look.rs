@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use gantry_core::action::Action;
-use gantry_core::id::{NodeName, Upid, Vmid};
+use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
 use gantry_core::operation::{Expect, StepKind};
 use gantry_core::plan::{LiveGuest, Planned, describe, fingerprint, plan_pod};
 use gantry_core::world::GuestStatus;
@@ -111,7 +111,7 @@ impl Carrier<'_> {
             return Ok(Look::Changed(why));
         }
         let status = live.guest.status;
-        let already = match step.expects_status() {
+        let already = match step.expects_status(kind) {
             // A restart is never already done.
             Some(states) if !matches!(step.kind, StepKind::Reboot { .. }) => {
                 states.contains(&status)
@@ -187,7 +187,7 @@ impl Carrier<'_> {
             return Ok(Seen { met: false, now: "There is no guest yet.".into() });
         };
         let live = self.engine.look_at_guest(&guest, kind).await?;
-        Ok(match (step.kind.expects(), live) {
+        Ok(match (step.kind.expects(kind), live) {
             (Expect::Gone, None) => Seen { met: true, now: format!("{} is gone.", self.op.target) },
             (_, None) => {
                 Seen { met: false, now: format!("{} {} does not exist.", kind.short(), guest.vmid) }
@@ -232,12 +232,12 @@ pub(super) fn ms(duration: Duration) -> i64 {
 
 /// The power states a step leads to, where it leads to one.
 trait ExpectsStatus {
-    fn expects_status(&self) -> Option<&'static [GuestStatus]>;
+    fn expects_status(&self, kind: GuestKind) -> Option<&'static [GuestStatus]>;
 }
 
 impl ExpectsStatus for gantry_core::operation::Step {
-    fn expects_status(&self) -> Option<&'static [GuestStatus]> {
-        match self.kind.expects() {
+    fn expects_status(&self, kind: GuestKind) -> Option<&'static [GuestStatus]> {
+        match self.kind.expects(kind) {
             Expect::Status(states) => Some(states),
             _ => None,
         }
