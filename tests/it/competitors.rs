@@ -144,10 +144,17 @@ fn the_readme_names_settings_that_exist() {
             continue; // the pattern itself
         }
         let parts: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-        let (section, key) = (parts.first().cloned().unwrap_or_default(), parts.last().cloned().unwrap_or_default());
+        let (section, key) =
+            (parts.first().cloned().unwrap_or_default(), parts.last().cloned().unwrap_or_default());
         named += 1;
-        assert!(example.contains(&format!("[{section}")) || example.contains(&format!("[[{section}")), "{word}");
+        assert!(
+            example.contains(&format!("[{section}")) || example.contains(&format!("[[{section}")),
+            "{word}"
+        );
         assert!(parts.len() == 1 || example.contains(&key), "{word} is documented but is no key");
     }
-    assert!(named > 0, "the documents name no variable; is the check still looking at the right files?");
+    assert!(
+        named > 0,
+        "the documents name no variable; is the check still looking at the right files?"
+    );
 }

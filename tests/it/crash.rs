@@ -42,7 +42,8 @@ async fn kill_at(
     let ended = bot.settle().await;
     let op = &ended[0];
     let did = bot.proxmox.changes();
-    let names: Vec<&str> = did.iter().filter(|c| c.user != "control").map(|c| c.what.as_str()).collect();
+    let names: Vec<&str> =
+        did.iter().filter(|c| c.user != "control").map(|c| c.what.as_str()).collect();
     for what in case.done {
         let times = names.iter().filter(|n| *n == what).count();
         assert!(times <= 1, "{at}: {what} was done {times} times: {names:?}");
@@ -53,11 +54,17 @@ async fn kill_at(
     // Only between the intent and the answer nobody can know.
     let may_be_unknown = ["after intent", "before call"].contains(&point);
     if op.state != OpState::Succeeded {
-        assert!(may_be_unknown && op.state == OpState::Unknown, "{at}: ended as {:?}: {:?}", op.state, op.outcome);
+        assert!(
+            may_be_unknown && op.state == OpState::Unknown,
+            "{at}: ended as {:?}: {:?}",
+            op.state,
+            op.outcome
+        );
     }
     // The same card tells the truth.
     let summary = op.outcome.as_ref().map(|o| o.summary.clone()).unwrap_or_default();
-    let first_words: String = summary.split(['(', '.']).next().unwrap_or_default().trim().to_owned();
+    let first_words: String =
+        summary.split(['(', '.']).next().unwrap_or_default().trim().to_owned();
     bot.until_says(card.message, &first_words).await;
     reached
 }

@@ -65,6 +65,7 @@ bot_test! {
         let question = bot.asks_for_pod("young-0").await;
         bot.admin().confirms(&question, "").await;
         let op = bot.settle().await.remove(0);
+        assert_eq!(op.state, OpState::Succeeded);
         let vmid = op.vmid.unwrap();
         bot.engine().store().remove_pod(op.action.cluster(), vmid).await.unwrap();
         bot.looks().await;

@@ -29,10 +29,17 @@ pub fn install() {
 
 /// From now on no line may hold `secret`, plain, percent-encoded or in base64.
 pub fn watch_for(secret: &str) {
-    let encoded: String = secret
-        .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
-        .collect();
+    let encoded: String =
+        secret
+            .bytes()
+            .map(|b| {
+                if b.is_ascii_alphanumeric() {
+                    (b as char).to_string()
+                } else {
+                    format!("%{b:02X}")
+                }
+            })
+            .collect();
     let mut secrets = SECRETS.lock().unwrap();
     for form in [secret.to_owned(), encoded, base64(secret.as_bytes())] {
         if !secrets.contains(&form) {

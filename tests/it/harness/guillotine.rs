@@ -12,14 +12,12 @@ use tokio::sync::Notify;
 pub struct Guillotine {
     set: Mutex<Option<(&'static str, usize)>>,
     fallen: Notify,
-    passed: Mutex<Vec<(&'static str, usize)>>,
 }
 
 impl Guillotine {
     /// The next operation to come to `point` in `step` goes no further.
     pub fn set(&self, point: &'static str, step: usize) {
         *self.set.lock().unwrap() = Some((point, step));
-        self.passed.lock().unwrap().clear();
     }
 
     /// Waits until it has fallen; false when it did not within `within`.
@@ -30,11 +28,6 @@ impl Guillotine {
     /// Lets everything pass again.
     pub fn lift(&self) {
         *self.set.lock().unwrap() = None;
-    }
-
-    /// Every point passed since it was set.
-    pub fn passed(&self) -> Vec<(&'static str, usize)> {
-        self.passed.lock().unwrap().clone()
     }
 }
 
@@ -53,7 +46,6 @@ impl Witness for Guillotine {
             }
             falls
         };
-        self.passed.lock().unwrap().push((point, step));
         if falls {
             self.fallen.notify_one();
             return Box::pin(std::future::pending());

@@ -35,7 +35,6 @@ pub const DISCORD_TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMQ.canary.discord-token
 macro_rules! bot_test {
     ($(#[$meta:meta])* async fn $name:ident($bot:ident: &mut Bot) $body:block) => {
         mod $name {
-            #[allow(unused_imports, reason = "not every test needs everything its file imports")]
             use super::*;
 
             async fn scenario($bot: &mut $crate::harness::Bot) $body
@@ -67,11 +66,8 @@ pub fn run<F: Future<Output = ()>>(database: Database, test: impl FnOnce(Bot) ->
     let _ = rustls::crypto::ring::default_provider().install_default();
     canary::install();
     canary::watch_for(DISCORD_TOKEN);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async move {
         let bot = Bot::start(database).await;
         test(bot).await;
@@ -86,8 +82,6 @@ pub struct Bot {
     pub guillotine: Arc<Guillotine>,
     database: Database,
     process: Option<Process>,
-    /// Lines put over the harness's own configuration, for tests that need other settings.
-    extra: String,
 }
 
 /// The bot's own runtime, so that killing it leaves nothing running.
@@ -117,7 +111,6 @@ impl Bot {
             guillotine: Arc::new(Guillotine::default()),
             database,
             process: None,
-            extra: String::new(),
         };
         bot.begin().await;
         bot
@@ -158,10 +151,8 @@ impl Bot {
         };
         self.process = Some(Process { runtime, running });
         let engine = self.engine();
-        until("the cluster is read", async || {
-            engine.views().iter().all(|v| v.observed_ms > 0)
-        })
-        .await;
+        until("the cluster is read", async || engine.views().iter().all(|v| v.observed_ms > 0))
+            .await;
         let discord = &self.discord;
         until("commands are registered", async || {
             discord.commands("admin", "#ops").is_ok_and(|all| !all.is_empty())
@@ -200,14 +191,12 @@ poll_s = 5
 settle_s = 5
 
 {policy}
-{extra}
 "##,
             discord = self.discord.url(),
             database = self.database.url(),
             endpoints = endpoints.join(", "),
             ca = self.database.file("ca.pem", &self.proxmox.ca_pem()).display(),
             policy = policy(),
-            extra = self.extra,
         );
         let path = PathBuf::from("test.toml");
         Config::parse(&text, &path, []).unwrap_or_else(|e| panic!("{e}")).config
@@ -244,11 +233,6 @@ settle_s = 5
         self.process.as_ref().expect("the bot runs").running.engine().clone()
     }
 
-    /// Lets configuration lines stand behind the harness's own, from the next start on.
-    pub fn configure(&mut self, extra: &str) {
-        self.extra = extra.to_owned();
-    }
-
     pub fn admin(&self) -> Person<'_> {
         Person::new(self, "admin")
     }
@@ -274,8 +258,7 @@ settle_s = 5
 
     /// Audit rows, oldest first: `event verb target – detail`.
     pub async fn audit(&self) -> Vec<String> {
-        let mut rows =
-            self.engine().audit(&AuditFilter::default(), 0, 100).await.unwrap().rows;
+        let mut rows = self.engine().audit(&AuditFilter::default(), 0, 100).await.unwrap().rows;
         rows.reverse();
         rows.iter().map(|r| format!("{} {} by {}", r.event.as_str(), r.verb, r.user_name)).collect()
     }
@@ -348,7 +331,9 @@ settle_s = 5
             self.discord.url(),
             ids::OPS_CHANNEL
         );
-        let answer = reqwest::Client::new()
+        let answer = reqwest::Client::builder()
+            .build()
+            .unwrap()
             .delete(url)
             .header("Authorization", format!("Bot {DISCORD_TOKEN}"))
             .header("User-Agent", "DiscordBot (https://example.invalid, 1)")

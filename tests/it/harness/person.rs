@@ -12,7 +12,6 @@ const CHANNEL: &str = "#ops";
 pub struct Person<'a> {
     bot: &'a Bot,
     name: &'static str,
-    channel: &'static str,
 }
 
 /// What somebody got as an answer.
@@ -37,13 +36,7 @@ impl Reply {
 
 impl<'a> Person<'a> {
     pub fn new(bot: &'a Bot, name: &'static str) -> Self {
-        Self { bot, name, channel: CHANNEL }
-    }
-
-    /// The same person in another channel.
-    pub fn within(mut self, channel: &'static str) -> Self {
-        self.channel = channel;
-        self
+        Self { bot, name }
     }
 
     /// Runs a command and waits until it is answered with more than “thinking”.
@@ -51,22 +44,10 @@ impl<'a> Person<'a> {
         let answer = self
             .bot
             .discord
-            .run(self.name, self.channel, text)
+            .run(self.name, CHANNEL, text)
             .await
             .unwrap_or_else(|e| panic!("the client would not send {text}: {e}"));
         self.finished(answer, None, text).await
-    }
-
-    /// Presses a button by its label.
-    pub async fn presses(&self, reply: &Reply, label: &str) -> Reply {
-        let before = self.before(reply.message);
-        let answer = self
-            .bot
-            .discord
-            .press(reply.message, self.name, label)
-            .await
-            .unwrap_or_else(|e| panic!("{} cannot press {label}: {e}", self.name));
-        self.finished(answer, before, label).await
     }
 
     /// Presses the button that does `action` (`confirm`, `cancel-plan`, `cancel-op`, …), whatever stands on it.
@@ -94,8 +75,7 @@ impl<'a> Person<'a> {
     /// Sends what a client would never send.
     pub async fn forges(&self, message: u64, custom_id: &str) -> Reply {
         let before = self.before(message);
-        let answer =
-            self.bot.discord.press_forged(message, self.name, custom_id).await.unwrap();
+        let answer = self.bot.discord.press_forged(message, self.name, custom_id).await.unwrap();
         self.finished(answer, before, custom_id).await
     }
 
@@ -120,7 +100,12 @@ impl<'a> Person<'a> {
 
     /// Follows an answer until there is something to read: the message it wrote, what it told this person alone,
     /// or the change it made to the message it was pressed on.
-    async fn finished(&self, mut answer: Answer, before: Option<(u64, String)>, what: &str) -> Reply {
+    async fn finished(
+        &self,
+        mut answer: Answer,
+        before: Option<(u64, String)>,
+        what: &str,
+    ) -> Reply {
         assert!(
             answer.outcome != Outcome::Failed,
             "{what} failed for {}: {:?}",
@@ -136,16 +121,16 @@ impl<'a> Person<'a> {
             .bot
             .discord
             .until(super::PATIENCE, |twin| {
-                let written = twin.messages(self.channel, self.name).unwrap_or_default();
+                let written = twin.messages(CHANNEL, self.name).unwrap_or_default();
                 let new = written.into_iter().rev().find(|m| {
                     let id = m["id"].as_str().and_then(|id| id.parse::<u64>().ok()).unwrap_or(0);
                     let told = m["twin"]["ephemeral_for"].is_string();
                     let own = answer.message_id() == Some(id) && before.is_none();
                     m["twin"]["thinking"] == false && (own || (id > since && told))
                 });
-                let changed = before.as_ref().and_then(|(id, text)| {
-                    twin.message(*id).filter(|m| text_of(m) != *text)
-                });
+                let changed = before
+                    .as_ref()
+                    .and_then(|(id, text)| twin.message(*id).filter(|m| text_of(m) != *text));
                 found = new.or(changed);
                 found.is_some()
             })
@@ -167,13 +152,7 @@ impl<'a> Person<'a> {
 
     /// What this person sees in the channel, oldest first.
     pub fn sees(&self) -> Vec<String> {
-        self.bot
-            .discord
-            .messages(self.channel, self.name)
-            .unwrap()
-            .iter()
-            .map(text_of)
-            .collect()
+        self.bot.discord.messages(CHANNEL, self.name).unwrap().iter().map(text_of).collect()
     }
 }
 
