@@ -59,6 +59,7 @@ impl From<State> for GuestStatus {
 
 /// Guests you may see
 #[poise::command(slash_command, guild_only)]
+#[expect(clippy::too_many_arguments, reason = "a slash command's options are its arguments")]
 async fn list(
     ctx: Context<'_>,
     #[description = "Only in this state"] state: Option<State>,

@@ -159,14 +159,14 @@ pub fn paint(card: &Card) -> Painted {
 /// Colours that can be told apart by people who do not see red and green well.
 fn colour(tone: Tone) -> u32 {
     match tone {
-        Tone::Plain => 0x5865_F2_u32 & 0xFF_FFFF,
-        Tone::Question => 0x00_3D_8B_FD,
-        Tone::Working => 0x00_F0_B2_32,
-        Tone::Good => 0x00_2D_A4_4E,
-        Tone::Warning => 0x00_E6_7E_22,
-        Tone::Bad => 0x00_D8_3C_3E,
-        Tone::Unknown => 0x00_9B_59_B6,
-        Tone::Quiet => 0x00_80_84_8E,
+        Tone::Plain => 0x0058_65F2,
+        Tone::Question => 0x003D_8BFD,
+        Tone::Working => 0x00F0_B232,
+        Tone::Good => 0x002D_A44E,
+        Tone::Warning => 0x00E6_7E22,
+        Tone::Bad => 0x00D8_3C3E,
+        Tone::Unknown => 0x009B_59B6,
+        Tone::Quiet => 0x0080_848E,
     }
 }
 
