@@ -29,7 +29,7 @@ pub fn outcome(op: &Operation) -> Card {
     }
     card = card.say(text(&op.target));
     if op.steps.len() > 1 && op.state != OpState::Succeeded {
-        card = card.field("Steps", op.steps.iter().map(step_line).collect());
+        card = card.field("Steps", op.steps.iter().map(|s| step_line(s, true)).collect());
     }
     let took = match (op.started_ms, op.ended_ms) {
         (Some(from), Some(to)) => format!(" · took {}", span(to - from)),
