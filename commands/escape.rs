@@ -91,7 +91,7 @@ pub fn boxed(text: &str) -> String {
 }
 
 /// A sentence of ours with outside names in it: backticks around a command of ours (`/node status`), a verb
-/// (`guest.start`) and bold around a lone lower-case word stay; everything else is escaped.
+/// (`guest.start`) and the bold name of a field at a line's start stay; everything else is escaped.
 pub fn told(text: &str) -> String {
     let mut out = String::new();
     for (n, line) in text.split('\n').enumerate() {
@@ -106,21 +106,16 @@ pub fn told(text: &str) -> String {
 fn told_line(line: &str, out: &mut String) {
     let mut plain = String::new();
     let mut rest = line;
+    if let Some((field, after)) = field_of(rest) {
+        out.push_str(&format!("**{field}**"));
+        rest = after;
+    }
     while !rest.is_empty() {
-        let span = |mark: &str| {
-            let inner = rest.strip_prefix(mark)?;
-            let (inner, after) = inner.split_once(mark)?;
-            Some((inner, after))
-        };
-        let kept = match (span("**"), span("`")) {
-            (Some((word, after)), _) if is_plain_word(word) => Some((format!("**{word}**"), after)),
-            (_, Some((word, after))) if is_ours(word) => Some((format!("`{word}`"), after)),
-            _ => None,
-        };
-        if let Some((piece, after)) = kept {
+        let span = rest.strip_prefix('`').and_then(|inner| inner.split_once('`'));
+        if let Some((word, after)) = span.filter(|(word, _)| is_ours(word)) {
             out.push_str(&markdown(&plain));
             plain.clear();
-            out.push_str(&piece);
+            out.push_str(&format!("`{word}`"));
             rest = after;
         } else if let Some(c) = rest.chars().next() {
             plain.push(c);
@@ -130,8 +125,11 @@ fn told_line(line: &str, out: &mut String) {
     out.push_str(&markdown(&plain));
 }
 
-fn is_plain_word(word: &str) -> bool {
-    (1..=20).contains(&word.len()) && word.chars().all(|c| c.is_ascii_lowercase() || c == ' ')
+/// `**vlan**: …` at the start of a line names a field of a specification; nothing else may be bold.
+fn field_of(line: &str) -> Option<(&str, &str)> {
+    let (word, after) = line.strip_prefix("**")?.split_once("**")?;
+    let plain = word.chars().all(|c| c.is_ascii_lowercase() || c == ' ');
+    (plain && (1..=20).contains(&word.len()) && after.starts_with(": ")).then_some((word, after))
 }
 
 fn is_ours(word: &str) -> bool {
@@ -221,6 +219,7 @@ mod tests {
             "Use `/node status` or `guest.start`."
         );
         assert_eq!(told("**name**: wrong"), "**name**: wrong");
+        assert_eq!(told("Start **x**: now"), "Start \\*\\*x\\*\\*: now");
         assert_eq!(
             told("guest `rm` and **@everyone**"),
             "guest \\`rm\\` and \\*\\*\\@everyone\\*\\*"

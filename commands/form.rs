@@ -311,7 +311,7 @@ mod tests {
             address: "10.0.0.5/24 gw 10.0.0.1".into(),
             vlan: "20".into(),
             tags: "web, shop pool:prod".into(),
-            keys: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ me\n\n".into(),
+            keys: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0123456789abcdef me\n\n".into(),
             note: "the shop".into(),
         };
         let (spec, problems) = fill_in(&spec(), &typed);

@@ -166,7 +166,6 @@ pub(crate) async fn in_its_place(visit: &Visit, plan: &PlanId) -> Result<(), Fac
             &visit.reference(),
         ));
     };
-    remember_message(visit, &stored.card).await;
     let asker = &stored.plan.asker;
     if asker.guild != visit.actor.guild || asker.channel != visit.actor.channel {
         tracing::warn!(%plan, "a plan's button was pressed outside its channel");
@@ -183,6 +182,7 @@ pub(crate) async fn in_its_place(visit: &Visit, plan: &PlanId) -> Result<(), Fac
             &visit.reference(),
         ));
     }
+    remember_message(visit, &stored.card).await;
     Ok(())
 }
 

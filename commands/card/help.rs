@@ -69,7 +69,7 @@ pub fn whoami(actor: &Actor, allowed: &[(Verb, String)], denied: &[(Verb, String
         .iter()
         .map(|r| {
             if r.0 == actor.guild.0 {
-                Piece::Ours("@\u{2060}everyone ".into())
+                text("@everyone ")
             } else {
                 Piece::Ours(format!("<@&{r}> ").into())
             }
@@ -94,7 +94,7 @@ fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for (verb, why) in verbs {
         // The reason names its verb; verbs with the same reason stand together.
-        let why = why.replace(&format!(" `{verb}`"), "");
+        let why = why.replace(&format!("`{verb}`"), "that");
         match groups.iter_mut().find(|(w, _)| *w == why) {
             Some((_, list)) => list.push(verb.as_str()),
             None => groups.push((why, vec![verb.as_str()])),

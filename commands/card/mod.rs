@@ -305,6 +305,9 @@ impl Place {
 }
 
 #[cfg(test)]
+mod seen;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

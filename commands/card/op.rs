@@ -113,7 +113,7 @@ pub fn op_show(op: &Operation, trail: &[AuditRow], trail_total: u64, now_ms: i64
     }
     let mut steps: Vec<Line> = Vec::new();
     for step in &op.steps {
-        steps.push(step_line(step));
+        steps.push(step_line(step, op.state.is_terminal()));
         if let Some(upid) = &step.upid {
             steps.push(line!["  ", super::code(upid.as_str())]);
         }

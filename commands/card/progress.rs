@@ -21,7 +21,7 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
     };
     let mut card = Card::new(Tone::Working, title).say(headline(op)).say(text(&op.target));
     if op.steps.len() > 1 {
-        card = card.lines(op.steps.iter().map(step_line));
+        card = card.lines(op.steps.iter().map(|s| step_line(s, false)));
     }
     let started = op.started_ms.unwrap_or(op.created_ms);
     card = card.say(line![
@@ -68,9 +68,11 @@ fn is_open(step: &Step) -> bool {
     matches!(step.state, StepState::Pending | StepState::Intent | StepState::Submitted)
 }
 
-/// One step with its mark.
-pub(super) fn step_line(step: &Step) -> Line {
+/// One step with its mark; `over` when the operation has ended, so that nothing of it can still be running.
+pub(super) fn step_line(step: &Step, over: bool) -> Line {
     let (mark, word): (&'static str, &'static str) = match step.state {
+        StepState::Pending if over => ("○ ", " · not begun"),
+        StepState::Intent | StepState::Submitted if over => ("? ", " · not known how it ended"),
         StepState::Pending => ("○ ", ""),
         StepState::Intent => ("● ", " · about to be sent"),
         StepState::Submitted => ("● ", " · running"),

@@ -65,7 +65,7 @@ pub fn dropped(plan: &Plan, why: &str) -> Card {
             "Nobody confirmed it in time. Nothing was changed. Ask again if it is still wanted.",
         ),
         "" => Line::from("Nothing was changed."),
-        why => line![told(sentence(why)), " Nothing was changed."],
+        why => line!["Why: ", told(sentence(why)), " Nothing was changed."],
     };
     Card::new(Tone::Quiet, line!["○ Dropped: ", words.bare, " ", text(&plan.name)])
         .say(reason)
@@ -76,18 +76,16 @@ pub fn dropped(plan: &Plan, why: &str) -> Card {
 /// Said to whoever pressed while the world had moved on.
 pub fn changed(what: &str) -> Card {
     Card::new(Tone::Warning, "⚠ Not done: things changed meanwhile")
-        .say(told(sentence(what)))
+        .say(line!["What changed: ", told(sentence(what))])
         .say("The message now shows the new plan. Look at it, then press again.")
 }
 
-/// The text with a full stop at its end.
+/// The text with a full stop at its end. Its first letter stays as it is: it may be a guest's name.
 pub(super) fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', '!', '?', '…']) {
         text.to_owned()
     } else {
-        let mut letters = text.chars();
-        let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-        format!("{first}{}.", letters.as_str())
+        format!("{text}.")
     }
 }
