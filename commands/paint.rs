@@ -6,8 +6,13 @@ use serenity::all::{
     CreateSelectMenu, CreateSelectMenuKind, CreateSelectMenuOption,
 };
 
-use crate::card::{Card, Clock, Line, Look, Part, Piece, Row, Tone};
+use crate::card::{Card, Line, Look, Part, Piece, Row, Tone};
 use crate::escape;
+
+mod text;
+
+use text::{body_within, line_within, lines_within, push_line};
+pub use text::{cut, units};
 
 // Discord, resources/message and components/reference. Counted in UTF-16 units, the strictest reading.
 /// Embed title.
@@ -51,43 +56,12 @@ pub const FILES_MAX: usize = 10;
 const FILE_MAX: usize = 1 << 20;
 /// Our own bound for the small print; leaves the sum to the text.
 const OUR_FOOTER_MAX: usize = 300;
-/// Room for a log box in the description, so that what stands around it is always seen.
-const LOG_MAX: usize = 1500;
-/// Room for one log line.
-const LOG_LINE_MAX: usize = 300;
 /// Room kept for the sentence that says what was cut.
 const CUT_NOTE_ROOM: usize = 80;
 /// Room kept for the description when fields are many.
 const DESCRIPTION_ROOM: usize = 2000;
 /// Name of the file that holds the whole text.
 const WHOLE: &str = "whole-text.txt";
-/// What stands where something was cut off.
-const MORE: char = '…';
-
-/// Length as Discord counts it.
-pub fn units(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
-}
-
-/// The longest start of `text` within `max` units, with `…` where something is missing.
-pub fn cut(text: &str, max: usize) -> String {
-    if units(text) <= max {
-        return text.to_owned();
-    }
-    let mut out = String::new();
-    let mut room = max.saturating_sub(1);
-    for c in text.chars() {
-        if c.len_utf16() > room {
-            break;
-        }
-        room -= c.len_utf16();
-        out.push(c);
-    }
-    if max > 0 {
-        out.push(MORE);
-    }
-    out
-}
 
 /// A card within Discord's limits, ready to be sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,170 +142,6 @@ fn colour(tone: Tone) -> u32 {
         Tone::Unknown => 0x009B_59B6,
         Tone::Quiet => 0x0080_848E,
     }
-}
-
-fn piece(piece: &Piece) -> String {
-    match piece {
-        Piece::Ours(words) => words.to_string(),
-        Piece::Theirs(words) => escape::markdown(words),
-        Piece::Bold(words) if words.trim().is_empty() => escape::markdown(words),
-        Piece::Bold(words) => format!("**{}**", escape::markdown(words)),
-        Piece::Code(words) => escape::code(words),
-        Piece::Told(words) => escape::told(words),
-        Piece::Time(ms, clock) => {
-            let style = match clock {
-                Clock::Ago => "R",
-                Clock::Full => "f",
-                Clock::Short => "T",
-            };
-            format!("<t:{}:{style}>", ms.div_euclid(1000))
-        }
-        Piece::Person(user) => format!("<@{user}>"),
-    }
-}
-
-/// Length of a piece as it came, in characters.
-fn raw_len(piece: &Piece) -> usize {
-    match piece {
-        Piece::Ours(words) => words.chars().count(),
-        Piece::Theirs(w) | Piece::Bold(w) | Piece::Code(w) | Piece::Told(w) => w.chars().count(),
-        Piece::Time(..) | Piece::Person(_) => 0,
-    }
-}
-
-/// A piece shortened before it is escaped, so that no escape is ever cut in half.
-fn piece_within(whole: &Piece, room: usize) -> String {
-    let shorter = |n: usize| match whole {
-        Piece::Ours(words) => Piece::Ours(cut(words, n).into()),
-        Piece::Theirs(words) => Piece::Theirs(cut(words, n)),
-        Piece::Bold(words) => Piece::Bold(cut(words, n)),
-        Piece::Code(words) => Piece::Code(cut(words, n)),
-        Piece::Told(words) => Piece::Told(cut(words, n)),
-        Piece::Time(..) | Piece::Person(_) => Piece::Ours("".into()),
-    };
-    let mut n = room;
-    loop {
-        let text = piece(&shorter(n));
-        if units(&text) <= room || n == 0 {
-            return if units(&text) <= room { text } else { String::new() };
-        }
-        n /= 2;
-    }
-}
-
-fn line_within(line: &Line, max: usize, missing: &mut bool) -> String {
-    let mut out = String::new();
-    let mut used = 0;
-    for p in &line.0 {
-        // Escaping never shortens, so what is too long already is not escaped whole: a name may be 64 KiB.
-        let text = if raw_len(p) > max - used { None } else { Some(piece(p)) };
-        if let Some(text) = text.filter(|t| used + units(t) <= max) {
-            used += units(&text);
-            out.push_str(&text);
-        } else {
-            *missing = true;
-            out.push_str(&piece_within(p, max - used));
-            break;
-        }
-    }
-    out
-}
-
-/// As many lines as fit; where some do not, the last line says how many are left out.
-fn lines_within(lines: &[Line], max: usize, missing: &mut bool) -> String {
-    let mut out = String::new();
-    let mut left = max.saturating_sub(CUT_NOTE_ROOM);
-    for (n, line) in lines.iter().enumerate() {
-        let mut shortened = false;
-        let text = line_within(line, FIELD_VALUE_MAX, &mut shortened);
-        let last = n + 1 == lines.len();
-        let room = if last { left + CUT_NOTE_ROOM.min(max) } else { left };
-        let need = units(&text) + usize::from(n > 0);
-        if need > room {
-            *missing = true;
-            if n == 0 {
-                out = line_within(line, left, &mut shortened);
-                if lines.len() > 1 {
-                    push_line(&mut out, &more(lines.len() - 1));
-                }
-            } else {
-                push_line(&mut out, &more(lines.len() - n));
-            }
-            return out;
-        }
-        *missing |= shortened;
-        left = left.saturating_sub(need);
-        push_line(&mut out, &text);
-    }
-    out
-}
-
-fn push_line(out: &mut String, line: &str) {
-    if !out.is_empty() {
-        out.push('\n');
-    }
-    out.push_str(line);
-}
-
-fn more(lines: usize) -> String {
-    let s = if lines == 1 { "" } else { "s" };
-    format!("… {lines} more line{s} in the attached file")
-}
-
-fn body_within(parts: &[Part], max: usize, missing: &mut bool) -> String {
-    let mut out = String::new();
-    for (n, part) in parts.iter().enumerate() {
-        let left = max.saturating_sub(units(&out) + 1);
-        let mut part_missing = false;
-        let text = match part {
-            Part::Line(line) => line_within(line, DESCRIPTION_MAX, &mut part_missing),
-            Part::Log(lines) => log_within(lines, LOG_MAX.min(left), &mut part_missing),
-        };
-        // Only the last part may use the room kept for saying what was cut.
-        let last = n + 1 == parts.len();
-        let room = if last { left } else { left.saturating_sub(CUT_NOTE_ROOM) };
-        if units(&text) > room {
-            *missing = true;
-            let note = more(parts.len() - n);
-            if units(&note) <= left {
-                push_line(&mut out, &note);
-            }
-            return out;
-        }
-        *missing |= part_missing;
-        push_line(&mut out, &text);
-    }
-    out
-}
-
-/// The newest lines of a log that fit into a box.
-fn log_within(lines: &[String], max: usize, missing: &mut bool) -> String {
-    const FENCES: usize = "```\n\n```".len();
-    let mut left = max.saturating_sub(FENCES + CUT_NOTE_ROOM);
-    let mut kept = Vec::new();
-    for line in lines.iter().rev() {
-        let shown = cut(&escape::boxed(&cut(line, LOG_LINE_MAX)), LOG_LINE_MAX);
-        // A line cut between two backticks could meet the closing fence.
-        let shown = shown.trim_end_matches('`').to_owned();
-        if units(&shown) + 1 > left {
-            break;
-        }
-        left -= units(&shown) + 1;
-        *missing |= units(line) > LOG_LINE_MAX;
-        kept.push(shown);
-    }
-    kept.reverse();
-    let dropped = lines.len() - kept.len();
-    let mut out = String::new();
-    if dropped > 0 {
-        *missing = true;
-        let s = if dropped == 1 { "" } else { "s" };
-        push_line(&mut out, &format!("… {dropped} earlier line{s} in the attached file"));
-    }
-    if kept.iter().any(|l| !l.trim().is_empty()) {
-        push_line(&mut out, &format!("```\n{}\n```", kept.join("\n")));
-    }
-    out
 }
 
 fn rows(rows: &[Row]) -> Vec<Row> {
@@ -534,6 +344,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::card::Clock;
     use crate::card::{Button, Choice, Field, File, Select};
     use crate::token::{ScreenId, Token};
 
