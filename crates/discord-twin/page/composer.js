@@ -391,7 +391,7 @@ function modalField(component, label, description, number) {
   } else {
     const plain = { spellcheck: "false", autocomplete: "off", autocapitalize: "off" };
     const props = { ...shared, ...plain, placeholder: component.placeholder, maxlength: component.max_length ?? 4000 };
-    control = component.style === PARAGRAPH ? el("textarea", { ...props, rows: "4" }) : el("input", { ...props, type: "text" });
+    control = component.style === PARAGRAPH ? el("textarea", { ...props, rows: "3" }) : el("input", { ...props, type: "text" });
     control.defaultValue = component.value ?? "";
   }
   const counter = span("counter");

@@ -178,7 +178,7 @@ const MASKED = /\[((?:\\.|[^\]\\\n])+)\]\(<?(https?:\/\/[^\s<>)]+)>?(?: +"[^"\n]
 const BARE = /https?:\/\/[^\s<>]*[^\s<>.,:;"'()[\]!?*_~|]/y;
 const ANGLE = /<(?:t:(-?\d{1,13})(?::([tTdDfFR]))?|@!?(\d+)|@&(\d+)|#(\d+)|\/([^:<>]{1,110}):(\d+)|a?:(\w{2,32}):\d+|(https?:\/\/[^\s<>]+))>/y;
 const EVERYONE = /@(?:everyone|here)\b/y;
-const ESCAPE = /\\([^\w\s])/y;
+const ESCAPE = /\\([^\w\s]|_)/y;
 
 function take(pattern, text, at) {
   pattern.lastIndex = at;
