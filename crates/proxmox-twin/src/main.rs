@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use proxmox_twin::{Options, Twin, World};
+use proxmox_twin::{GuestSpec, Options, Twin, World};
+
+/// Number of the first of `--guests`; above every guest of the worlds.
+const FIRST_EXTRA: u32 = 20_000;
 
 /// A simulated Proxmox VE cluster.
 #[derive(Parser)]
@@ -33,6 +36,9 @@ struct Args {
     /// Begin without guests, with three nodes.
     #[arg(long)]
     empty: bool,
+    /// This many running containers beside those of the world, spread over its nodes; for measurements.
+    #[arg(long, default_value_t = 0)]
+    guests: u32,
     /// Where to write the certificate authority.
     #[arg(long, default_value = "proxmox-twin-ca.pem")]
     ca_file: PathBuf,
@@ -52,6 +58,17 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let seconds = |s: f64| Duration::try_from_secs_f64(s);
+    let nodes = ["pve1", "pve2", "pve3"].map(str::to_owned).to_vec();
+    let mut world = if args.empty { World::empty() } else { World::demo() };
+    let names: Vec<String> = if world.nodes.is_empty() {
+        nodes.clone()
+    } else {
+        world.nodes.iter().map(|node| node.name.clone()).collect()
+    };
+    for (n, node) in (0..args.guests).zip(names.iter().cycle()) {
+        let guest = GuestSpec::lxc(FIRST_EXTRA + n, &format!("extra-{n}")).on(node).running();
+        world.guests.push(guest.tags("extra"));
+    }
     let options = Options {
         port: args.port,
         control_port: args.control_port,
@@ -59,8 +76,8 @@ async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         unauthorised_delay: seconds(args.unauthorised_delay)?,
         proxy_timeout: seconds(args.proxy_timeout)?,
         seed: args.seed,
-        nodes: ["pve1", "pve2", "pve3"].map(str::to_owned).to_vec(),
-        world: if args.empty { World::empty() } else { World::demo() },
+        nodes,
+        world,
         ..Options::default()
     };
     let twin = Twin::start(options).await?;
