@@ -118,6 +118,36 @@ bot_test! {
 }
 
 bot_test! {
+    async fn a_start_that_goes_wrong(bot: &mut Bot) {
+        goes_wrong(bot, "POST /nodes/*/lxc/*/status/start", "vzstart", "start", async |bot, round| {
+            let (vmid, name) = (5000 + round as u32, format!("lost-{round}"));
+            bot.has_guest(GuestSpec::lxc(vmid, &name)).await;
+            bot.admin().runs(&format!("/guest start guest:{name}")).await
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn answers_lost_at_every_step_of_create_and_delete(bot: &mut Bot) {
+        for call in ["POST /nodes/*/lxc", "POST /nodes/*/lxc/*/status/*", "DELETE /nodes/*/lxc/*"] {
+            bot.trouble(Trouble::AnswerLost { matching: call.into(), times: None });
+        }
+        let question = bot.asks_for_pod("unlucky").await;
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "was created").await;
+        let op = bot.settle().await.remove(0);
+        let vmid = op.vmid.unwrap();
+        bot.looks().await;
+        let question = bot.admin().runs("/pod delete pod:unlucky").await;
+        bot.admin().confirms(&question, "unlucky").await;
+        bot.until_says(question.message, "was deleted").await;
+        let did: Vec<String> = ["create", "start", "shutdown", "destroy"].map(|d| format!("{d} {vmid}")).into();
+        assert_eq!(bot.changes(), did);
+    }
+}
+
+bot_test! {
     async fn warnings_are_neither_success_nor_failure(bot: &mut Bot) {
         bot.has_guest(GuestSpec::lxc(5000, "warned")).await;
         bot.trouble(Trouble::TaskWarns { task: "vzstart".into(), warnings: 2, times: Some(1) });

@@ -36,8 +36,9 @@ impl Place {
         let text = format!(
             "[discord]\napi_url = \"{api_url}\"\ntoken = \"{token}\"\n\
              [[clusters]]\nid = \"lab\"\nendpoints = {:?}\ntoken_id = \"{token_id}\"\ntoken_secret = \"{secret}\"\ntls = {tls}\n\
-             [[policy.rules]]\nname = \"all\"\nroles = [1]\nverbs = [\"*\"]\non = [\"*\"]\n",
-            self.proxmox.endpoints()
+             [[policy.rules]]\nname = \"all\"\nroles = [{role}]\nverbs = [\"*\"]\non = [\"*\"]\n",
+            self.proxmox.endpoints(),
+            role = discord_twin::world::ADMIN_ROLE,
         );
         std::fs::write(self.config(), text).unwrap();
     }
@@ -254,4 +255,44 @@ fn run_knows_nothing_of_the_demo() {
             assert!(!demo || name == "cli.rs" || name == "demo.rs", "{name} reaches the demo");
         }
     }
+}
+
+/// Everything a message says.
+fn says(discord: &Discord, message: u64) -> String {
+    discord.message(message).map(|m| discord_twin::text_of(&m)).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_in_the_middle_of_an_operation_loses_and_doubles_nothing() {
+    let place = Place::start().await;
+    place.proxmox.has(proxmox_twin::GuestSpec::lxc(5000, "shop").running());
+    let slow = proxmox_twin::Trouble::TaskSlow { task: "vzshutdown".into(), seconds: 4.0 };
+    place.proxmox.trouble(slow).unwrap();
+    let mut first = place.run();
+    first.says("connected to Discord").await;
+    first.says("cluster read").await;
+    first.says("commands are registered").await;
+
+    let asked = place.discord.run("admin", "#ops", "/guest stop guest:shop").await.unwrap();
+    let message = asked.message_id().unwrap();
+    let proposed =
+        |twin: &Discord| twin.message(message).is_some_and(|m| m.to_string().contains(":confirm:"));
+    assert!(place.discord.until(PATIENCE, proposed).await, "{}", says(&place.discord, message));
+    place.discord.press(message, "admin", "Shut down shop").await.unwrap();
+    let working = |twin: &Discord| says(twin, message).contains("Shutting down");
+    assert!(place.discord.until(PATIENCE, working).await, "{}", says(&place.discord, message));
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+
+    let mut second = place.run();
+    let done = |twin: &Discord| says(twin, message).contains("has shut down");
+    assert!(
+        place.discord.until(PATIENCE, done).await,
+        "{}\n{}",
+        says(&place.discord, message),
+        second.log()
+    );
+    assert_eq!(place.proxmox.count("shutdown", 5000), 1);
+    second.signal("TERM");
+    assert_eq!(second.ended().await, 0, "{}", second.log());
 }

@@ -16,7 +16,9 @@ const READ_WITHIN: Duration = Duration::from_secs(20);
 /// After a read that failed, people asking again within this get the same answer.
 const FAILED_HOLD_MS: i64 = 1_000;
 /// Container templates change rarely and cost a call a storage.
-const TEMPLATES_EVERY_MS: i64 = 60_000;
+const TEMPLATES_EVERY: Duration = Duration::from_secs(60);
+/// All storages together; a silent node may take a read's whole time for each of its own.
+const TEMPLATES_WITHIN: Duration = Duration::from_secs(60);
 
 /// A cluster, its client and what was seen last.
 pub(crate) struct Watched {
@@ -24,7 +26,8 @@ pub(crate) struct Watched {
     view: ArcSwap<ClusterView>,
     reading: tokio::sync::Mutex<()>,
     tried_ms: AtomicI64,
-    templates_ms: AtomicI64,
+    /// One VMID is chosen at a time. A lock for each cluster: one that does not answer keeps no other waiting.
+    choosing: tokio::sync::Mutex<()>,
 }
 
 impl Watched {
@@ -35,7 +38,7 @@ impl Watched {
             view: ArcSwap::from_pointee(view),
             reading: tokio::sync::Mutex::new(()),
             tried_ms: AtomicI64::new(0),
-            templates_ms: AtomicI64::new(0),
+            choosing: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -45,6 +48,11 @@ impl Watched {
 
     pub(crate) fn view(&self) -> Arc<ClusterView> {
         self.view.load_full()
+    }
+
+    /// Held from choosing a VMID until the choice is kept.
+    pub(crate) async fn choosing_vmid(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.choosing.lock().await
     }
 }
 
@@ -83,16 +91,9 @@ impl Engine {
         let now_ms = self.now_ms();
         // The start counts: who asks while this reads wants to know what is true later than that.
         watched.tried_ms.store(now_ms, Ordering::Relaxed);
-        let with_templates =
-            now_ms - watched.templates_ms.load(Ordering::Relaxed) >= TEMPLATES_EVERY_MS;
-        let read = inventory::read(watched.client(), &view, now_ms, with_templates);
+        let read = inventory::read(watched.client(), &view, now_ms);
         let next = match tokio::time::timeout(READ_WITHIN, read).await {
-            Ok(Ok(next)) => {
-                if with_templates {
-                    watched.templates_ms.store(now_ms, Ordering::Relaxed);
-                }
-                next
-            }
+            Ok(Ok(next)) => next,
             Ok(Err(error)) => inventory::failed(&view, watched.client(), now_ms, error.to_string()),
             Err(_) => inventory::failed(
                 &view,
@@ -101,7 +102,7 @@ impl Engine {
                 format!("no answer within {} s", READ_WITHIN.as_secs()),
             ),
         };
-        if next.fault != view.fault {
+        if next.fault != view.fault || view.observed_ms == 0 {
             match &next.fault {
                 Some(fault) => tracing::warn!(%cluster, %fault, "could not read the cluster"),
                 None => tracing::info!(%cluster, guests = next.guests.len(), "cluster read"),
@@ -117,6 +118,31 @@ impl Engine {
         tokio::select! {
             () = self.poll(cluster, stop) => {}
             () = watched.client().keep_watch() => {}
+            () = self.keep_templates(watched) => {}
+        }
+    }
+
+    /// Keeps the container templates young, apart from the view: a node that is silent about its storages must not
+    /// keep anybody waiting for what the cluster says at once.
+    async fn keep_templates(&self, watched: &Watched) {
+        loop {
+            let view = watched.view();
+            if view.observed_ms == 0 {
+                self.inner.clock.sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+            let read = inventory::templates(watched.client(), &view);
+            match tokio::time::timeout(TEMPLATES_WITHIN, read).await {
+                Ok(templates) => {
+                    // Between two reads of the view, so that none of them is lost.
+                    let _reading = watched.reading.lock().await;
+                    let mut next = ClusterView::clone(&watched.view());
+                    next.templates = templates;
+                    watched.view.store(Arc::new(next));
+                }
+                Err(_) => tracing::debug!("container templates were not read in time"),
+            }
+            self.inner.clock.sleep(TEMPLATES_EVERY).await;
         }
     }
 
