@@ -25,9 +25,9 @@ use crate::face::Face;
 use crate::paint::{Painted, paint};
 
 /// How long one process owns a card while it sends; longer than a send may take.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(25);
 /// How long one send may take, waiting out rate limits included.
-const SEND_WITHIN: Duration = Duration::from_secs(45);
+const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// Pause after the first failure; doubles with each.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause between two tries.

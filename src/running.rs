@@ -103,6 +103,8 @@ pub async fn build(
     witness: Arc<dyn Witness>,
 ) -> Result<Running, Error> {
     let store = open_store(config).await?;
+    // What a process before this one was doing when it died goes on at once.
+    store.take_over().await?;
     let mut clusters = Vec::new();
     for cluster in &config.clusters {
         let client = client(cluster)

@@ -9,6 +9,7 @@ use gantry_core::id::{ClusterId, OperationId, PlanId, Vmid};
 use gantry_core::operation::{OpState, Operation};
 
 use crate::audit::{self, total_of};
+use crate::dialect::Kind;
 use crate::error::StoreError;
 use crate::pool::{Fail, Row, Tx, Value, args};
 use crate::sql;
@@ -121,6 +122,20 @@ impl Store {
     pub async fn release(&self, id: &OperationId, generation: i64) -> Result<bool, StoreError> {
         self.call(format!("release operation {id}"), async {
             Ok(self.pool.write(sql::OPERATION_RELEASE, args![id, generation]).await? == 1)
+        })
+        .await
+    }
+
+    /// Ends the leases of a process that is gone, where that is certain: on SQLite, whose lock lets one process in
+    /// at a time. On PostgreSQL other processes may be at work, so leases run out by themselves.
+    pub async fn take_over(&self) -> Result<(), StoreError> {
+        if self.kind() != Kind::Sqlite {
+            return Ok(());
+        }
+        self.call("take over from the last process", async {
+            self.pool.write(sql::OPERATIONS_FREE, args![]).await?;
+            self.pool.write(sql::CARDS_FREE, args![]).await?;
+            Ok(())
         })
         .await
     }

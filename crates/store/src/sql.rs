@@ -129,6 +129,7 @@ texts! {
          WHERE id = $1 AND lease_gen = $2 AND state IN ('queued', 'running')");
     OPERATION_RELEASE = Text::same(
         "UPDATE operations SET lease_until_ms = 0 WHERE id = $1 AND lease_gen = $2");
+    OPERATIONS_FREE = Text::same("UPDATE operations SET lease_until_ms = 0 WHERE state IN ('queued', 'running')");
     OPERATION_SAVE = Text::same(
         "UPDATE operations SET state = $3, vmid = $4, new_vmid = $5, \
          cancel_by = COALESCE(cancel_by, $6), data = $7 WHERE id = $1 AND lease_gen = $2");
@@ -170,6 +171,7 @@ texts! {
          ORDER BY due_ms, id LIMIT 1",
         ") RETURNING id, plan_id, guild_id, channel_id, message_id, wanted, shown, attempts, created_ms, \
          last_error, given_up");
+    CARDS_FREE = Text::same("UPDATE cards SET lease_until_ms = 0 WHERE wanted > shown");
     CARD_SHOWN = Text::same(
         "UPDATE cards SET shown = CASE WHEN shown < $2 THEN $2 ELSE shown END, due_ms = $3, \
          attempts = 0, last_error = NULL, lease_until_ms = 0 WHERE id = $1");
