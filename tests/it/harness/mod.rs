@@ -34,16 +34,14 @@ pub const DISCORD_TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMQ.canary.discord-token
 #[macro_export]
 macro_rules! bot_test {
     ($(#[$meta:meta])* async fn $name:ident($bot:ident: &mut Bot) $body:block) => {
+        async fn $name($bot: &mut $crate::harness::Bot) $body
+
         mod $name {
-            use super::*;
-
-            async fn scenario($bot: &mut $crate::harness::Bot) $body
-
             $(#[$meta])*
             #[test]
             fn sqlite() {
                 $crate::harness::run($crate::harness::Database::sqlite(), |mut bot| async move {
-                    scenario(&mut bot).await;
+                    super::$name(&mut bot).await;
                     bot.close().await;
                 });
             }
@@ -53,7 +51,7 @@ macro_rules! bot_test {
             fn postgres() {
                 let Some(database) = $crate::harness::Database::postgres() else { return };
                 $crate::harness::run(database, |mut bot| async move {
-                    scenario(&mut bot).await;
+                    super::$name(&mut bot).await;
                     bot.close().await;
                 });
             }
@@ -382,7 +380,8 @@ fn proxmox_options() -> proxmox_twin::Options {
     }
 }
 
-/// Admins everything, operators the pools prod and lab and all pods, viewers read.
+/// Admins everything, operators the pools prod and lab and all pods, viewers read. In the other server everybody
+/// reads what gantry did, here everybody what it did to guests tagged `mine`.
 fn policy() -> String {
     format!(
         r#"
@@ -416,9 +415,23 @@ name = "viewers look"
 roles = [{viewer}]
 verbs = ["read"]
 on = ["*"]
+
+[[policy.rules]]
+name = "the other server reads what was done"
+roles = [{other}]
+verbs = ["op.list", "op.show", "audit.list"]
+on = ["*"]
+
+[[policy.rules]]
+name = "everybody reads what was done to their own"
+roles = [{everyone}]
+verbs = ["audit.list"]
+on = ["tag:mine"]
 "#,
         admin = ids::ADMIN_ROLE,
         operator = ids::OPERATOR_ROLE,
         viewer = ids::VIEWER_ROLE,
+        other = ids::OTHER_GUILD,
+        everyone = ids::HOMELAB_GUILD,
     )
 }
