@@ -276,10 +276,6 @@ pub(super) fn select(
         let message = "Only a channel select has channel types";
         found.add(&at(path, "channel_types"), "SELECT_COMPONENT_FIELD_NOT_ALLOWED", message);
     }
-    if !in_modal && present("required").is_some() {
-        let message = "Only a select in a modal can be required";
-        found.add(&at(path, "required"), "SELECT_COMPONENT_FIELD_NOT_ALLOWED", message);
-    }
     if in_modal && present("disabled").and_then(Value::as_bool) == Some(true) {
         let message = "A select in a modal cannot be disabled";
         found.add(&at(path, "disabled"), "SELECT_COMPONENT_FIELD_NOT_ALLOWED", message);

@@ -24,6 +24,8 @@ const EMBED: &[Key] = &[
     opt("provider", Kind::Object),
     opt("author", Kind::Object),
     opt("fields", Kind::List(0, 25)),
+    // discord.py sends back what it was given.
+    opt("flags", Kind::Any),
 ];
 const FOOTER: &[Key] = &[
     req("text", Kind::Text(1, 2048)),

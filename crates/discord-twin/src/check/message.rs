@@ -116,6 +116,32 @@ const REFERENCE: &[Key] = &[
     opt("fail_if_not_exists", Kind::Bool),
 ];
 
+fn known(body: Body) -> &'static [Key] {
+    match body {
+        Body::Create => CREATE,
+        Body::Edit => EDIT,
+        Body::Response => RESPONSE,
+        Body::Followup => FOLLOWUP,
+        Body::WebhookEdit => WEBHOOK_EDIT,
+    }
+}
+
+/// discord.py and discord.js send one and the same form through every door, `tts: false` in an
+/// edit for example. A key that is known at another door and says nothing is left out.
+fn without_idle_keys(value: &Value, keys: &[Key]) -> Value {
+    let mut value = value.clone();
+    if let Some(map) = value.as_object_mut() {
+        let here = |name: &str| keys.iter().any(|key| key.is(name));
+        let elsewhere = |name: &str| CREATE.iter().chain(FOLLOWUP).any(|key| key.is(name));
+        map.retain(|name, value| {
+            let idle =
+                value.is_null() || *value == false || value.as_array().is_some_and(Vec::is_empty);
+            here(name) || !idle || !elsewhere(name)
+        });
+    }
+    value
+}
+
 /// Flags a bot may set through each door.
 fn settable(body: Body) -> u64 {
     let common = (1 << 2) | COMPONENTS_V2;
@@ -134,13 +160,9 @@ pub(crate) fn message(
     body: Body,
     v2_before: bool,
 ) {
-    let keys = match body {
-        Body::Create => CREATE,
-        Body::Edit => EDIT,
-        Body::Response => RESPONSE,
-        Body::Followup => FOLLOWUP,
-        Body::WebhookEdit => WEBHOOK_EDIT,
-    };
+    let keys = known(body);
+    let tidied = without_idle_keys(value, keys);
+    let value = &tidied;
     let Some(map) = object(found, path, value, keys) else { return };
     let present = |key: &str| map.get(key).filter(|value| !value.is_null());
     let list = |key: &str| present(key).and_then(Value::as_array);

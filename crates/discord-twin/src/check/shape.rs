@@ -43,6 +43,13 @@ pub(crate) struct Key {
     required: bool,
 }
 
+impl Key {
+    /// Whether this row is about `name`.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
 /// A key that must be there and not null.
 pub(crate) const fn req(name: &'static str, kind: Kind) -> Key {
     Key { name, kind, required: true }

@@ -1,16 +1,21 @@
 //! From a checked body to a message object: embeds and components as Discord returns them,
 //! attachments, and whom the message pings. Called by every door that writes messages.
 
+mod mention;
+mod normal;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use mention::mentions;
+use normal::{embed, embed_urls, number, resolve_media};
+
 use crate::check::{COMPONENTS_V2, EPHEMERAL, LOADING};
 use crate::clock::timestamp;
 use crate::fault::Fault;
 use crate::gateway::intent;
-use crate::permission;
 use crate::render;
 use crate::snowflake;
 use crate::state::{Attachment, Shared, State, Stored};
@@ -344,220 +349,9 @@ fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
     Some((word(8)?, word(12)?))
 }
 
-/// An embed as Discord returns it: trimmed, without nulls, attachments resolved.
-fn embed(given: &Value, n: usize, files: &BTreeMap<String, String>) -> Result<Value, Fault> {
-    let mut out = prune(given);
-    out["type"] = json!("rich");
-    for key in ["title", "description"] {
-        if let Some(text) = out[key].as_str().map(|text| text.trim().to_owned()) {
-            out[key] = json!(text);
-        }
-        if out[key].is_null() || out[key] == "" {
-            out.as_object_mut().map(|map| map.remove(key));
-        }
-    }
-    if out["fields"].as_array().is_some_and(Vec::is_empty) {
-        out.as_object_mut().map(|map| map.remove("fields"));
-    }
-    for field in out.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
-        if field["inline"].is_null() {
-            field["inline"] = json!(false);
-        }
-    }
-    for (holder, key) in
-        [("image", "url"), ("thumbnail", "url"), ("footer", "icon_url"), ("author", "icon_url")]
-    {
-        let Some(url) = out.pointer(&format!("/{holder}/{key}")).and_then(Value::as_str) else {
-            continue;
-        };
-        let Some(name) = url.strip_prefix("attachment://") else {
-            if key == "url" {
-                out[holder]["proxy_url"] = json!(url);
-            }
-            continue;
-        };
-        let Some(found) = files.get(name).cloned() else {
-            let path = format!("embeds.{n}.{holder}.{key}");
-            return Err(Fault::form(&path, "ATTACHMENT_NOT_FOUND", "No such file was uploaded"));
-        };
-        let proxy = if key == "url" { "proxy_url" } else { "proxy_icon_url" };
-        out[holder][proxy] = json!(found);
-        out[holder][key] = json!(found);
-    }
-    Ok(out)
-}
-
-fn prune(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let kept = map.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key.clone(), prune(value))).collect())
-        }
-        Value::Array(list) => list.iter().map(prune).collect(),
-        other => other.clone(),
-    }
-}
-
-fn embed_urls(embeds: &Value) -> Vec<String> {
-    let list = embeds.as_array().into_iter().flatten();
-    let paths = ["/image/url", "/thumbnail/url", "/footer/icon_url", "/author/icon_url"];
-    list.flat_map(|embed| paths.map(|path| embed.pointer(path)))
-        .flatten()
-        .filter_map(|url| url.as_str().map(str::to_owned))
-        .collect()
-}
-
-/// Gives every component an `id`, in document order, as Discord does; nulls are dropped.
-fn number(value: &mut Value, next: &mut u64) {
-    if let Value::Array(list) = value {
-        for one in list {
-            number(one, next);
-        }
-    } else if let Value::Object(map) = value {
-        map.retain(|_, value| !value.is_null());
-        if map.get("type").is_some_and(Value::is_number) {
-            if map.get("id").and_then(Value::as_u64).unwrap_or(0) == 0 {
-                map.insert("id".into(), json!(*next));
-            }
-            *next += 1;
-            defaults(map);
-        }
-        for key in ["components", "accessory", "component"] {
-            if let Some(inner) = map.get_mut(key) {
-                number(inner, next);
-            }
-        }
-    }
-}
-
-/// Fills in what Discord fills in.
-fn defaults(map: &mut Map<String, Value>) {
-    let table: &[(&str, Value)] = &match map.get("type").and_then(Value::as_u64) {
-        Some(3 | 5..=8) => vec![("min_values", json!(1)), ("max_values", json!(1))],
-        Some(11 | 13 | 17) => vec![("spoiler", json!(false))],
-        Some(14) => vec![("divider", json!(true)), ("spacing", json!(1))],
-        _ => Vec::new(),
-    };
-    for (key, value) in table {
-        map.entry(*key).or_insert_with(|| value.clone());
-    }
-    for item in map.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
-        if item["spoiler"].is_null() {
-            item["spoiler"] = json!(false);
-        }
-        if item["description"].is_null() {
-            item["description"] = Value::Null;
-        }
-    }
-}
-
-fn resolve_media(value: &mut Value, files: &BTreeMap<String, String>) {
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(|one| resolve_media(one, files)),
-        Value::Object(map) => {
-            if let Some(Value::String(url)) = map.get_mut("url")
-                && let Some(found) =
-                    url.strip_prefix("attachment://").and_then(|name| files.get(name))
-            {
-                *url = found.clone();
-            }
-            for key in ["media", "file"] {
-                if let Some(media) = map.get_mut(key).filter(|media| media["url"].is_string()) {
-                    resolve_media(media, files);
-                    media["proxy_url"] = media["url"].clone();
-                    media["id"] = json!("0");
-                }
-            }
-            map.values_mut().for_each(|one| resolve_media(one, files));
-        }
-        _ => {}
-    }
-}
-
 fn is_empty(message: &Value) -> bool {
     let none = |key: &str| message[key].as_array().is_none_or(Vec::is_empty);
     message["content"] == "" && none("embeds") && none("components") && none("attachments")
-}
-
-/// Text of a message that can ping: its content and its V2 text displays.
-fn speaking(message: &Value) -> String {
-    fn displays(value: &Value, text: &mut String) {
-        if value["type"] == 10 {
-            text.push('\n');
-            text.push_str(value["content"].as_str().unwrap_or_default());
-        }
-        for one in value.as_array().into_iter().flatten() {
-            displays(one, text);
-        }
-        if value.is_object() {
-            displays(&value["components"], text);
-        }
-    }
-    let mut text = message["content"].as_str().unwrap_or_default().to_owned();
-    displays(&message["components"], &mut text);
-    text
-}
-
-/// Whom a message mentions, given what `allowed_mentions` lets through.
-fn mentions(state: &State, message: &Value, allowed: Option<&Value>) -> Value {
-    let text = speaking(message);
-    let allowed = allowed.filter(|allowed| !allowed.is_null());
-    let parse = |word: &str| {
-        allowed.is_none_or(|allowed| {
-            allowed["parse"].as_array().is_some_and(|list| list.iter().any(|one| one == word))
-        })
-    };
-    let listed = |key: &str, id: u64| {
-        allowed.is_some_and(|allowed| {
-            let list = allowed[key].as_array().into_iter().flatten();
-            list.filter_map(snowflake::from_json).any(|one| one == id)
-        })
-    };
-    let channel = message.get("channel_id").and_then(snowflake::from_json).unwrap_or(0);
-    let author = message.pointer("/author/id").and_then(snowflake::from_json).unwrap_or(0);
-    let loud = state.permissions(channel, author) & permission::MENTION_EVERYONE != 0;
-    let guild = state.guild_of_channel(channel);
-
-    let (mut users, mut roles) = (Vec::new(), Vec::new());
-    for (role, id) in tags(&text) {
-        if role {
-            let mentionable =
-                guild.and_then(|guild| guild.role(id)).is_some_and(|role| role.mentionable || loud);
-            if mentionable && (parse("roles") || listed("roles", id)) && !roles.contains(&id) {
-                roles.push(id);
-            }
-        } else if state.world.users.contains_key(&id)
-            && (parse("users") || listed("users", id))
-            && !users.contains(&id)
-        {
-            users.push(id);
-        }
-    }
-    let replied = message.pointer("/referenced_message/author/id").and_then(snowflake::from_json);
-    let ping_reply = allowed.is_none_or(|allowed| allowed["replied_user"] == true);
-    if let Some(replied) = replied.filter(|id| ping_reply && !users.contains(id)) {
-        users.push(replied);
-    }
-    let everyone =
-        loud && parse("everyone") && (text.contains("@everyone") || text.contains("@here"));
-    let text_ids = |ids: Vec<u64>| -> Vec<String> { ids.iter().map(u64::to_string).collect() };
-    json!({"everyone": everyone, "users": text_ids(users), "roles": text_ids(roles)})
-}
-
-/// `<@id>`, `<@!id>` and `<@&id>` in a text: (is a role, id).
-fn tags(text: &str) -> Vec<(bool, u64)> {
-    let mut found = Vec::new();
-    for piece in text.split("<@").skip(1) {
-        let Some((inner, _)) = piece.split_once('>') else { continue };
-        let (role, digits) = match inner.strip_prefix('&') {
-            Some(rest) => (true, rest),
-            None => (false, inner.strip_prefix('!').unwrap_or(inner)),
-        };
-        if let Ok(id) = digits.parse() {
-            found.push((role, id));
-        }
-    }
-    found
 }
 
 /// A message with the extras of the control API.

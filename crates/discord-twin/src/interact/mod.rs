@@ -1,12 +1,19 @@
 //! What a person does: uses a command, types, presses, selects, sends a modal. Builds the
 //! interaction as Discord does, sends it through the gateway, waits for the answer or 3 s.
 
+mod component;
+mod form;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+pub(crate) use component::all_components;
+use component::{check_values, custom_ids, find_component, resolve};
+use form::filled;
 
 use crate::answer::{Answer, Outcome, Refused};
 use crate::message::{self, Origin, with_extras};
@@ -239,151 +246,6 @@ fn may_use(state: &State, place: Place) -> Result<(), Refused> {
         ));
     }
     Ok(())
-}
-
-/// A component by custom_id, anywhere in a tree.
-pub(crate) fn find_component<'v>(tree: &'v Value, custom_id: &str) -> Option<&'v Value> {
-    if let Some(list) = tree.as_array() {
-        return list.iter().find_map(|one| find_component(one, custom_id));
-    }
-    if tree["custom_id"] == custom_id {
-        return Some(tree);
-    }
-    ["components", "accessory", "component"].iter().find_map(|key| {
-        let inner = tree.get(key)?;
-        find_component(inner, custom_id)
-    })
-}
-
-/// Every component with a custom_id, in order.
-pub(crate) fn all_components(tree: &Value) -> Vec<&Value> {
-    if let Some(list) = tree.as_array() {
-        return list.iter().flat_map(all_components).collect();
-    }
-    let mut found = Vec::new();
-    if tree.get("custom_id").is_some() {
-        found.push(tree);
-    }
-    for key in ["components", "accessory", "component"] {
-        if let Some(inner) = tree.get(key) {
-            found.extend(all_components(inner));
-        }
-    }
-    found
-}
-
-fn custom_ids(tree: &Value) -> Vec<String> {
-    all_components(tree)
-        .iter()
-        .map(|one| one["custom_id"].as_str().unwrap_or_default().to_owned())
-        .collect()
-}
-
-fn check_values(component: &Value, values: Option<&[String]>) -> Result<(), Refused> {
-    if component["type"] == 2 {
-        return Ok(());
-    }
-    let values = values.ok_or("A select needs values.")?;
-    let bound = |key: &str, default: u64| component[key].as_u64().unwrap_or(default);
-    let (min, max) = (bound("min_values", 1), bound("max_values", 1));
-    let count = values.len() as u64;
-    if count < min || count > max {
-        return Err(Refused(format!("Choose {min} to {max} values.")));
-    }
-    if let Some(options) = component["options"].as_array() {
-        let unknown =
-            values.iter().find(|value| !options.iter().any(|one| one["value"] == value.as_str()));
-        if let Some(unknown) = unknown {
-            return Err(Refused(format!("The menu has no value \"{unknown}\".")));
-        }
-    }
-    Ok(())
-}
-
-fn resolve(state: &State, guild_id: u64, kind: i64, values: &[String], data: &mut Value) {
-    let Some(guild) = state.world.guilds.get(&guild_id) else { return };
-    for id in values.iter().filter_map(|value| value.parse::<u64>().ok()) {
-        let key = id.to_string();
-        if matches!(kind, 5 | 7)
-            && let Some(member) = guild.member(id)
-        {
-            data["resolved"]["users"][&key] = render::user_by_id(&state.world, id);
-            data["resolved"]["members"][&key] = render::member_partial(member);
-        }
-        if matches!(kind, 6 | 7)
-            && let Some(role) = guild.role(id)
-        {
-            data["resolved"]["roles"][&key] = render::role(role);
-        }
-        if kind == 8
-            && let Some(channel) = guild.channel(id)
-        {
-            data["resolved"]["channels"][&key] = render::channel(&state.world, channel, None);
-        }
-    }
-}
-
-/// The modal's components as the client sends them back, checked as the client checks them.
-fn filled(modal: &Value, values: &Value) -> Result<Value, Refused> {
-    let inputs = all_components(&modal["components"]);
-    for key in values.as_object().into_iter().flat_map(|map| map.keys()) {
-        if !inputs.iter().any(|one| one["custom_id"] == key.as_str()) {
-            return Err(Refused(format!("The modal has no input \"{key}\".")));
-        }
-    }
-    let mut next = 0_u64;
-    let mut rows = Vec::new();
-    for row in modal["components"].as_array().into_iter().flatten() {
-        next += 1;
-        let id = next;
-        match row["type"].as_u64() {
-            Some(1) => {
-                next += 1;
-                let input = fill(&row["components"][0], values, next)?;
-                rows.push(json!({"type": 1, "id": id, "components": [input]}));
-            }
-            Some(18) => {
-                next += 1;
-                let input = fill(&row["component"], values, next)?;
-                rows.push(json!({"type": 18, "id": id, "component": input}));
-            }
-            Some(kind) => rows.push(json!({"type": kind, "id": id})),
-            None => {}
-        }
-    }
-    Ok(json!(rows))
-}
-
-fn fill(input: &Value, values: &Value, id: u64) -> Result<Value, Refused> {
-    let name = input["custom_id"].as_str().unwrap_or_default();
-    let given = &values[name];
-    let required = input["required"] != false;
-    let missing = || Refused(format!("\"{name}\" must be filled in."));
-    let mut out = json!({"type": input["type"], "id": id, "custom_id": name});
-    if input["type"] != 4 {
-        let list = match given {
-            Value::Array(list) => list.clone(),
-            Value::Null => Vec::new(),
-            one => vec![one.clone()],
-        };
-        if required && list.is_empty() {
-            return Err(missing());
-        }
-        out["values"] = json!(list);
-        return Ok(out);
-    }
-    let text = given.as_str().or(input["value"].as_str()).unwrap_or_default();
-    let count = text.chars().count() as u64;
-    if count == 0 && required {
-        return Err(missing());
-    }
-    let min = input["min_length"].as_u64().unwrap_or(0);
-    let max = input["max_length"].as_u64().unwrap_or(4000);
-    if count > 0 && (count < min || count > max) {
-        return Err(Refused(format!("\"{name}\" must have {min} to {max} characters.")));
-    }
-    out["value"] = json!(text);
-    Ok(out)
 }
 
 /// Sends an interaction and waits until it is answered or too old. The waiting goes on in a
