@@ -89,8 +89,7 @@ fn every_file_a_paper_points_at_exists() {
         for (at, _) in paper.match_indices("](") {
             let target = paper[at + 2..].split(')').next().unwrap_or_default();
             let target = target.split('#').next().unwrap_or_default();
-            // The picture is made from the running demo.
-            if target.is_empty() || target.contains("://") || target.ends_with("demo.png") {
+            if target.is_empty() || target.contains("://") {
                 continue;
             }
             let file = path.parent().unwrap().join(target);
