@@ -22,7 +22,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "c
 /// An image that the simulated cluster has.
 const IMAGE: &str = "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst";
 /// The pod of this story.
-const POD: &str = "browser-1";
+const POD: &str = "web-7";
 
 /// Where a program of one of these names is.
 fn program(names: &[&str]) -> Option<std::path::PathBuf> {
@@ -124,7 +124,7 @@ impl Page {
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                "--window-size=1280,800", "--lang=en-GB", data,
+                "--window-size=1280,800", "--hide-scrollbars", "--lang=en-GB", data,
             ],
         });
         let wanted: serde_json::Map<String, Value> =
@@ -239,6 +239,18 @@ impl Page {
         self.until("what the person may see", read, vec![]).await;
     }
 
+    /// Keeps what is to be seen as the picture of the README, when asked to by `GANTRY_WRITE_DOCS=1`.
+    async fn is_painted(&self) {
+        if std::env::var("GANTRY_WRITE_DOCS").is_ok_and(|v| v == "1") {
+            self.client.set_window_size(1280, 1100).await.unwrap();
+            let latest = "document.activeElement.blur(); const log = document.getElementById('scroller'); \
+                 return log.scrollHeight - log.scrollTop - log.clientHeight < 2";
+            self.until("the latest message", latest, vec![]).await;
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/demo.png");
+            std::fs::write(file, self.client.screenshot().await.unwrap()).unwrap();
+        }
+    }
+
     /// What the simulated cluster itself says of the pod; `state` may be “gone”.
     async fn pod_is(&self, state: &str) {
         let what = format!("the cluster says {POD} is {state}");
@@ -310,9 +322,10 @@ async fn creates(page: &Page) {
 async fn deletes(page: &Page) {
     let card = page.asks(&format!("/pod delete pod:{POD}")).await;
     page.says(&card, &format!("Delete {POD}?")).await;
+    page.is_painted().await;
     let before = page.messages().await;
     page.presses(&card, &format!("Delete {POD}")).await;
-    page.fills("name", "browser-2").await;
+    page.fills("name", "web-8").await;
     page.submits().await;
     let wrong = page.new_message(before).await;
     page.says(&wrong, "does not match").await;
