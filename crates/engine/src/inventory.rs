@@ -17,7 +17,6 @@ pub(crate) async fn read(
     client: &Client,
     old: &ClusterView,
     now_ms: i64,
-    with_templates: bool,
 ) -> Result<ClusterView, Error> {
     let resources = client.resources(Freshness::Fresh).await?;
     // The summary is worth having without the rest.
@@ -45,9 +44,6 @@ pub(crate) async fn read(
     view.storages.sort_by(|a, b| (&a.id, &a.node).cmp(&(&b.id, &b.node)));
     apply_health(&mut view, client, old, now_ms);
     mark_unreachable(&mut view);
-    if with_templates {
-        view.templates = templates(client, &view).await;
-    }
     Ok(view)
 }
 
@@ -181,7 +177,7 @@ fn mark_unreachable(view: &mut ClusterView) {
 }
 
 /// Container templates for completion. A storage that cannot be read is left out; the next read tries again.
-async fn templates(client: &Client, view: &ClusterView) -> Vec<String> {
+pub(crate) async fn templates(client: &Client, view: &ClusterView) -> Vec<String> {
     let up = |node: &NodeName| view.node(node).is_some_and(|n| n.state == NodeState::Up);
     let mut places: Vec<(NodeName, StorageId)> = Vec::new();
     for s in view.storages.iter().filter(|s| s.active && s.content.iter().any(|c| c == "vztmpl")) {
