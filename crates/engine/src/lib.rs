@@ -106,8 +106,6 @@ struct Inner {
     work: Notify,
     /// Wakes the courier when a card may have changed.
     cards: Notify,
-    /// One VMID is chosen at a time.
-    allocation: tokio::sync::Mutex<()>,
 }
 
 impl Engine {
@@ -132,7 +130,6 @@ impl Engine {
                 witness,
                 work: Notify::new(),
                 cards: Notify::new(),
-                allocation: tokio::sync::Mutex::new(()),
             }),
         }
     }

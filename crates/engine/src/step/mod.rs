@@ -146,7 +146,7 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Records the intent. For a new pod a VMID is chosen first, one at a time.
+    /// Records the intent. For a new pod a VMID is chosen first, one at a time in each cluster.
     async fn record_intent(
         &mut self,
         n: usize,
@@ -155,10 +155,21 @@ impl<'a> Carrier<'a> {
         self.at("before intent", n).await;
         let creating = self.op.steps[n].kind == StepKind::CreatePod;
         let engine = self.engine;
-        let choosing = if creating { Some(engine.inner.allocation.lock().await) } else { None };
+        let watched = engine.inner.clusters.get(self.op.action.cluster());
+        let choosing = match watched.filter(|_| creating) {
+            Some(watched) => Some(watched.choosing_vmid().await),
+            None => None,
+        };
         if creating && self.op.vmid.is_none() {
             match engine.free_vmid(self.op.action.cluster()).await {
                 Ok(vmid) => self.op.vmid = Some(vmid),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        let chosen = self.op.vmid;
+        if creating {
+            match self.created_before(n, &aim).await {
+                Ok(seen) => aim.seen = seen,
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -171,11 +182,27 @@ impl<'a> Carrier<'a> {
         let detail = format!("{} on {}, try {}", step.kind.name(), aim.node, step.attempt);
         let row = engine.operation_row(&self.op, AuditEvent::AboutTo, detail);
         self.save(Some(&row)).await?;
+        if creating && self.op.vmid != chosen {
+            // Another process had taken it, and saving took the next one.
+            match self.created_before(n, &aim).await {
+                Ok(seen) => self.op.steps[n].seen = seen,
+                Err(error) => return Ok(Err(error)),
+            }
+            self.save(None).await?;
+        }
         if creating {
             aim.vmid = self.op.vmid;
         }
         drop(choosing);
         Ok(Ok(aim))
+    }
+
+    /// Tasks that created a guest with the chosen VMID before: Proxmox gives a free number again, and a task of
+    /// then must never be taken for the one of now.
+    async fn created_before(&self, n: usize, aim: &Aim) -> Result<Vec<Upid>, crate::Error> {
+        let Some(vmid) = self.op.vmid else { return Ok(Vec::new()) };
+        let kinds = self.op.steps[n].kind.task_types();
+        self.engine.tasks_like(self.op.action.cluster(), &aim.node, vmid, kinds).await
     }
 
     /// A call ended without a task id: told apart by whether it may have been carried out.
