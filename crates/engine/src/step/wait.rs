@@ -19,6 +19,8 @@ const VERIFY_HA_WITHIN: Duration = Duration::from_secs(180);
 const VERIFY_PAUSE: Duration = Duration::from_millis(500);
 /// How often a task may be missing before its end is no longer waited for.
 const MISSING_MAX: u32 = 5;
+/// How often Proxmox is asked to stop a task. Asking again is safe, and people can press Cancel only once.
+const STOP_TRIES: u32 = 30;
 
 impl Carrier<'_> {
     pub(super) async fn wait(&mut self, n: usize) -> Result<Next, Parked> {
@@ -31,7 +33,7 @@ impl Carrier<'_> {
             + ms(settings.step_deadline);
         let mut pause = settings.task_poll_min;
         let mut missing = 0;
-        let mut stop_sent = false;
+        let mut stop_tries = 0;
         loop {
             self.check_stop()?;
             self.at("before poll", n).await;
@@ -42,9 +44,9 @@ impl Carrier<'_> {
                 Ok(TaskStatus::Running) => {
                     self.show_progress(&upid, None).await?;
                     self.read_cancel().await;
-                    if self.op.cancel_by.is_some() && !stop_sent {
-                        stop_sent = true;
-                        self.stop_task(&upid).await?;
+                    if self.op.cancel_by.is_some() && stop_tries < STOP_TRIES {
+                        let taken = self.stop_task(&upid).await?;
+                        stop_tries = if taken { STOP_TRIES } else { stop_tries + 1 };
                     }
                 }
                 Err(error) if error.is_absent() => {
@@ -82,20 +84,26 @@ impl Carrier<'_> {
         };
         self.op.progress.percent = percent_in(&log);
         self.op.progress.log = log;
-        self.op.progress.remark = remark;
+        // Once somebody asked to stop, what came of that stays to be read.
+        if remark.is_some() || self.op.cancel_by.is_none() {
+            self.op.progress.remark = remark;
+        }
         self.op.progress.read_ms = now;
         // Saved even when nothing is new: the card shows how long it has been running.
         self.save(None).await
     }
 
-    /// Asks Proxmox to stop the task; what comes of it is read from the task, not from the answer.
-    async fn stop_task(&mut self, upid: &Upid) -> Result<(), Parked> {
+    /// Asks Proxmox to stop the task; what comes of it is read from the task, not from the answer. Whether it
+    /// took the request: where it did not, it is asked again.
+    async fn stop_task(&mut self, upid: &Upid) -> Result<bool, Parked> {
         let asked = self.engine.stop_task(self.op.action.cluster(), upid).await;
+        let taken = asked.is_ok();
         self.op.progress.remark = Some(match asked {
             Ok(()) => "Proxmox was asked to stop the task.".into(),
             Err(error) => format!("Could not ask Proxmox to stop the task: {error}."),
         });
-        self.save(None).await
+        self.save(None).await?;
+        Ok(taken)
     }
 
     async fn ended(&mut self, n: usize, upid: &Upid, exit: ExitStatus) -> Result<Next, Parked> {
