@@ -233,8 +233,10 @@ pub fn notes(spec: &PodSpec, operation: &str) -> String {
 }
 
 /// What `notes` wrote, read back: the specification and the operation that created the guest.
+///
+/// The last part counts: what people write stands before it, and could otherwise pass for it.
 pub fn read_notes(text: &str) -> Option<(PodSpec, String)> {
-    let (lead, rest) = text.split_once(NOTES_OPEN)?;
+    let (lead, rest) = text.rsplit_once(NOTES_OPEN)?;
     let (json, _) = rest.split_once(NOTES_CLOSE)?;
     let value: serde_json::Value = serde_json::from_str(json).ok()?;
     let mut spec: PodSpec = serde_json::from_value(value.get("spec")?.clone()).ok()?;
@@ -315,5 +317,14 @@ mod tests {
         let (back, operation) = read_notes(&notes(&spec, "op_2")).unwrap();
         assert_eq!((back, operation.as_str()), (spec, "op_2"));
         assert_eq!(read_notes("somebody else's notes"), None);
+    }
+
+    #[test]
+    fn a_note_cannot_pass_for_gantrys_own_part() {
+        let (mut spec, mut forged) = (sample(), sample());
+        forged.memory_mib = 16;
+        spec.note = notes(&forged, "op_forged");
+        let (back, operation) = read_notes(&notes(&spec, "op_real")).unwrap();
+        assert_eq!((back.memory_mib, operation.as_str()), (1024, "op_real"));
     }
 }
