@@ -1,6 +1,8 @@
 //! `/cluster …`
 
+use gantry_core::action::Verb;
 use gantry_core::id::ClusterId;
+use gantry_core::policy::Target;
 
 use crate::complete;
 use crate::face::{Context, FaceError};
@@ -33,7 +35,17 @@ async fn status(
 pub(crate) fn choose(visit: &Visit, asked: Option<&str>) -> Result<ClusterId, FaceError> {
     let known: Vec<ClusterId> =
         visit.face.engine().views().iter().map(|v| v.cluster.clone()).collect();
-    let names = || known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    // Only clusters that are some business of theirs are named.
+    let theirs = |cluster: &&ClusterId| {
+        Verb::ALL
+            .iter()
+            .filter(|v| !v.is_open_to_all())
+            .any(|v| visit.may(*v, Target::Within(cluster)).is_allowed())
+    };
+    let names = || {
+        let names: Vec<String> = known.iter().filter(theirs).map(ToString::to_string).collect();
+        if names.is_empty() { "none that you may see".to_owned() } else { names.join(", ") }
+    };
     match (asked, known.as_slice()) {
         (Some(name), _) => {
             known.iter().find(|c| c.as_str() == name.trim()).cloned().ok_or_else(|| {

@@ -178,7 +178,7 @@ pub async fn cluster(
     let found = seen.iter().filter(|v| {
         v.cluster.as_str().to_lowercase().contains(&typed)
             && (!v.guests.is_empty()
-                || engine.may(&actor, verb, Target::Cluster(&v.cluster)).is_allowed())
+                || engine.may(&actor, verb, Target::Within(&v.cluster)).is_allowed())
     });
     answer(found.map(|v| (v.cluster.to_string(), v.cluster.to_string())).collect())
 }
@@ -201,7 +201,7 @@ pub async fn node(
         for node in view.nodes.iter().filter(|n| n.name.as_str().to_lowercase().contains(&typed)) {
             let target = Target::Node(&view.cluster, &node.name);
             let allowed = if verb == Verb::PodCreate {
-                engine.may(&actor, verb, Target::Any).is_allowed()
+                engine.may(&actor, verb, Target::Within(&view.cluster)).is_allowed()
             } else {
                 engine.may(&actor, verb, target).is_allowed()
                     || engine.may(&actor, Verb::NodeList, target).is_allowed()
@@ -227,15 +227,13 @@ pub async fn image(
 ) -> CreateAutocompleteResponse {
     let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
     let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    if !engine.may(&actor, Verb::PodCreate, Target::Any).is_allowed() {
-        return answer(Vec::new());
-    }
     let only = other(ctx.args, "cluster");
     let typed = typed.to_lowercase();
     let views = engine.views();
     let mut found: Vec<(String, String)> = views
         .iter()
         .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
+        .filter(|v| engine.may(&actor, Verb::PodCreate, Target::Within(&v.cluster)).is_allowed())
         .flat_map(|v| &v.templates)
         .filter(|t| t.to_lowercase().contains(&typed))
         .map(|t| (t.clone(), t.clone()))
@@ -252,15 +250,13 @@ pub async fn storage(
 ) -> CreateAutocompleteResponse {
     let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
     let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    if !engine.may(&actor, Verb::PodCreate, Target::Any).is_allowed() {
-        return answer(Vec::new());
-    }
     let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
     let typed = typed.to_lowercase();
     let views = engine.views();
     let mut found: Vec<(String, String)> = views
         .iter()
         .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
+        .filter(|v| engine.may(&actor, Verb::PodCreate, Target::Within(&v.cluster)).is_allowed())
         .flat_map(|v| &v.storages)
         .filter(|s| s.active && s.content.iter().any(|c| c == "rootdir"))
         .filter(|s| node.is_none_or(|n| n.is_empty() || s.shared || s.node.as_str() == n))

@@ -3,6 +3,7 @@
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
 use gantry_core::pod::{Address, PodSpec};
+use gantry_core::policy::{Ruling, Target};
 use gantry_core::world::{ClusterView, GuestStatus, NodeState};
 
 use crate::act;
@@ -74,7 +75,15 @@ async fn create(
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
+        // Before anything is said about nodes and storages: who may create nothing learns nothing of them.
+        if let Ruling::Denied { because } = crate::press::may_create(&visit) {
+            return visit.refuse(Verb::PodCreate, &name, &because).await;
+        }
         let cluster = choose(&visit, cluster.as_deref())?;
+        let within = visit.may(Verb::PodCreate, Target::Within(&cluster));
+        if let Ruling::Denied { because } = within {
+            return visit.refuse(Verb::PodCreate, &name, &because).await;
+        }
         let node = place(&visit, &cluster, node.as_deref())?;
         let storage = room(&visit, &cluster, &node, storage.as_deref())?;
         let spec = PodSpec {

@@ -31,6 +31,8 @@ pub struct Actor {
 pub enum Target<'a> {
     /// Anything at all: asked to know whether a verb is open to somebody for some target.
     Any,
+    /// Anything at all in a cluster: asked to know whether a verb is open to somebody for some target there.
+    Within(&'a ClusterId),
     /// A whole cluster.
     Cluster(&'a ClusterId),
     /// A node.
@@ -131,12 +133,27 @@ impl Selector {
     fn covers(&self, target: Target<'_>) -> bool {
         self.conditions.iter().all(|c| c.holds(target))
     }
+
+    /// Whether nothing in `cluster`, or nothing at all without one, is outside of it.
+    fn covers_all(&self, cluster: Option<&ClusterId>) -> bool {
+        self.conditions.iter().all(|c| match c {
+            Condition::Everything => true,
+            Condition::Cluster(want) => cluster.is_some_and(|c| c.as_str() == want),
+            _ => false,
+        })
+    }
 }
 
 impl Condition {
     fn holds(&self, target: Target<'_>) -> bool {
         let (cluster, node, name, tags, pool, vmid, kind) = match target {
             Target::Any => return true,
+            Target::Within(c) => {
+                return match self {
+                    Self::Cluster(want) => want == c.as_str(),
+                    _ => true,
+                };
+            }
             Target::Cluster(c) => (c, None, None, &[][..], None, None, None),
             Target::Node(c, n) => (c, Some(n.as_str()), None, &[][..], None, None, None),
             Target::Guest(g) => (
@@ -324,9 +341,10 @@ pub fn rule(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> R
     let denies = for_actor()
         .filter(|r| r.effect == Effect::Deny && r.holds_in(actor))
         .filter(covers_verb)
-        // For `Any` a deny rule decides only when it covers everything.
+        // For `Any` and `Within` a deny rule decides only when it covers everything there.
         .find(|r| match target {
-            Target::Any => r.on.iter().any(|s| s.as_str().trim() == "*"),
+            Target::Any => r.on.iter().any(|s| s.covers_all(None)),
+            Target::Within(cluster) => r.on.iter().any(|s| s.covers_all(Some(cluster))),
             _ => covers_target(r),
         });
     if let Some(deny) = denies {
@@ -451,6 +469,22 @@ mod tests {
             Ruling::Denied { because: "rule “hands off” forbids `guest.delete` here".into() }
         );
         assert!(rule(&p, &actor(&[10], 5), Verb::GuestDelete, Target::Any).is_allowed());
+    }
+
+    #[test]
+    fn within_a_cluster_asks_for_some_target_there() {
+        let p = policy(
+            r#"{"rules":[
+            {"name":"lab","roles":[10],"verbs":["pod.create"],"on":["cluster:lab name:web-*", "cluster:old"]},
+            {"name":"frozen","effect":"deny","roles":[10],"verbs":["*"],"on":["cluster:old"]},
+            {"name":"careful","effect":"deny","roles":[10],"verbs":["*"],"on":["tag:critical"]}
+        ]}"#,
+        );
+        for (cluster, want) in [("lab", true), ("old", false), ("secret", false)] {
+            let cluster: ClusterId = cluster.parse().unwrap();
+            let ruling = rule(&p, &actor(&[10], 5), Verb::PodCreate, Target::Within(&cluster));
+            assert_eq!(ruling.is_allowed(), want, "{cluster}");
+        }
     }
 
     #[test]
