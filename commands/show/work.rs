@@ -5,6 +5,7 @@ use gantry_core::audit::AuditRow;
 use gantry_core::id::{ClusterId, OperationId, Upid, UserId};
 use gantry_core::operation::Operation;
 use gantry_core::policy::{Ruling, Target};
+use gantry_core::world::ClusterView;
 use gantry_engine::store::{AuditFilter, OpFilter};
 use gantry_engine::{TaskLog, TaskQuery};
 
@@ -126,15 +127,15 @@ pub(super) async fn task_log(
     Ok(card::task_log(cluster.as_str(), &task, &log, visit.now_ms()))
 }
 
-/// Policy for an operation: on its guest as it is known now, else on its cluster.
-fn may_op(visit: &Visit, verb: Verb, op: &Operation) -> Ruling {
-    let cluster = op.action.cluster();
+/// Policy for an operation or a plan by `by`: on its guest as it is known now, else on its cluster.
+fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling {
+    let cluster = action.cluster();
     let any = visit.may(verb, Target::Any);
-    // What somebody confirmed themselves they may look up, even when its guest is gone by now.
-    if op.by == visit.actor.user && any.is_allowed() {
+    // What somebody asked for or confirmed themselves they may look up, even when its guest is gone by now.
+    if by == visit.actor.user && any.is_allowed() {
         return any;
     }
-    match &op.action {
+    match action {
         Action::CancelTask { upid, .. } => {
             visit.face.engine().may_task(&visit.actor, verb, cluster, upid)
         }
@@ -161,6 +162,22 @@ fn may_op(visit: &Visit, verb: Verb, op: &Operation) -> Ruling {
     }
 }
 
+/// Policy for an operation, once it is known to be of this server: what another server did, and who did it
+/// there, is none of this one's business, whatever the guest.
+async fn may_op(visit: &Visit, verb: Verb, op: &Operation) -> Result<Ruling, FaceError> {
+    let card = visit
+        .face
+        .engine()
+        .store()
+        .find_card_of_operation(&op.id)
+        .await
+        .map_err(store_error("Could not read the operations"))?;
+    if card.is_none_or(|c| c.guild != visit.actor.guild) {
+        return Ok(Ruling::Denied { because: "this operation belongs to another server".into() });
+    }
+    Ok(may_action(visit, verb, &op.action, op.by))
+}
+
 pub(super) async fn ops(
     visit: &Visit,
     open: bool,
@@ -179,7 +196,12 @@ pub(super) async fn ops(
         found = engine.operations(&filter, place.offset(), limit).await?;
     }
     let read = found.rows.len();
-    found.rows.retain(|op| may_op(visit, Verb::OpList, op).is_allowed());
+    let mut rows = Vec::with_capacity(read);
+    for op in found.rows {
+        if may_op(visit, Verb::OpList, &op).await?.is_allowed() {
+            rows.push(op);
+        }
+    }
     let mut filters = Vec::new();
     if open {
         filters.push("not over yet".to_owned());
@@ -191,10 +213,10 @@ pub(super) async fn ops(
         filters.push(format!("guest {guest}"));
     }
     Ok(card::op_list(&OpList {
-        rows: &found.rows,
+        rows: &rows,
         place,
         filters: &filters,
-        hidden: read - found.rows.len(),
+        hidden: read - rows.len(),
         screen: id,
     }))
 }
@@ -209,7 +231,7 @@ pub(super) async fn op(visit: &Visit, operation: &OperationId) -> Result<Card, F
             &visit.reference(),
         ));
     };
-    if let Ruling::Denied { because } = may_op(visit, Verb::OpShow, &op) {
+    if let Ruling::Denied { because } = may_op(visit, Verb::OpShow, &op).await? {
         engine.denied(&visit.actor, Verb::OpShow, operation.as_str(), &because).await?;
         return Ok(card::refusal(Verb::OpShow, operation.as_str(), &because));
     }
@@ -258,28 +280,30 @@ pub(super) async fn audit(
     }))
 }
 
-/// Whether a row may be shown: it must be of this server, and where it belongs to an operation, that operation's
-/// target must be covered. What another server did is none of this one's business.
+/// Whether a row may be shown: it must be of this server, and what it is about must be covered. What another
+/// server did is none of this one's business.
 async fn may_read(visit: &Visit, row: &AuditRow) -> Result<bool, FaceError> {
     let engine = visit.face.engine();
-    let guild = match (row.guild, &row.plan) {
-        (Some(guild), _) => Some(guild),
-        (None, Some(plan)) => engine
+    let plan = match &row.plan {
+        Some(plan) => engine
             .store()
-            .find_card_of_plan(plan)
+            .find_plan(plan)
             .await
             .map_err(store_error("Could not read the audit log"))?
-            .map(|c| c.guild),
-        (None, None) => None,
+            .map(|stored| stored.plan),
+        None => None,
     };
+    let guild = row.guild.or_else(|| plan.as_ref().map(|p| p.asker.guild));
     if guild != Some(visit.actor.guild) {
         return Ok(false);
     }
-    match &row.operation {
-        Some(operation) => Ok(match engine.operation(operation).await? {
-            Some(op) => may_op(visit, Verb::AuditList, &op).is_allowed(),
-            None => true,
-        }),
-        None => Ok(true),
+    if let Some(plan) = plan {
+        let by = row.user.unwrap_or(plan.asker.user);
+        return Ok(may_action(visit, Verb::AuditList, &plan.action, by).is_allowed());
     }
+    // Nothing but words is left of what it was about: for whoever asked, and for those who may read everything.
+    let views = engine.views();
+    let everything =
+        |v: &ClusterView| visit.may(Verb::AuditList, Target::Cluster(&v.cluster)).is_allowed();
+    Ok(row.user == Some(visit.actor.user) || views.iter().all(|v| everything(v)))
 }
