@@ -86,7 +86,7 @@ async fn turn(
     id: &ScreenId,
     page: impl FnOnce(u64) -> u64,
 ) -> Result<(), FaceError> {
-    let mut view = screen::load(visit, id).await?;
+    let mut view = screen::load_in_time(visit, id).await?;
     if let Some(at) = view.page_mut() {
         *at = page(*at);
     }
@@ -95,7 +95,7 @@ async fn turn(
 
 /// What a menu's choice leads to.
 async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError> {
-    let view = screen::load(visit, id).await?;
+    let view = screen::load_in_time(visit, id).await?;
     match view {
         View::Guests { filter, .. } => match address(value) {
             Some(guest) => show::open(visit, View::Guest { guest, pod: filter.pods }).await,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::face::{FaceError, store_error};
 use crate::token::ScreenId;
-use crate::visit::{Visit, said};
+use crate::visit::{DECIDE_WITHIN, Visit, said};
 
 /// Which guests a list shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,6 +236,19 @@ pub async fn save(visit: &Visit, id: &ScreenId, view: &View) -> Result<(), FaceE
         .save_screen(&screen)
         .await
         .map_err(store_error("Could not keep this list"))
+}
+
+/// Loads a screen for its owner while the press can still be acknowledged.
+pub async fn load_in_time(visit: &Visit, id: &ScreenId) -> Result<View, FaceError> {
+    match tokio::time::timeout(DECIDE_WITHIN, load(visit, id)).await {
+        Ok(view) => view,
+        Err(_) => Err(said(
+            "Could not look up what this button belongs to",
+            "gantry's database was too slow. Nothing was done",
+            "Press again.",
+            &visit.reference(),
+        )),
+    }
 }
 
 /// Loads a screen for its owner.
