@@ -27,7 +27,10 @@ pub fn outcome(op: &Operation) -> Card {
     if let Some(outcome) = &op.outcome {
         card = said(card, op, outcome);
     }
-    card = card.say(text(&op.target));
+    // What is true now names the target as it is; the target as it was asked for would only repeat or contradict it.
+    if op.outcome.as_ref().is_none_or(|o| o.now_ms.is_none()) {
+        card = card.say(text(&op.target));
+    }
     if op.steps.len() > 1 && op.state != OpState::Succeeded {
         card = card.field("Steps", op.steps.iter().map(|s| step_line(s, true)).collect());
     }

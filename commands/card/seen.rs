@@ -237,7 +237,6 @@ fn an_operation_that_worked() {
     CT 201 was deleted with its disk.
     Result: OK
     Now: CT 201 does not exist. Seen 2026-11-21 06:00:12 UTC.
-    web-0 (CT 201 on pve1, lab)
 
     ref op_01M7YB1BR00000000000000002 · took 12 s · confirmed by olga
     [Details]
@@ -269,7 +268,6 @@ fn an_operation_that_failed() {
         TASK ERROR: lvremove failed: exit code 5
     Now: web-0 is stopped. Seen 2026-11-21 06:00:12 UTC.
     → Look at the storage with `/node status`, then delete it again.
-    web-0 (CT 201 on pve1, lab)
 
     Steps
       ✓ Shutting down · 8 s

@@ -137,7 +137,7 @@ impl Default for Limits {
             requests_per_second: 10,
             concurrent: 6,
             connect_timeout_s: 3,
-            read_timeout_s: 10,
+            read_timeout_s: 5,
             write_timeout_s: 35,
         }
     }

@@ -437,7 +437,7 @@ pub fn plan_pod(
     let row = |what: &str, after: String| Change { what: what.into(), before: "–".into(), after };
     let mut changes = vec![
         row("Image", spec.image.clone()),
-        row("CPU", format!("{} cores", spec.cores)),
+        row("CPU", format!("{} core{}", spec.cores, if spec.cores == 1 { "" } else { "s" })),
         row("Memory", format!("{} MiB, swap {} MiB", spec.memory_mib, spec.swap_mib)),
         row("Disk", format!("{} GiB on {}", spec.disk_gib, spec.storage)),
         row(

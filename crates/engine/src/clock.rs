@@ -18,23 +18,37 @@ struct Shared {
     start: Instant,
     /// How many clock seconds pass in one real second.
     speed: f64,
-    /// How far `advance` has moved it.
+    /// How far it was moved forward.
     moved: watch::Sender<Duration>,
+    /// Whether it follows the system's wall clock when that runs ahead.
+    follows: bool,
+}
+
+/// How far the wall clock may be ahead before it is followed. Smaller steps are what NTP does all day.
+const AHEAD_MAX_MS: i64 = 30_000;
+
+fn wall_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl Clock {
-    /// The system's clock.
+    /// The system's clock: it never goes back, and follows the wall clock forward when the machine slept or its
+    /// time was set.
     pub fn system() -> Self {
-        Self::adjustable(1.0)
+        Self::new(1.0, true)
     }
 
     /// A clock that runs `speed` times as fast as the system's and can be moved forward.
     pub fn adjustable(speed: f64) -> Self {
-        let start_ms = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        Self::new(speed, false)
+    }
+
+    fn new(speed: f64, follows: bool) -> Self {
         let (moved, _) = watch::channel(Duration::ZERO);
-        Self { shared: Arc::new(Shared { start_ms, start: Instant::now(), speed, moved }) }
+        let (start_ms, start) = (wall_ms(), Instant::now());
+        Self { shared: Arc::new(Shared { start_ms, start, speed, moved, follows }) }
     }
 
     fn passed(&self) -> Duration {
@@ -43,7 +57,15 @@ impl Clock {
 
     /// Milliseconds since the epoch.
     pub fn now_ms(&self) -> i64 {
-        self.shared.start_ms + i64::try_from(self.passed().as_millis()).unwrap_or(i64::MAX)
+        let own =
+            self.shared.start_ms + i64::try_from(self.passed().as_millis()).unwrap_or(i64::MAX);
+        let ahead = if self.shared.follows { wall_ms() - own } else { 0 };
+        if ahead <= AHEAD_MAX_MS {
+            return own;
+        }
+        tracing::warn!(ahead_ms = ahead, "the system's time jumped ahead; following it");
+        self.advance(Duration::from_millis(ahead.unsigned_abs()));
+        own + ahead
     }
 
     /// Waits until `pause` has passed on this clock.

@@ -123,7 +123,7 @@ impl Engine {
             disks: config
                 .volumes()
                 .filter(|(_, v)| !v.contains("media=cdrom") && *v != "none")
-                .map(|(key, value)| format!("{key}: {value}"))
+                .map(|(key, value)| disk(key, value))
                 .collect(),
             protected: config.protection,
             snapshots: None,
@@ -269,6 +269,17 @@ impl Engine {
             .await
             .map_err(Error::proxmox(format!("read {}", guest.vmid), &guest.cluster))?;
         Ok(Some(config.description.clone().unwrap_or_default()))
+    }
+}
+
+/// A volume as people read it: `rootfs: 8G on local-lvm (vm-201-disk-0)`.
+fn disk(key: &str, value: &str) -> String {
+    let mut parts = value.split(',');
+    let volume = parts.next().unwrap_or_default();
+    let size = parts.find_map(|p| p.strip_prefix("size="));
+    match (volume.split_once(':'), size) {
+        (Some((storage, name)), Some(size)) => format!("{key}: {size} on {storage} ({name})"),
+        _ => format!("{key}: {value}"),
     }
 }
 

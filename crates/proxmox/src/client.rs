@@ -1,6 +1,7 @@
 //! The client of one cluster: reads repeated where that can help, writes sent at most once, discovery, and the
 //! watch that finds those that were down. Where a call goes is decided in `route`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -275,10 +276,13 @@ impl Client {
             let call = Call::get(Path::fixed("/version"), deadline);
             let _ = self.0.through(n, &call).await;
         };
-        let nodes = inner.breakers.not_closed().into_iter().filter(due).filter_map(|k| match k {
+        // One failure marks a node as down, several open its breaker: both are asked, each as often as it may be.
+        let mut nodes: BTreeSet<NodeName> = inner.tracker.down_nodes().into_iter().collect();
+        nodes.extend(inner.breakers.not_closed().into_iter().filter_map(|k| match k {
             Key::Node(node) => Some(node),
             Key::Endpoint(_) => None,
-        });
+        }));
+        let nodes = nodes.into_iter().filter(|node| due(&Key::Node(node.clone())));
         let ask_node = |node: NodeName| async move {
             let call = Call::get(Path::node("/nodes/{node}/version", &node), deadline);
             let _ = self.0.attempt(&call, &Mutex::new(Vec::new())).await;

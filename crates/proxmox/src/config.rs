@@ -143,7 +143,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(3),
-            read_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(5),
             read_total: Duration::from_secs(15),
             write_timeout: Duration::from_secs(35),
             read_attempts: 4,

@@ -253,6 +253,13 @@ impl Tracker {
         self.inner().endpoints.get(endpoint).is_some_and(|(track, _)| track.up == Some(false))
     }
 
+    /// Nodes that failed last time.
+    pub(crate) fn down_nodes(&self) -> Vec<NodeName> {
+        let inner = self.inner();
+        let down = inner.nodes.iter().filter(|(_, track)| track.up == Some(false));
+        down.map(|(node, _)| node.clone()).collect()
+    }
+
     /// `unreachable since … (…)` for an endpoint.
     pub(crate) fn why_endpoint(&self, endpoint: usize) -> String {
         let inner = self.inner();
