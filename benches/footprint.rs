@@ -50,7 +50,8 @@ fn main() -> Fallible<()> {
             _ => return Err(format!("{word}? usage: footprint [--programs DIR]").into()),
         }
     }
-    let programs = programs.ok_or("--programs needs a folder")?;
+    // gantry is started in a folder of its own, where a relative path would mean something else.
+    let programs = programs.ok_or("--programs needs a folder")?.canonicalize()?;
     let mut report = Report(std::io::stdout());
 
     report.title("memory, 25 guests in 5 nodes")?;
