@@ -108,6 +108,17 @@ async fn create(
             ssh_keys: Vec::new(),
             note: String::new(),
         };
+        // What the form cannot mend is told before anything is typed into it.
+        let problems: Vec<String> =
+            spec.problems().iter().map(|p| format!("{}: {}", p.field, p.why)).collect();
+        if !problems.is_empty() {
+            return Err(said(
+                "Nothing was created",
+                &problems.join("; "),
+                "Run the command again with that corrected.",
+                &visit.reference(),
+            ));
+        }
         form::open_pod(&visit, cluster, spec).await
     })
     .await

@@ -132,3 +132,21 @@ bot_test! {
         assert!(!told.text().contains("no-such-node"), "{}", told.text());
     }
 }
+
+bot_test! {
+    async fn two_operations_on_one_guest_take_turns(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5000, "busy").running()).await;
+        let (one, two) = (
+            bot.admin().runs("/guest stop guest:busy").await,
+            bot.admin().runs("/guest reboot guest:busy").await,
+        );
+        bot.trouble(Trouble::TaskSlow { task: "vzshutdown".into(), seconds: 1.0 });
+        bot.admin().confirms(&one, "").await;
+        bot.admin().confirms(&two, "").await;
+        bot.until_says(two.message, "is at work on the same guest").await;
+        bot.until_says(one.message, "has shut down").await;
+        bot.until_says(two.message, "Could not restart").await;
+        bot.settle().await;
+        assert_eq!(bot.changes(), ["shutdown 5000"]);
+    }
+}

@@ -9,12 +9,17 @@ use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
 use gantry_core::operation::{Expect, StepKind};
 use gantry_core::plan::{LiveGuest, Planned, describe, fingerprint, plan_pod};
 use gantry_core::world::GuestStatus;
+use gantry_store::OpFilter;
 
 use super::{Carrier, LOOK_AGAIN, Parked};
 use crate::Error;
 
 /// Clocks of nodes may differ from ours by this much when a restart is recognised by uptime, seconds.
 const UPTIME_SLACK_S: i64 = 5;
+/// Pause between two looks at whether an older operation on the same guest has ended.
+const TURN_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// Open operations on one guest that are looked at; more than anybody starts.
+const OPEN_LOOKED_AT: u32 = 100;
 
 /// Where a call goes.
 #[derive(Debug, Clone)]
@@ -64,6 +69,43 @@ impl Carrier<'_> {
                 }
                 Err(error) => return Ok(Look::Unreadable(error)),
                 Ok(look) => return Ok(look),
+            }
+        }
+    }
+
+    /// Waits while an older operation is at work on the same guest: what it does is not there to be looked at yet.
+    /// Returns why it is no longer waited for.
+    pub(super) async fn wait_for_turn(&mut self) -> Result<Option<String>, Parked> {
+        let Some((guest, _)) = self.target() else { return Ok(None) };
+        let until = self.engine.now_ms() + ms(self.engine.inner.settings.step_deadline);
+        let filter = OpFilter { open_only: true, guest: Some(guest), ..OpFilter::default() };
+        loop {
+            let open = match self.engine.operations(&filter, 0, OPEN_LOOKED_AT).await {
+                Ok(open) => open.rows,
+                Err(error) => return Ok(Some(format!("{error}; nothing was sent"))),
+            };
+            let Some(other) = open.iter().find(|o| o.id < self.op.id) else {
+                self.op.progress.remark = None;
+                return Ok(None);
+            };
+            if self.engine.now_ms() >= until {
+                return Ok(Some(format!(
+                    "{} was still at work on the same guest; nothing was sent",
+                    other.id
+                )));
+            }
+            let remark = format!("Waiting: {} is at work on the same guest.", other.id);
+            if self.op.progress.remark.as_ref() != Some(&remark) {
+                self.op.progress.remark = Some(remark);
+                self.op.progress.read_ms = self.engine.now_ms();
+                self.save(None).await?;
+            }
+            self.pause(TURN_AGAIN).await?;
+            self.read_cancel().await;
+            if self.op.cancel_by.is_some() {
+                return Ok(Some(
+                    "stopped while waiting for another operation; nothing was sent".into(),
+                ));
             }
         }
     }

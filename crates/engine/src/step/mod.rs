@@ -102,6 +102,11 @@ impl<'a> Carrier<'a> {
         if self.op.cancel_by.is_some() {
             return Ok(self.cancelled_before(n).await);
         }
+        if n == 0
+            && let Some(why) = self.wait_for_turn().await?
+        {
+            return Ok(self.failed(n, why, None).await);
+        }
         let aim = match self.look_until_readable(n).await? {
             Look::Go(aim) => aim,
             Look::Already(why) => {

@@ -115,7 +115,10 @@ impl Carrier<'_> {
         match seen {
             Ok(true) => {
                 self.op.progress.remark = None;
-                let result = "the answer was lost; seen to be done".to_owned();
+                let result = match self.op.steps[n].result.take() {
+                    Some(error) => format!("{error}, but it is seen to be done"),
+                    None => "no task was found, but it is seen to be done".to_owned(),
+                };
                 self.close_step(n, StepState::Done, Some(result)).await?;
                 Ok(Next::Again)
             }

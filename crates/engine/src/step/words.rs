@@ -52,7 +52,9 @@ impl Carrier<'_> {
             "An answer of Proxmox was lost on the way; the task was found and followed.".to_owned()
         });
         let state = if warned.is_some() { OpState::Warned } else { OpState::Succeeded };
-        let reason = warned.or_else(|| (!skipped).then(|| "OK".to_owned()));
+        // What the newest step that was not skipped ended with: a task's own word, or how else it is known.
+        let last = self.op.steps.iter().rev().find(|s| s.state == StepState::Done);
+        let reason = warned.or_else(|| last.and_then(|s| s.result.clone()));
         (state, Outcome { summary, reason, log, now, now_ms, advice })
     }
 
