@@ -348,8 +348,8 @@ fn tuning(limits: &Limits) -> Tuning {
     Tuning {
         connect_timeout: seconds(limits.connect_timeout_s),
         read_timeout: seconds(limits.read_timeout_s),
-        // A read may be repeated at another endpoint, but not for ever: half as long again.
-        read_total: seconds(limits.read_timeout_s) * 3 / 2,
+        // A read may be repeated at other endpoints, but not for ever.
+        read_total: seconds(limits.read_timeout_s) * 3,
         write_timeout: seconds(limits.write_timeout_s),
         per_second: limits.requests_per_second,
         burst: limits.requests_per_second.saturating_mul(2),
