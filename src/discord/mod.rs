@@ -2,7 +2,7 @@
 //! runner that all events come from, and the checks made before either is trusted with the token.
 //!
 //! Invariant: the bot token is only ever sent to the configured API host and to a gateway host that
-//! [`preflight`] has checked; serenity itself is only ever pointed at loopback.
+//! [`mod@preflight`] has checked; serenity itself is only ever pointed at loopback.
 
 mod buckets;
 mod dial;
