@@ -102,6 +102,14 @@ bot_test! {
     async fn a_plan_expires(bot: &mut Bot) {
         let question = proposed(bot).await;
         let custom_id = bot.custom_id(question.message, "confirm");
+        // Ten minutes pass at once here; which message the card is has been noted long before in reality.
+        let plan = custom_id.rsplit(':').next().unwrap().parse().unwrap();
+        let engine = bot.engine();
+        crate::harness::until("the card knows its message", async || {
+            let card = engine.store().find_card_of_plan(&plan).await.unwrap();
+            card.is_some_and(|c| c.message.is_some())
+        })
+        .await;
         bot.clock.advance(Duration::from_secs(601));
         bot.until_says(question.message, "Nobody confirmed it in time").await;
         let late = bot.operator().forges(question.message, &custom_id).await;
