@@ -107,6 +107,8 @@ const ATTACHMENT: &[Key] = &[
     opt("width", Kind::Any),
     opt("ephemeral", Kind::Any),
     opt("flags", Kind::Any),
+    // discord.py's own mark in an attachment it keeps.
+    opt("spoiler", Kind::Any),
 ];
 const REFERENCE: &[Key] = &[
     opt("type", Kind::Int(0, 1)),
