@@ -14,7 +14,7 @@ bot_test! {
             bot.discord.trouble(Discord::RateLimit {
                 route: "edit message".into(),
                 times: 2,
-                retry_after_ms: 300,
+                retry_after_ms: 50, // real time, while the lease of a card passes twenty times as fast here
                 scope: scope.into(),
             });
         }
