@@ -186,7 +186,8 @@ pub(super) async fn ops(
     page: &mut u64,
     id: &ScreenId,
 ) -> Result<Card, FaceError> {
-    let filter = OpFilter { open_only: open, cluster: cluster.cloned(), guest: guest.cloned() };
+    let filter =
+        OpFilter { open_only: open, cluster: cluster.cloned(), guest: guest.cloned(), turn: None };
     let engine = visit.face.engine();
     let limit = u32::try_from(PAGE).unwrap_or(u32::MAX);
     let mut found = engine.operations(&filter, page.saturating_mul(PAGE), limit).await?;

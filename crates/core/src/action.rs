@@ -262,6 +262,11 @@ impl Action {
         }
     }
 
+    /// What it works on, where two operations must not work on that at the same time: `guest lab/201`.
+    pub fn turn(&self) -> Option<String> {
+        self.guest().map(|(guest, _)| format!("guest {guest}"))
+    }
+
     /// The guest it acts on, where there is one already.
     pub fn guest(&self) -> Option<(&GuestRef, GuestKind)> {
         match self {

@@ -324,6 +324,13 @@ impl Operation {
         })
     }
 
+    /// What it works on, where two operations must not work on that at the same time; operations with the same turn
+    /// are carried out one after another, oldest first.
+    pub fn turn(&self) -> Option<String> {
+        let new = || self.vmid.map(|vmid| format!("guest {}/{vmid}", self.action.cluster()));
+        self.action.turn().or_else(new)
+    }
+
     /// Whether a Cancel button makes sense.
     pub fn can_cancel(&self) -> bool {
         !self.state.is_terminal() && self.cancel_by.is_none()

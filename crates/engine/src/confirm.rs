@@ -1,13 +1,14 @@
 //! What happens when somebody presses: rights of the presser, expiry, the world as it is now, and then
 //! exactly one operation per plan, however often and by however many people it is pressed.
 
-use gantry_core::action::{Action, Tier, Verb};
+use gantry_core::action::{Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{CardId, OperationId, PlanId};
-use gantry_core::plan::{Plan, Planned, plan_cancel_task, plan_guest, plan_pod};
-use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::plan::{Plan, Planned};
+use gantry_core::policy::{Actor, Ruling};
 use gantry_store::{Confirmation, PlanState, StoredPlan};
 
+use crate::deed::Planning;
 use crate::{Engine, Error};
 
 /// What a Confirm press needs next.
@@ -150,7 +151,8 @@ impl Engine {
         };
         let old = &stored.plan;
         // Fresh eyes: read the target again, ask policy about what is true now, compare with what was shown.
-        let (planned, ruling, read_ms) = self.plan_again(presser, old).await?;
+        let Planning { planned, ruling, read_ms } =
+            self.plan_now(presser, old.verb, &old.action).await?;
         let (rule, needs) = match ruling {
             Ruling::Allowed { rule, needs } => (rule, needs.max(old.tier)),
             Ruling::Denied { because } => {
@@ -314,28 +316,7 @@ impl Engine {
         if presser.guild != plan.asker.guild {
             return Ruling::Denied { because: "this plan belongs to another server".into() };
         }
-        match &plan.action {
-            Action::Power { guest, .. } | Action::Delete { guest, .. } => {
-                let view = self.view(&guest.cluster);
-                match view.as_ref().and_then(|v| v.guest(guest.vmid)) {
-                    Some(seen) => self.may(presser, plan.verb, Target::Guest(seen)),
-                    None => self.may(presser, plan.verb, Target::Cluster(&guest.cluster)),
-                }
-            }
-            Action::CreatePod { cluster, spec } => {
-                let tags = spec.all_tags();
-                let target = Target::NewPod {
-                    cluster,
-                    name: &spec.name,
-                    tags: &tags,
-                    pool: spec.pool.as_deref(),
-                };
-                self.may(presser, plan.verb, target)
-            }
-            Action::CancelTask { cluster, upid } => {
-                self.may_task(presser, plan.verb, cluster, upid)
-            }
-        }
+        self.ruling(presser, plan.verb, &plan.action)
     }
 
     /// The confirmation a plan takes when `presser` presses.
@@ -344,40 +325,6 @@ impl Engine {
             Ruling::Allowed { needs, .. } => needs.max(plan.tier),
             Ruling::Denied { .. } => plan.tier,
         }
-    }
-
-    /// Plans the same action again on the world as it is now, with policy for `presser` on it.
-    async fn plan_again(
-        &self,
-        presser: &Actor,
-        plan: &Plan,
-    ) -> Result<(Planned, Ruling, i64), Error> {
-        Ok(match &plan.action {
-            Action::Power { guest, kind, .. } | Action::Delete { guest, kind, .. } => {
-                match self.look_at_guest(guest, *kind).await? {
-                    Some(live) => (
-                        plan_guest(plan.verb, &plan.action, &live),
-                        self.may(presser, plan.verb, Target::Guest(&live.guest)),
-                        live.read_ms,
-                    ),
-                    None => (
-                        Planned::Nothing { why: format!("{} is gone.", plan.target) },
-                        self.may_plan(presser, plan),
-                        self.now_ms(),
-                    ),
-                }
-            }
-            Action::CreatePod { cluster, spec } => {
-                let place = self.look_at_place(cluster, spec).await?;
-                (plan_pod(spec, cluster, &place), self.may_plan(presser, plan), place.read_ms)
-            }
-            Action::CancelTask { cluster, upid } => {
-                let running =
-                    self.task(cluster, upid).await?.is_some_and(|task| task.status.is_none());
-                let planned = plan_cancel_task(cluster, upid, running);
-                (planned, self.may_plan(presser, plan), self.now_ms())
-            }
-        })
     }
 
     async fn press_denied(&self, presser: &Actor, plan: &Plan, because: &str) -> Result<(), Error> {

@@ -3,9 +3,9 @@
 //! Knows no face: commands and the HTTP side ask it, nobody is asked by it. What is about to happen is
 //! recorded before it happens; what happened is read from Proxmox, never assumed.
 
-mod calls;
 mod clock;
 mod confirm;
+mod deed;
 mod error;
 mod inventory;
 mod observe;

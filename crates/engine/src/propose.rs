@@ -9,12 +9,13 @@ use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{CardId, ClusterId, Upid, UserId};
 use gantry_core::operation::{OpState, Operation, Progress, Step};
-use gantry_core::plan::{Draft, Plan, Planned, plan_cancel_task, plan_guest, plan_pod};
+use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
 use gantry_core::pod::PodSpec;
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::{ClusterView, Found, Guest, find_guest};
 use gantry_store::NewCard;
 
+use crate::deed::Planning;
 use crate::{Engine, Error};
 
 /// What somebody asks for.
@@ -209,33 +210,33 @@ impl Engine {
         cluster: ClusterId,
         spec: Box<PodSpec>,
     ) -> Result<Answer, Error> {
-        let verb = Verb::PodCreate;
-        let tags = spec.all_tags();
-        let target = Target::NewPod {
-            cluster: &cluster,
-            name: &spec.name,
-            tags: &tags,
-            pool: spec.pool.as_deref(),
-        };
-        let (rule, needs) = match self.may(actor, verb, target) {
-            Ruling::Allowed { rule, needs } => (rule, needs),
-            Ruling::Denied { because } => {
-                return self.refuse(actor, verb, &spec.name, because).await;
-            }
-        };
-        if !spec.problems().is_empty() {
-            let unread = crate::observe::unread_place(&spec);
-            if let Planned::Refused { why } = plan_pod(&spec, &cluster, &unread) {
-                return Ok(Answer::Refused { why });
-            }
+        let shown = spec.name.clone();
+        self.propose_action(actor, Verb::PodCreate, Action::CreatePod { cluster, spec }, &shown)
+            .await
+    }
+
+    /// Plans an action whose target is known; refusals are written down under `shown`.
+    pub(crate) async fn propose_action(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: Action,
+        shown: &str,
+    ) -> Result<Answer, Error> {
+        // Asked before anything is read, so that a refusal tells nothing about the world.
+        if let Ruling::Denied { because } = self.ruling(actor, verb, &action) {
+            return self.refuse(actor, verb, shown, because).await;
         }
-        let place = self.look_at_place(&cluster, &spec).await?;
-        match plan_pod(&spec, &cluster, &place) {
+        let Planning { planned, ruling, read_ms } = self.plan_now(actor, verb, &action).await?;
+        let (rule, needs) = match ruling {
+            Ruling::Allowed { rule, needs } => (rule, needs),
+            Ruling::Denied { because } => return self.refuse(actor, verb, shown, because).await,
+        };
+        match planned {
             Planned::Nothing { why } => Ok(Answer::Nothing { why }),
             Planned::Refused { why } => Ok(Answer::Refused { why }),
             Planned::Ready(draft) => {
-                let action = Action::CreatePod { cluster, spec };
-                let plan = self.plan(actor, verb, action, (rule, needs), draft, place.read_ms);
+                let plan = self.plan(actor, verb, action, (rule, needs), draft, read_ms);
                 self.keep(actor, plan).await
             }
         }
@@ -249,26 +250,13 @@ impl Engine {
     ) -> Result<Answer, Error> {
         let verb = Verb::TaskCancel;
         let shown = format!("task {} {} ({cluster})", upid.kind(), upid.id());
-        let (rule, needs) = match self.may_task(actor, verb, &cluster, &upid) {
-            Ruling::Allowed { rule, needs } => (rule, needs),
-            Ruling::Denied { because } => return self.refuse(actor, verb, &shown, because).await,
-        };
-        let read_ms = self.now_ms();
-        let running = match self.task(&cluster, &upid).await? {
-            Some(task) => task.status.is_none(),
-            None => {
-                return Ok(Answer::NotFound { text: upid.to_string(), similar: Vec::new() });
-            }
-        };
-        match plan_cancel_task(&cluster, &upid, running) {
-            Planned::Nothing { why } => Ok(Answer::Nothing { why }),
-            Planned::Refused { why } => Ok(Answer::Refused { why }),
-            Planned::Ready(draft) => {
-                let action = Action::CancelTask { cluster, upid };
-                let plan = self.plan(actor, verb, action, (rule, needs), draft, read_ms);
-                self.keep(actor, plan).await
-            }
+        if let Ruling::Denied { because } = self.may_task(actor, verb, &cluster, &upid) {
+            return self.refuse(actor, verb, &shown, because).await;
         }
+        if self.task(&cluster, &upid).await?.is_none() {
+            return Ok(Answer::NotFound { text: upid.to_string(), similar: Vec::new() });
+        }
+        self.propose_action(actor, verb, Action::CancelTask { cluster, upid }, &shown).await
     }
 
     /// What policy says about a task: it is judged by the guest it works on, else by its node.

@@ -33,6 +33,8 @@ pub struct OpFilter {
     pub cluster: Option<ClusterId>,
     /// Only about this guest.
     pub guest: Option<GuestRef>,
+    /// Only those that work on this (`Operation::turn`).
+    pub turn: Option<String>,
 }
 
 impl Store {
@@ -61,6 +63,8 @@ impl Store {
         // The narrowest condition leads, so that an index answers it.
         let (page, count) = if filter.guest.is_some() {
             (sql::OPERATIONS_GUEST_PAGE, sql::OPERATIONS_GUEST_COUNT)
+        } else if filter.turn.is_some() {
+            (sql::OPERATIONS_TURN_PAGE, sql::OPERATIONS_TURN_COUNT)
         } else if filter.open_only {
             (sql::OPERATIONS_OPEN_PAGE, sql::OPERATIONS_OPEN_COUNT)
         } else {
@@ -71,6 +75,7 @@ impl Store {
                 i64::from(filter.open_only),
                 wanted.or(filter.cluster.as_ref()).map(ClusterId::as_str),
                 filter.guest.as_ref().map(|g| g.vmid),
+                filter.turn.as_deref(),
             ]
         };
         self.call("list operations", async {
@@ -181,6 +186,7 @@ impl Store {
                         op.vmid,
                         op.cancel_by.as_deref(),
                         data,
+                        op.turn().as_deref(),
                     ],
                 )
                 .await?;
@@ -248,6 +254,7 @@ pub(crate) async fn insert(tx: &mut Tx, plan: &PlanId, op: &Operation) -> Result
             op.created_ms,
             op.cancel_by.as_deref(),
             json(op)?,
+            op.turn().as_deref(),
         ],
     )
     .await?;

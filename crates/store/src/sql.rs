@@ -40,7 +40,8 @@ macro_rules! operations_where {
             $lead,
             " AND (CAST($1 AS BIGINT) = 0 OR state IN ('queued', 'running'))",
             " AND (CAST($2 AS TEXT) IS NULL OR cluster = $2)",
-            " AND (CAST($3 AS BIGINT) IS NULL OR vmid = $3)"
+            " AND (CAST($3 AS BIGINT) IS NULL OR vmid = $3)",
+            " AND (CAST($4 AS TEXT) IS NULL OR turn = $4)"
         )
     };
 }
@@ -50,7 +51,7 @@ macro_rules! operations_page {
             "SELECT ",
             operation_columns!(),
             operations_where!($lead),
-            " ORDER BY created_ms DESC, id DESC LIMIT $4 OFFSET $5"
+            " ORDER BY created_ms DESC, id DESC LIMIT $5 OFFSET $6"
         ))
     };
 }
@@ -113,8 +114,8 @@ texts! {
 
     // Operations.
     OPERATION_INSERT = Text::same(
-        "INSERT INTO operations (id, plan_id, cluster, vmid, new_vmid, state, created_ms, cancel_by, data) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+        "INSERT INTO operations (id, plan_id, cluster, vmid, new_vmid, state, created_ms, cancel_by, data, turn) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     OPERATION_FIND = Text::same(concat!(
         "SELECT ", operation_columns!(), " FROM operations WHERE id = $1"));
     OPERATION_HOLD = holding!(
@@ -132,7 +133,7 @@ texts! {
     OPERATIONS_FREE = Text::same("UPDATE operations SET lease_until_ms = 0 WHERE state IN ('queued', 'running')");
     OPERATION_SAVE = Text::same(
         "UPDATE operations SET state = $3, vmid = $4, new_vmid = $5, \
-         cancel_by = COALESCE(cancel_by, $6), data = $7 WHERE id = $1 AND lease_gen = $2");
+         cancel_by = COALESCE(cancel_by, $6), data = $7, turn = $8 WHERE id = $1 AND lease_gen = $2");
     OPERATION_CANCEL = Text::same(
         "UPDATE operations SET cancel_by = $2 \
          WHERE id = $1 AND cancel_by IS NULL AND state IN ('queued', 'running')");
@@ -145,6 +146,8 @@ texts! {
     OPERATIONS_OPEN_COUNT = operations_count!("state IN ('queued', 'running')");
     OPERATIONS_GUEST_PAGE = operations_page!("cluster = $2 AND vmid = $3");
     OPERATIONS_GUEST_COUNT = operations_count!("cluster = $2 AND vmid = $3");
+    OPERATIONS_TURN_PAGE = operations_page!("turn = $4");
+    OPERATIONS_TURN_COUNT = operations_count!("turn = $4");
 
     // Cards.
     CARD_INSERT = Text::same(

@@ -18,8 +18,7 @@ use gantry_store::Lease;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
-pub(crate) use look::Aim;
-use look::Look;
+use crate::deed::{Aim, CallFault, Look};
 
 /// Most tries of a call that was provably not carried out.
 const ATTEMPTS_MAX: u32 = 20;
@@ -108,13 +107,13 @@ impl<'a> Carrier<'a> {
             return Ok(self.failed(n, why, None).await);
         }
         let aim = match self.look_until_readable(n).await? {
-            Look::Go(aim) => aim,
-            Look::Already(why) => {
+            Ok(Look::Go(aim)) => aim,
+            Ok(Look::Already(why)) => {
                 self.close_step(n, StepState::Skipped, Some(why)).await?;
                 return Ok(Next::Again);
             }
-            Look::Changed(why) => return Ok(self.failed(n, why, None).await),
-            Look::Unreadable(error) => {
+            Ok(Look::Changed(why)) => return Ok(self.failed(n, why, None).await),
+            Err(error) => {
                 return Ok(self.failed(n, format!("{error}; nothing was sent"), None).await);
             }
         };
@@ -147,7 +146,7 @@ impl<'a> Carrier<'a> {
                 self.at("after upid", n).await;
                 Ok(Next::Again)
             }
-            Err(error) => self.not_answered(n, error).await,
+            Err(fault) => self.not_answered(n, fault).await,
         }
     }
 
@@ -211,14 +210,9 @@ impl<'a> Carrier<'a> {
     }
 
     /// A call ended without a task id: told apart by whether it may have been carried out.
-    async fn not_answered(
-        &mut self,
-        n: usize,
-        error: gantry_proxmox::Error,
-    ) -> Result<Next, Parked> {
-        let text = error.to_string();
+    async fn not_answered(&mut self, n: usize, fault: CallFault) -> Result<Next, Parked> {
+        let CallFault { text, advice, taken } = fault;
         tracing::warn!(error = %text, step = n, "the call was not answered with a task");
-        let taken = matches!(error, gantry_proxmox::Error::Exists { .. });
         let step = &mut self.op.steps[n];
         step.result = Some(text.clone());
         if taken && step.kind == StepKind::CreatePod && step.attempt < ATTEMPTS_MAX {
@@ -228,7 +222,7 @@ impl<'a> Carrier<'a> {
             self.save(None).await?;
             return Ok(Next::Again);
         }
-        match error.advice() {
+        match advice {
             Advice::RetryAfter(pause) if step.attempt < ATTEMPTS_MAX => {
                 step.state = StepState::Pending;
                 self.op.progress.remark = Some(format!("{text}. Nothing was sent; trying again."));
@@ -256,9 +250,8 @@ impl<'a> Carrier<'a> {
         state: StepState,
         result: Option<String>,
     ) -> Result<(), Parked> {
-        let kind = self.op.steps[n].kind.clone();
-        while let Err(error) = self.engine.remember_pod(&self.op, &kind).await {
-            tracing::warn!(%error, "could not keep the record of pods; trying again");
+        while let Err(error) = self.engine.remember(&self.op, n).await {
+            tracing::warn!(%error, "could not keep gantry's own record; trying again");
             self.pause(LOOK_AGAIN).await?;
         }
         let step = &mut self.op.steps[n];
@@ -347,9 +340,4 @@ impl<'a> Carrier<'a> {
             () = self.engine.inner.clock.sleep(pause) => Ok(()),
         }
     }
-}
-
-/// A task id is ours to adopt when it was not there before the intent.
-fn is_new(upid: &Upid, seen: &[Upid]) -> bool {
-    !seen.contains(upid)
 }

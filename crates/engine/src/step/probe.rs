@@ -5,13 +5,10 @@
 
 use std::time::Duration;
 
-use gantry_core::action::Action;
-use gantry_core::id::Upid;
-use gantry_core::operation::{OpState, StepKind, StepState};
+use gantry_core::operation::{OpState, StepState};
 
 use super::look::ms;
-use super::{Carrier, Next, Parked, is_new};
-use crate::Error;
+use super::{Carrier, Next, Parked};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +26,7 @@ impl Carrier<'_> {
         loop {
             self.check_stop()?;
             self.at("before poll", n).await;
-            let found = self.tasks_since_intent(n).await;
+            let found = self.engine.tasks_since(&self.op, n).await;
             self.at("after poll", n).await;
             match found {
                 Ok(tasks) => match tasks.as_slice() {
@@ -75,40 +72,8 @@ impl Carrier<'_> {
         }
     }
 
-    /// Tasks of ours that fit the step and were not there before its intent.
-    async fn tasks_since_intent(&self, n: usize) -> Result<Vec<Upid>, Error> {
-        let step = &self.op.steps[n];
-        let cluster = self.op.action.cluster();
-        if step.kind == StepKind::CancelTask {
-            return Ok(Vec::new());
-        }
-        let (Some((guest, _)), Some(node)) = (self.target(), step.node.as_ref()) else {
-            return Ok(Vec::new());
-        };
-        let mut tasks =
-            self.engine.tasks_like(cluster, node, guest.vmid, step.kind.task_types()).await?;
-        tasks.retain(|upid| is_new(upid, &step.seen));
-        if step.kind == StepKind::CreatePod && tasks.len() > 1 {
-            // A VMID can have been created and deleted before: only the notes say which one is ours.
-            tasks.truncate(usize::from(self.notes_name_us().await?));
-        }
-        Ok(tasks)
-    }
-
-    /// Whether the guest that has our VMID says in its notes that this operation created it.
-    async fn notes_name_us(&self) -> Result<bool, Error> {
-        let Some((guest, kind)) = self.target() else { return Ok(false) };
-        let notes = self.engine.notes(&guest, kind).await?.unwrap_or_default();
-        Ok(gantry_core::pod::read_notes(&notes)
-            .is_some_and(|(_, operation)| operation == self.op.id.as_str()))
-    }
-
     async fn nothing_found(&mut self, n: usize) -> Result<Next, Parked> {
-        let ours = match &self.op.action {
-            Action::CreatePod { .. } => self.notes_name_us().await,
-            _ => Ok(true),
-        };
-        let seen = match ours {
+        let seen = match self.engine.is_ours(&self.op, n).await {
             Ok(ours) => self.is_met(n).await.map(|seen| seen.met && ours),
             Err(error) => Err(error),
         };

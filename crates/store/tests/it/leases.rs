@@ -244,7 +244,7 @@ both! {
         let open = OpFilter { open_only: true, ..OpFilter::default() };
         assert_eq!(db.store.list_operations(&open, 0, 5).await.unwrap().total, 24);
         let guest = Some(GuestRef { cluster: lab(), vmid: vmid(203) });
-        let one = OpFilter { open_only: true, guest, cluster: Some(lab()) };
+        let one = OpFilter { open_only: true, guest, cluster: Some(lab()), turn: None };
         let page = db.store.list_operations(&one, 0, 5).await.unwrap();
         assert_eq!((page.rows[0].name.as_str(), page.total), ("web-3", 1));
         let elsewhere = OpFilter { cluster: Some("other".parse().unwrap()), ..OpFilter::default() };

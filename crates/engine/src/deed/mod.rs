@@ -1,0 +1,191 @@
+//! What is done to one kind of target, a file a kind: how policy judges it, how it is planned on the world as it is
+//! now, looked at before a step, called, found again after a lost answer, and seen to be done.
+//!
+//! A new kind of target is a new file here and an arm in each function below; the walk of an operation
+//! (`step/`), proposing and confirming stay as they are.
+
+mod guest;
+mod pod;
+mod task;
+
+use gantry_core::action::{Action, GuestRef, Verb};
+use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
+use gantry_core::operation::{Operation, StepKind};
+use gantry_core::plan::Planned;
+use gantry_core::policy::{Actor, Ruling};
+use gantry_proxmox::{Advice, Error as ProxmoxError};
+
+use crate::{Engine, Error};
+
+/// Where a call goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Aim {
+    /// The node the target is on now.
+    pub(crate) node: NodeName,
+    /// The guest; `None` for a pod whose VMID is not chosen yet and for what is no guest.
+    pub(crate) vmid: Option<Vmid>,
+    /// Tasks of the same kind that are there already.
+    pub(crate) seen: Vec<Upid>,
+}
+
+/// What a look before a step comes to.
+pub(crate) enum Look {
+    /// It is as it was confirmed; the call may be sent.
+    Go(Aim),
+    /// It is already so.
+    Already(String),
+    /// It is not what was confirmed any more.
+    Changed(String),
+}
+
+/// What a look after a step comes to.
+pub(crate) struct Seen {
+    /// Whether what was promised is so.
+    pub(crate) met: bool,
+    /// What is true now, as a sentence.
+    pub(crate) now: String,
+}
+
+/// A call that was not answered with a result.
+#[derive(Debug, Clone)]
+pub(crate) struct CallFault {
+    /// A sentence for people, without the full stop.
+    pub(crate) text: String,
+    /// Whether it may have been carried out.
+    pub(crate) advice: Advice,
+    /// Whether the number or name it wanted is taken.
+    pub(crate) taken: bool,
+}
+
+impl From<ProxmoxError> for CallFault {
+    fn from(error: ProxmoxError) -> Self {
+        Self {
+            text: error.to_string(),
+            advice: error.advice(),
+            taken: matches!(error, ProxmoxError::Exists { .. }),
+        }
+    }
+}
+
+impl CallFault {
+    /// Something that cannot be sent at all.
+    pub(crate) fn never_sent(why: impl Into<String>) -> Self {
+        Self { text: why.into(), advice: Advice::GiveUp, taken: false }
+    }
+}
+
+/// A plan on the world as it is now.
+pub(crate) struct Planning {
+    /// What planning comes to.
+    pub(crate) planned: Planned,
+    /// Policy on what was read.
+    pub(crate) ruling: Ruling,
+    /// When it was read, milliseconds.
+    pub(crate) read_ms: i64,
+}
+
+/// The guest an operation is about, once there is one.
+pub(crate) fn target(op: &Operation) -> Option<(GuestRef, GuestKind)> {
+    match &op.action {
+        Action::CreatePod { cluster, .. } => op.vmid.map(|vmid| {
+            let guest = GuestRef { cluster: cluster.clone(), vmid };
+            (guest, GuestKind::Lxc)
+        }),
+        action => action.guest().map(|(guest, kind)| (guest.clone(), kind)),
+    }
+}
+
+impl Engine {
+    /// What policy says about `verb` on the target of `action` as it was seen last. Memory only.
+    pub(crate) fn ruling(&self, actor: &Actor, verb: Verb, action: &Action) -> Ruling {
+        match action {
+            Action::Power { guest, .. } | Action::Delete { guest, .. } => {
+                self.guest_ruling(actor, verb, guest)
+            }
+            Action::CreatePod { cluster, spec } => self.pod_ruling(actor, verb, cluster, spec),
+            Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
+        }
+    }
+
+    /// Plans `action` on the world as it is now, with policy for `actor` on what was read.
+    pub(crate) async fn plan_now(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &Action,
+    ) -> Result<Planning, Error> {
+        match action {
+            Action::Power { guest, kind, .. } | Action::Delete { guest, kind, .. } => {
+                self.plan_guest_now(actor, verb, action, guest, *kind).await
+            }
+            Action::CreatePod { cluster, spec } => {
+                self.plan_pod_now(actor, verb, cluster, spec).await
+            }
+            Action::CancelTask { cluster, upid } => {
+                self.plan_cancel_now(actor, verb, cluster, upid).await
+            }
+        }
+    }
+
+    /// Looks before step `n`: is it still what was confirmed, is it already so, where is it?
+    pub(crate) async fn look(&self, op: &Operation, n: usize) -> Result<Look, Error> {
+        match &op.steps[n].kind {
+            StepKind::CreatePod => self.look_before_pod(op).await,
+            StepKind::CancelTask => self.look_before_cancel(op).await,
+            _ => self.look_before_guest(op, n).await,
+        }
+    }
+
+    /// Sends the call of step `n`, once. `Ok(None)` for calls that give no task.
+    pub(crate) async fn call(
+        &self,
+        op: &Operation,
+        n: usize,
+        aim: &Aim,
+    ) -> Result<Option<Upid>, CallFault> {
+        match &op.steps[n].kind {
+            StepKind::CreatePod => self.call_create_pod(op, aim).await,
+            StepKind::CancelTask => self.call_cancel(op).await,
+            kind => self.call_guest(op, kind, aim).await,
+        }
+    }
+
+    /// Whether what step `n` promises is so now. Reads live state.
+    pub(crate) async fn is_met(&self, op: &Operation, n: usize) -> Result<Seen, Error> {
+        match &op.steps[n].kind {
+            StepKind::CancelTask => self.is_cancel_met(op).await,
+            _ => self.is_guest_met(op, n).await,
+        }
+    }
+
+    /// Tasks of ours that fit step `n` and were not there before its intent.
+    pub(crate) async fn tasks_since(&self, op: &Operation, n: usize) -> Result<Vec<Upid>, Error> {
+        match &op.steps[n].kind {
+            StepKind::CancelTask => Ok(Vec::new()),
+            StepKind::CreatePod => self.create_tasks_since(op, n).await,
+            _ => self.guest_tasks_since(op, n).await,
+        }
+    }
+
+    /// Whether what is there was made by this operation, where that has to be told apart.
+    pub(crate) async fn is_ours(&self, op: &Operation, n: usize) -> Result<bool, Error> {
+        match &op.steps[n].kind {
+            StepKind::CreatePod => self.notes_name(op).await,
+            _ => Ok(true),
+        }
+    }
+
+    /// Keeps gantry's own records in line with a step that is over.
+    pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
+        match &op.steps[n].kind {
+            StepKind::CreatePod => self.remember_pod(op).await,
+            StepKind::Delete => self.forget_pod(op).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A task is ours to adopt when it was not there before the intent.
+fn is_new(upid: &Upid, seen: &[Upid]) -> bool {
+    !seen.contains(upid)
+}

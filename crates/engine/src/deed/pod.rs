@@ -1,0 +1,156 @@
+//! Pods: creating a container that gantry owns.
+
+use gantry_core::action::{Action, Verb};
+use gantry_core::id::{ClusterId, Upid};
+use gantry_core::operation::Operation;
+use gantry_core::plan::{Planned, plan_pod};
+use gantry_core::pod::{self, Address, PodSpec};
+use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_proxmox::{CreateLxc, Error as ProxmoxError, NetIf, RootFs};
+use gantry_store::PodRow;
+
+use super::{Aim, CallFault, Look, Planning, target};
+use crate::{Engine, Error};
+
+impl Engine {
+    pub(super) fn pod_ruling(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        cluster: &ClusterId,
+        spec: &PodSpec,
+    ) -> Ruling {
+        let tags = spec.all_tags();
+        let target =
+            Target::NewPod { cluster, name: &spec.name, tags: &tags, pool: spec.pool.as_deref() };
+        self.may(actor, verb, target)
+    }
+
+    pub(super) async fn plan_pod_now(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        cluster: &ClusterId,
+        spec: &PodSpec,
+    ) -> Result<Planning, Error> {
+        let place = if spec.problems().is_empty() {
+            self.look_at_place(cluster, spec).await?
+        } else {
+            // What is wrong by itself needs nobody to be asked.
+            crate::observe::unread_place(spec)
+        };
+        Ok(Planning {
+            planned: plan_pod(spec, cluster, &place),
+            ruling: self.pod_ruling(actor, verb, cluster, spec),
+            read_ms: place.read_ms,
+        })
+    }
+
+    pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {
+        let Action::CreatePod { cluster, spec } = &op.action else {
+            return Ok(Look::Changed("there is no pod to create".into()));
+        };
+        let place = self.look_at_place(cluster, spec).await?;
+        Ok(match plan_pod(spec, cluster, &place) {
+            Planned::Ready(draft) if draft.fingerprint == op.fingerprint => {
+                Look::Go(Aim { node: place.node, vmid: op.vmid, seen: Vec::new() })
+            }
+            Planned::Ready(_) => {
+                Look::Changed("the node is not as it was when this was confirmed".into())
+            }
+            Planned::Nothing { why } | Planned::Refused { why } => Look::Changed(why),
+        })
+    }
+
+    pub(super) async fn call_create_pod(
+        &self,
+        op: &Operation,
+        aim: &Aim,
+    ) -> Result<Option<Upid>, CallFault> {
+        let Action::CreatePod { cluster, spec } = &op.action else {
+            return Err(CallFault::never_sent("there is no pod to create"));
+        };
+        let client = self.client(cluster).map_err(|e| CallFault::never_sent(e.to_string()))?;
+        let request = create_request(spec, op, aim)?;
+        Ok(Some(client.create_lxc(&aim.node, &request).await?.upid))
+    }
+
+    /// Tasks that created a guest with the chosen VMID and were not there before the intent. A VMID can have been
+    /// created and deleted before: where several are new, only the notes say whether the newest is ours.
+    pub(super) async fn create_tasks_since(
+        &self,
+        op: &Operation,
+        n: usize,
+    ) -> Result<Vec<Upid>, Error> {
+        let mut tasks = self.guest_tasks_since(op, n).await?;
+        if tasks.len() > 1 {
+            tasks.truncate(usize::from(self.notes_name(op).await?));
+        }
+        Ok(tasks)
+    }
+
+    /// Whether the guest that has our VMID says in its notes that this operation created it.
+    pub(super) async fn notes_name(&self, op: &Operation) -> Result<bool, Error> {
+        let Some((guest, kind)) = target(op) else { return Ok(false) };
+        let notes = self.notes(&guest, kind).await?.unwrap_or_default();
+        Ok(pod::read_notes(&notes).is_some_and(|(_, operation)| operation == op.id.as_str()))
+    }
+
+    /// Keeps what the pod shall be.
+    pub(super) async fn remember_pod(&self, op: &Operation) -> Result<(), Error> {
+        let (Action::CreatePod { cluster, spec }, Some(vmid)) = (&op.action, op.vmid) else {
+            return Ok(());
+        };
+        let row = PodRow {
+            cluster: cluster.clone(),
+            vmid,
+            name: spec.name.clone(),
+            spec: PodSpec::clone(spec),
+            operation: op.id.to_string(),
+            created_ms: self.now_ms(),
+        };
+        self.store().save_pod(&row).await.map_err(Error::store("remember the pod"))
+    }
+}
+
+fn create_request(spec: &PodSpec, op: &Operation, aim: &Aim) -> Result<CreateLxc, ProxmoxError> {
+    let invalid = |why: &str| ProxmoxError::Config { why: why.to_owned() };
+    let vmid = aim.vmid.ok_or_else(|| invalid("no VMID was chosen"))?;
+    let mut net = NetIf {
+        name: "eth0".into(),
+        bridge: Some(spec.bridge.clone()),
+        tag: spec.vlan,
+        firewall: Some(spec.firewall),
+        ..NetIf::default()
+    };
+    match &spec.address {
+        Address::Dhcp => net.ip = Some("dhcp".into()),
+        Address::Fixed { cidr, gateway } => {
+            let bad = |_| invalid("the gateway is not an IP address of the same family");
+            if cidr.contains(':') {
+                net.ip6 = Some(cidr.clone());
+                net.gw6 = gateway.as_deref().map(str::parse).transpose().map_err(bad)?;
+            } else {
+                net.ip = Some(cidr.clone());
+                net.gw = gateway.as_deref().map(str::parse).transpose().map_err(bad)?;
+            }
+        }
+    }
+    let number = |n: u64| u32::try_from(n).map_err(|_| invalid("a size is too large"));
+    let mut request = CreateLxc::new(vmid, spec.image.parse()?);
+    request.rootfs =
+        Some(RootFs { storage: spec.storage.clone(), size_gib: number(spec.disk_gib)? });
+    request.hostname = Some(spec.name.clone());
+    request.cores = Some(spec.cores);
+    request.memory_mib = Some(number(spec.memory_mib)?);
+    request.swap_mib = Some(number(spec.swap_mib)?);
+    request.net = vec![net];
+    request.tags = spec.all_tags();
+    request.pool = spec.pool.clone();
+    request.description = Some(pod::notes(spec, op.id.as_str()));
+    request.unprivileged = true;
+    request.nesting = spec.nesting;
+    request.onboot = Some(spec.start_on_boot);
+    request.ssh_public_keys = spec.ssh_keys.clone();
+    Ok(request)
+}
