@@ -100,10 +100,10 @@ pub(crate) fn clear_all(shared: &Shared) {
 }
 
 /// A change made behind the API's back.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meddling {
-    /// `start`, `stop`, `destroy`, `rename`, `migrate`, `tag`, `recreate`.
+    /// `start`, `stop`, `destroy`, `rename`, `migrate`, `tag`, `recreate`, `set`.
     pub action: String,
     /// Which guest.
     pub vmid: u32,
@@ -116,12 +116,18 @@ pub struct Meddling {
     /// The new tags, for `tag`.
     #[serde(default)]
     pub tags: Option<String>,
+    /// Configuration keys to write, for `set`; an empty text removes the key.
+    #[serde(default)]
+    pub config: std::collections::BTreeMap<String, String>,
 }
 
 /// Carries it out at once, without a task; noted among the changes as by `control`.
 pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> {
     let (now, vmid) = (state.now(), order.vmid);
     let pid = state.next_pid();
+    if order.action == "start" {
+        state.apply_pending(now, vmid);
+    }
     let known = |name: &str| state.node(name).is_some();
     let target = order.node.clone().unwrap_or_default();
     let target_known = known(&target);
@@ -133,14 +139,31 @@ pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> 
         "start" => guest.start(now, pid),
         "stop" => guest.stop(now),
         "destroy" => {
-            state.guests.remove(&vmid);
+            let gone = state.guests.remove(&vmid);
+            if let Some(guest) = gone {
+                state.free_disks(&guest, false);
+            }
         }
         "rename" => rename(guest, order)?,
-        "migrate" if target_known => guest.node = target,
+        "migrate" if target_known => {
+            state.carry(vmid, &target)?;
+            if let Some(guest) = state.guests.get_mut(&vmid) {
+                guest.node = target;
+            }
+        }
         "migrate" => return Err("Say which known node to migrate to.".to_owned()),
         "tag" => {
             let tags = unique_tags(order.tags.as_deref().unwrap_or_default());
             guest.config.insert("tags".to_owned(), tags);
+        }
+        "set" => {
+            for (key, value) in &order.config {
+                if value.is_empty() {
+                    guest.config.remove(key);
+                } else {
+                    guest.config.insert(key.clone(), value.clone());
+                }
+            }
         }
         "recreate" => {
             // Another guest under the same id: fresh birth, no snapshots, other addresses.
@@ -162,7 +185,7 @@ pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> 
         }
         other => {
             return Err(format!(
-                "There is no action {other}; use start, stop, destroy, rename, migrate, tag or recreate."
+                "There is no action {other}; use start, stop, destroy, rename, migrate, tag, recreate or set."
             ));
         }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::guest::{Guest, GuestKind, Snapshot, is_disk, size_text};
 use crate::state::State;
+use crate::volume::volid_of;
 
 /// One change to the cluster.
 #[derive(Debug, Clone)]
@@ -50,6 +51,22 @@ pub(crate) enum Effect {
     Destroy {
         vmid: u32,
         purge: bool,
+        /// Frees disks of this owner that no configuration names, too.
+        unreferenced: bool,
+    },
+    /// Copies a disk to another storage; the old one is removed or becomes unused.
+    MoveDisk {
+        vmid: u32,
+        key: String,
+        storage: String,
+        delete: bool,
+    },
+    /// Gives a disk to another guest on the same node, under a new name.
+    Reassign {
+        vmid: u32,
+        key: String,
+        target: u32,
+        target_key: String,
     },
     Start {
         vmid: u32,
@@ -140,19 +157,13 @@ impl State {
                 }
                 Err(format!("unable to create CT {vmid} - volume '{volid}' does not exist"))
             }
-            Effect::NeedRoom { node, storage, vmid } => {
-                let percent = self.storage_percent(node, storage);
-                // A thin pool refuses new volumes before it is quite full.
-                if percent < 95.0 {
-                    return Ok(());
-                }
-                Err(format!(
-                    "unable to create CT {vmid} - lvcreate 'pve/vm-{vmid}-disk-0' error:   Cannot create new thin volume, free space in thin pool pve/{storage} reached threshold."
-                ))
-            }
+            Effect::NeedRoom { node, storage, vmid } => self
+                .room(node, storage, *vmid)
+                .map_err(|text| format!("unable to create CT {vmid} - {text}")),
             Effect::Created { vmid, start, what } => {
                 let guest = self.need(*vmid)?;
                 guest.config.remove("lock");
+                guest.borrowed.clear();
                 let (node, kind) = (guest.node.clone(), guest.kind);
                 let name = guest.name();
                 self.note(at, what, Some(*vmid), &node, user, &name);
@@ -164,13 +175,17 @@ impl State {
                 Ok(())
             }
             Effect::Abandon { vmid } => {
-                self.guests.remove(vmid);
+                if let Some(guest) = self.guests.remove(vmid) {
+                    self.free_disks(&guest, false);
+                }
                 Ok(())
             }
-            Effect::Destroy { vmid, purge } => {
+            Effect::Destroy { vmid, purge, unreferenced } => {
                 let guest = self.need(*vmid)?;
                 let (node, name) = (guest.node.clone(), guest.name());
-                self.guests.remove(vmid);
+                if let Some(guest) = self.guests.remove(vmid) {
+                    self.free_disks(&guest, *unreferenced);
+                }
                 self.note(
                     at,
                     "destroy",
@@ -220,7 +235,8 @@ impl State {
                     return Err("VM quit/powerdown failed - got timeout".to_owned());
                 }
                 guest.stop(at);
-                guest.start(at, pid);
+                self.apply_pending(at, *vmid);
+                self.need(*vmid)?.start(at, pid);
                 self.note_guest(at, "reboot", *vmid, user, "");
                 Ok(())
             }
@@ -288,7 +304,12 @@ impl State {
                     return Err(format!("snapshot '{name}' does not exist"));
                 };
                 guest.stop(at);
+                let now_named: Vec<String> =
+                    guest.volumes().into_iter().map(|(volid, _)| volid).collect();
                 guest.config = snapshot.config;
+                for volid in now_named {
+                    guest.add_unused(&volid);
+                }
                 guest.pending.clear();
                 guest.parent = Some(snapshot.name);
                 let (node, kind) = (guest.node.clone(), guest.kind);
@@ -301,6 +322,7 @@ impl State {
                 Ok(())
             }
             Effect::Migrate { vmid, target } => {
+                self.carry(*vmid, target)?;
                 let guest = self.need(*vmid)?;
                 let from = std::mem::replace(&mut guest.node, target.clone());
                 guest.config.remove("lock");
@@ -313,6 +335,11 @@ impl State {
                     return Err(format!("disk '{disk}' does not exist"));
                 };
                 *text = with_size(text, *bytes);
+                let volid = volid_of(text).map(str::to_owned);
+                let node = guest.node.clone();
+                if let Some(volume) = volid.and_then(|v| self.volume_mut(&node, &v)) {
+                    volume.bytes = *bytes;
+                }
                 self.note_guest(
                     at,
                     "resize",
@@ -325,13 +352,33 @@ impl State {
             Effect::Template { vmid } => {
                 let guest = self.need(*vmid)?;
                 guest.config.insert("template".into(), "1".into());
-                rename_base(&mut guest.config);
+                let node = guest.node.clone();
+                let renamed = rename_base(&mut guest.config);
+                for (old, new) in renamed {
+                    if let Some(volume) = self.take_volume(&node, &old) {
+                        self.put_volume(&node, &new, volume);
+                    }
+                }
                 self.note_guest(at, "template", *vmid, user, "");
                 Ok(())
             }
             Effect::DropVolume { node, volid } => {
-                self.drop_volume(node, volid)?;
+                if self.take_volume(node, volid).is_none() {
+                    return Err(format!("volume '{volid}' does not exist"));
+                }
                 self.note(at, "imgdel", None, node, user, volid);
+                Ok(())
+            }
+            Effect::MoveDisk { vmid, key, storage, delete } => {
+                self.move_disk(at, *vmid, key, storage, *delete)?;
+                self.need(*vmid)?.config.remove("lock");
+                self.note_guest(at, "move_volume", *vmid, user, &format!("{key} to {storage}"));
+                Ok(())
+            }
+            Effect::Reassign { vmid, key, target, target_key } => {
+                self.reassign(at, *vmid, key, *target, target_key)?;
+                let detail = format!("{key} to {target} {target_key}");
+                self.note_guest(at, "reassign", *vmid, user, &detail);
                 Ok(())
             }
         }
@@ -358,7 +405,8 @@ impl State {
                 return Err(format!("bridge '{bridge}' does not exist"));
             }
         }
-        guest.start(at, pid);
+        self.apply_pending(at, vmid);
+        self.need(vmid)?.start(at, pid);
         self.note_guest(at, "start", vmid, user, "");
         Ok(())
     }
@@ -379,7 +427,7 @@ impl State {
         Ok(guest)
     }
 
-    fn need(&mut self, vmid: u32) -> Result<&mut Guest, String> {
+    pub(crate) fn need(&mut self, vmid: u32) -> Result<&mut Guest, String> {
         self.guests
             .get_mut(&vmid)
             .ok_or_else(|| format!("Configuration file for {vmid} does not exist"))
@@ -394,11 +442,19 @@ fn with_size(text: &str, bytes: u64) -> String {
     parts.join(",")
 }
 
-/// Templates have `base-…` volumes.
-fn rename_base(config: &mut BTreeMap<String, String>) {
-    for (key, value) in config.iter_mut() {
-        if is_disk(key) {
-            *value = value.replacen(":vm-", ":base-", 1).replacen(":subvol-", ":basevol-", 1);
+/// Templates have `base-…` volumes. Gives the old and new volume ids.
+fn rename_base(config: &mut BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut renamed = Vec::new();
+    for (key, value) in config.iter_mut().filter(|(key, _)| is_disk(key)) {
+        let new = value
+            .replacen("vm-", "base-", usize::from(!key.starts_with("unused")))
+            .replacen("subvol-", "basevol-", 1);
+        if let (Some(old), Some(new)) = (volid_of(value), volid_of(&new))
+            && old != new
+        {
+            renamed.push((old.to_owned(), new.to_owned()));
         }
+        *value = new;
     }
+    renamed
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::noise::{integral, unit, wave};
+use crate::volume::volid_of;
 
 /// Container or virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -115,6 +116,12 @@ pub(crate) struct Guest {
     /// When it came to be, and every completed run, for graphs with true gaps.
     pub(crate) born: f64,
     pub(crate) runs: Vec<(f64, f64)>,
+    /// What it was made from: a template's volume id, or the reference of its OCI image.
+    pub(crate) image: Option<String>,
+    /// Its image never answers a health check.
+    pub(crate) unhealthy: bool,
+    /// Volumes that were there before it and outlive a failed creation.
+    pub(crate) borrowed: Vec<String>,
 }
 
 /// Present figures of a running guest.
@@ -194,11 +201,7 @@ impl Guest {
         self.config
             .iter()
             .filter(|(key, _)| is_disk(key))
-            .filter_map(|(_, text)| {
-                let volid = text.split(',').next()?.trim_start_matches("volume=");
-                (volid.contains(':') && !text.contains("media=cdrom"))
-                    .then(|| (volid.to_owned(), disk_bytes(text)))
-            })
+            .filter_map(|(_, text)| Some((volid_of(text)?.to_owned(), disk_bytes(text))))
             .collect()
     }
 
@@ -300,14 +303,8 @@ impl Guest {
         })
     }
 
-    /// Marks it started.
+    /// Marks it started; the state has applied what waited for it (`State::apply_pending`).
     pub(crate) fn start(&mut self, at: f64, pid: u32) {
-        for (key, value) in std::mem::take(&mut self.pending) {
-            match value {
-                Some(value) => self.config.insert(key, value),
-                None => self.config.remove(&key),
-            };
-        }
         self.running = Some(at);
         self.paused = false;
         self.pid = pid;

@@ -6,7 +6,6 @@
 
 mod access;
 mod api;
-mod capacity;
 mod certs;
 mod control;
 mod effect;
@@ -21,6 +20,7 @@ mod state;
 mod task;
 mod trouble;
 mod view;
+mod volume;
 mod wire;
 mod world;
 
@@ -36,7 +36,7 @@ pub use control::Meddling;
 pub use guest::GuestKind;
 pub use schema::{Kind, Param, Table};
 pub use trouble::{ActiveTrouble, Trouble};
-pub use view::{Change, GuestView, RequestRecord, TaskView};
+pub use view::{Change, GuestView, RequestRecord, TaskView, VolumeView};
 pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, PastTask, StorageSpec, World};
 
 use access::{Acl, Token};
@@ -247,7 +247,10 @@ impl Twin {
         for pool in born.pools.into_keys() {
             state.pools.entry(pool).or_default();
         }
-        state.guests.extend(born.guests);
+        for guest in born.guests.into_values() {
+            state.adopt_disks(&guest);
+            state.guests.insert(guest.vmid, guest);
+        }
     }
 
     /// Gives the bot's token a role on a path, besides what it has (`GantryBot` on `/`).
@@ -333,6 +336,11 @@ impl Twin {
     /// All guests, by id.
     pub fn guests(&self) -> Vec<GuestView> {
         self.shared.lock().guests.values().map(GuestView::of).collect()
+    }
+
+    /// What lies on a storage, as a node sees it: disks, templates, images, backups.
+    pub fn volumes(&self, node: &str, storage: &str) -> Vec<VolumeView> {
+        self.shared.lock().volume_views(node, storage)
     }
 
     /// Tasks, newest first.

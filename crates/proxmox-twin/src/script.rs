@@ -6,6 +6,7 @@
 use crate::effect::Effect;
 use crate::guest::{Guest, GuestKind, size_text};
 use crate::task::Script;
+use crate::volume::disk_owner;
 
 /// Starts a guest.
 pub(crate) fn start(vmid: u32) -> Script {
@@ -54,7 +55,7 @@ pub(crate) fn quick(vmid: u32, seconds: f64, effect: Effect) -> Script {
 }
 
 /// Removes a guest and its volumes.
-pub(crate) fn destroy(guest: &Guest, purge: bool, force: bool) -> Script {
+pub(crate) fn destroy(guest: &Guest, purge: bool, force: bool, unreferenced: bool) -> Script {
     let vmid = guest.vmid;
     let mut script = Script::new();
     if force && guest.running.is_some() {
@@ -62,6 +63,12 @@ pub(crate) fn destroy(guest: &Guest, purge: bool, force: bool) -> Script {
     }
     script = script.act(0.2, Effect::CheckLock { vmid });
     for (volid, _) in guest.volumes() {
+        if disk_owner(&volid) != Some(vmid) {
+            let short = guest.kind.short();
+            let line = format!("ignore deletion of '{volid}', {short} {vmid} isn't the owner!");
+            script = script.say(0.1, line);
+            continue;
+        }
         let name = volid.split(':').nth(1).unwrap_or_default().to_owned();
         script = script.say(0.9, format!("  Logical volume \"{name}\" successfully removed."));
     }
@@ -71,7 +78,7 @@ pub(crate) fn destroy(guest: &Guest, purge: bool, force: bool) -> Script {
             format!("purging {} {vmid} from related configurations..", guest.kind.short()),
         );
     }
-    script.act(0.5, Effect::Destroy { vmid, purge })
+    script.act(0.5, Effect::Destroy { vmid, purge, unreferenced })
 }
 
 /// Creates a container from a template.
@@ -84,7 +91,12 @@ pub(crate) fn create_lxc(guest: &Guest, template: &str, start: bool) -> Script {
     let file = template.split('/').next_back().unwrap_or_default();
     let node = guest.node.clone();
     let mut script = Script::new()
-        .act(0.2, Effect::NeedVolume { node: node.clone(), volid: template.to_owned(), vmid })
+        .act(0.2, Effect::NeedVolume { node: node.clone(), volid: template.to_owned(), vmid });
+    for volid in &guest.borrowed {
+        let need = Effect::NeedVolume { node: node.clone(), volid: volid.clone(), vmid };
+        script = script.act(0.0, need);
+    }
+    script = script
         .act(0.1, Effect::NeedRoom { node, storage, vmid })
         .say(0.5, format!("  Logical volume \"{name}\" created."))
         .say(0.1, format!("  Logical volume pve/{name} changed."))

@@ -13,6 +13,7 @@ use crate::noise::{mix, unit, wave};
 use crate::task::Task;
 use crate::trouble::{Trouble, Troubles};
 use crate::view::{Change, RequestRecord};
+use crate::volume::Volume;
 use crate::world::{NodeSpec, StorageSpec, World};
 
 /// How many request records are kept before the oldest is dropped.
@@ -29,13 +30,6 @@ pub(crate) struct Node {
     pub(crate) fingerprint: String,
     /// Times during which it was down, for gaps in graphs.
     pub(crate) outages: Vec<(f64, Option<f64>)>,
-}
-
-/// A volume that belongs to no guest: templates, images, backups.
-#[derive(Clone)]
-pub(crate) struct Volume {
-    pub(crate) bytes: u64,
-    pub(crate) created: u64,
 }
 
 /// A storage with what lies on it, per node unless shared.
@@ -96,6 +90,7 @@ pub(crate) struct State {
     /// When (microseconds since the epoch) which task's next step is due.
     pub(crate) due: BinaryHeap<Reverse<(u64, u64)>>,
     pids: u32,
+    pub(crate) next_data: u64,
     pub(crate) changes: Vec<Change>,
     change_count: u64,
     pub(crate) requests: VecDeque<RequestRecord>,
@@ -143,6 +138,7 @@ impl State {
             next_task: 0,
             due: BinaryHeap::new(),
             pids: 4_000,
+            next_data: 0,
             changes: Vec::new(),
             change_count: 0,
             requests: VecDeque::new(),
@@ -160,7 +156,9 @@ impl State {
                     state.nodes.iter().map(|n| n.name.clone()).collect()
                 };
                 for owner in owners {
-                    let volume = Volume { bytes, created: epoch as u64 - 40 * 86_400 };
+                    let created = epoch as u64 - 40 * 86_400;
+                    let data = state.fresh_data();
+                    let volume = Volume { bytes, created, data, ..Volume::default() };
                     storage.volumes.insert((owner, name.clone()), volume);
                 }
             }
@@ -203,6 +201,9 @@ impl State {
                 ignores_shutdown: spec.ignores_shutdown,
                 born: epoch - (30.0 + 370.0 * unit(own ^ 77)) * 86_400.0,
                 runs: Vec::new(),
+                image: None,
+                unhealthy: false,
+                borrowed: Vec::new(),
             };
             let up = 3_600.0 + 20.0 * 86_400.0 * unit(own ^ 78);
             if spec.running {
@@ -222,6 +223,7 @@ impl State {
                     config: guest.config.clone(),
                 });
             }
+            state.adopt_disks(&guest);
             state.guests.insert(guest.vmid, guest);
         }
         state
@@ -380,6 +382,12 @@ impl State {
             }
             Some(_) => true,
         }
+    }
+
+    /// The address a DHCP server on `bridge` gives a guest: always the same one.
+    pub(crate) fn lease(&self, guest: &Guest, _bridge: &str) -> String {
+        let n = guest.vmid;
+        format!("10.20.{}.{}/16", 1 + n / 250 % 200, n % 250 + 2)
     }
 
     /// The kind of a guest on a node, if that is where it is.

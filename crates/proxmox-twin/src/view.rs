@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::guest::Guest;
 use crate::state::State;
+use crate::volume::disk_owner;
 
 /// Something that was really carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,6 +70,10 @@ pub struct GuestView {
     pub config: std::collections::BTreeMap<String, String>,
     /// Names of its snapshots.
     pub snapshots: Vec<String>,
+    /// What it was made from: a template's volume id, or the reference of its OCI image.
+    pub image: Option<String>,
+    /// Running, and not made from an image that never answers its health check.
+    pub healthy: bool,
 }
 
 impl GuestView {
@@ -85,8 +90,27 @@ impl GuestView {
             template: guest.is_template(),
             config: guest.config.clone(),
             snapshots: guest.snapshots.iter().map(|s| s.name.clone()).collect(),
+            image: guest.image.clone(),
+            healthy: guest.running.is_some() && !guest.unhealthy,
         }
     }
+}
+
+/// A volume as tests look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VolumeView {
+    /// `storage:name`
+    pub volid: String,
+    /// The guest its name says it belongs to.
+    pub vmid: Option<u32>,
+    /// Its size.
+    pub bytes: u64,
+    /// Stands for what is in it: kept by moves and renames, new for every new volume.
+    pub data: u64,
+    /// Where an image came from: an OCI reference or a URL.
+    pub reference: Option<String>,
+    /// Digest of an image.
+    pub digest: Option<String>,
 }
 
 /// A task as tests look at it.
@@ -113,6 +137,25 @@ pub struct TaskView {
 }
 
 impl State {
+    /// What lies on a storage, as a node sees it.
+    pub(crate) fn volume_views(&self, node: &str, storage: &str) -> Vec<VolumeView> {
+        let Some(found) = self.storage(storage).filter(|s| s.on(node)) else { return Vec::new() };
+        let owner = found.owner(node);
+        found
+            .volumes
+            .iter()
+            .filter(|((o, _), _)| *o == owner)
+            .map(|((_, name), volume)| VolumeView {
+                volid: format!("{storage}:{name}"),
+                vmid: disk_owner(name),
+                bytes: volume.bytes,
+                data: volume.data,
+                reference: volume.reference.clone(),
+                digest: volume.digest.clone(),
+            })
+            .collect()
+    }
+
     /// Newest first.
     pub(crate) fn task_views(&self) -> Vec<TaskView> {
         self.tasks
@@ -226,8 +269,7 @@ impl State {
     /// Used and total bytes of a node's root disk.
     pub(crate) fn root_disk(&self, node: &str) -> (u64, u64) {
         match self.storage("local") {
-            // What lies on the root disk besides guests; so it costs nothing with many of them.
-            Some(storage) => self.storage_use_with(node, storage, 0),
+            Some(storage) => self.storage_use(node, storage),
             None => (12 << 30, 94 << 30),
         }
     }

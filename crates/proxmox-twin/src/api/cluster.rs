@@ -1,13 +1,13 @@
 //! `/version` and `/cluster/…`: the whole cluster at a glance.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Call, RELEASE, REPOID, VERSION};
 use crate::access::privilege;
-use crate::guest::{Figures, Guest, GuestKind};
+use crate::guest::{Figures, GuestKind};
 use crate::reply::{Data, Refusal, Reply};
 
 pub(super) fn version(_: &mut Call<'_>) -> Reply {
@@ -38,18 +38,6 @@ pub(super) fn status(call: &mut Call<'_>) -> Reply {
         }));
     }
     Ok(Value::Array(rows).into())
-}
-
-/// Sums per node and storage of what guests use there.
-fn guest_bytes<'a>(guests: impl Iterator<Item = &'a Guest>) -> HashMap<(String, String), u64> {
-    let mut sums = HashMap::new();
-    for guest in guests {
-        for (volid, bytes) in guest.volumes() {
-            let storage = volid.split(':').next().unwrap_or_default().to_owned();
-            *sums.entry((guest.node.clone(), storage)).or_default() += bytes / 3;
-        }
-    }
-    sums
 }
 
 pub(super) fn resources(call: &mut Call<'_>) -> Reply {
@@ -208,11 +196,6 @@ fn node_rows(call: &Call<'_>, rows: &mut Vec<Value>) {
 
 fn storage_rows(call: &Call<'_>, rows: &mut Vec<Value>) {
     let state = &call.state;
-    let sums = guest_bytes(state.guests.values());
-    let mut shared: BTreeMap<&str, u64> = BTreeMap::new();
-    for ((_, storage), bytes) in &sums {
-        *shared.entry(storage.as_str()).or_default() += bytes;
-    }
     for storage in &state.storages {
         let name = &storage.spec.name;
         let path = format!("/storage/{name}");
@@ -221,12 +204,7 @@ fn storage_rows(call: &Call<'_>, rows: &mut Vec<Value>) {
         }
         for node in state.nodes.iter().filter(|n| storage.on(&n.name)) {
             let online = state.online(&node.name);
-            let guests = if storage.spec.shared {
-                shared.get(name.as_str()).copied().unwrap_or(0)
-            } else {
-                sums.get(&(node.name.clone(), name.clone())).copied().unwrap_or(0)
-            };
-            let (used, total) = state.storage_use_with(&node.name, storage, guests);
+            let (used, total) = state.storage_use(&node.name, storage);
             let mut row = json!({
                 "id": format!("storage/{}/{name}", node.name),
                 "type": "storage",

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::Call;
-use crate::guest::GuestKind;
+use super::{Call, create};
+use crate::guest::{GuestKind, is_disk};
 use crate::reply::{Refusal, Reply};
 use crate::schema::{Table, property_string};
 use crate::state::unique_tags;
@@ -22,8 +22,38 @@ const COLD_QEMU: [&str; 13] = [
     "cores", "sockets", "memory", "cpu", "bios", "machine", "numa", "balloon", "vga", "scsihw",
     "ostype", "boot", "agent",
 ];
-/// The same for a container.
-const COLD_LXC: [&str; 6] = ["features", "ostype", "arch", "cmode", "console", "tty"];
+/// What a running container takes up at once because nothing has to happen.
+const FAST_LXC: [&str; 9] = [
+    "description",
+    "onboot",
+    "startup",
+    "protection",
+    "hostname",
+    "hookscript",
+    "cores",
+    "tags",
+    "lock",
+];
+
+/// Is a change carried out at once, or does it wait for the next start? `old` says that there is a value now.
+fn at_once(kind: GuestKind, running: bool, key: &str, old: bool, deleting: bool) -> bool {
+    if !running {
+        return true;
+    }
+    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    match kind {
+        GuestKind::Qemu => !COLD_QEMU.contains(&key),
+        GuestKind::Lxc if FAST_LXC.contains(&key) => true,
+        GuestKind::Lxc if deleting => {
+            matches!(stem, "swap" | "cpulimit" | "cpuunits" | "net" | "unused")
+        }
+        // A new mount point is mounted into the running container, a changed one is not.
+        GuestKind::Lxc if stem == "mp" => !old,
+        GuestKind::Lxc => {
+            matches!(stem, "memory" | "swap" | "cpulimit" | "cpuunits" | "net" | "unused")
+        }
+    }
+}
 
 pub(super) fn show(call: &mut Call<'_>) -> Reply {
     let guest = call.guest()?;
@@ -239,41 +269,81 @@ pub(super) fn update(call: &mut Call<'_>) -> Reply {
     if let Some(key) = delete.iter().find(|k| table.find(k).is_none()) {
         return Err(Refusal::parameter("delete", format!("unknown option '{key}'")));
     }
+    for (_, text) in set.iter().filter(|(key, _)| is_disk(key)) {
+        create::check_disk(call, vmid, text)?;
+    }
     let broken = bridge_missing(call, &set);
     for (key, value) in &mut set {
         complete_net(kind, u64::from(vmid), key, value);
     }
+    let keys: Vec<String> = set.keys().chain(&delete).cloned().collect();
+    let errors = change(call, set, delete, &revert)?;
     let (now, user) = (call.now, call.caller.id());
-    let cold: &[&str] = if kind == GuestKind::Lxc { &COLD_LXC } else { &COLD_QEMU };
-    let guest = call.guest_mut()?;
-    let running = guest.running.is_some();
-    let mut keys: Vec<String> = set.keys().chain(&delete).cloned().collect();
+    let mut keys = keys;
     keys.sort();
-    for key in &revert {
-        guest.pending.remove(key);
-    }
-    for (key, value) in set {
-        if running && cold.contains(&key.as_str()) {
-            guest.pending.insert(key, Some(value));
-        } else if key == "description" && value.is_empty() {
-            guest.config.remove(&key);
-        } else {
-            guest.pending.remove(&key);
-            guest.config.insert(key, value);
-        }
-    }
-    for key in delete {
-        if running && cold.contains(&key.as_str()) {
-            guest.pending.insert(key, None);
-        } else {
-            guest.config.remove(&key);
-        }
-    }
     call.state.note_guest(now, "config", vmid, &user, &keys.join(","));
+    if !errors.is_empty() {
+        return Err(Refusal::invalid(errors));
+    }
     match broken {
         Some(text) => Err(Refusal::failed(text)),
         None => Ok(Value::Null.into()),
     }
+}
+
+/// Carries a checked change out; what cannot be applied stays pending and is told.
+fn change(
+    call: &mut Call<'_>,
+    set: BTreeMap<String, String>,
+    delete: Vec<String>,
+    revert: &[String],
+) -> Result<BTreeMap<String, String>, Refusal> {
+    let (vmid, kind, now) = (call.vmid(), call.kind, call.now);
+    let guest = call.guest_mut()?;
+    let running = guest.running.is_some();
+    for key in revert {
+        guest.pending.remove(key);
+    }
+    let mut errors = BTreeMap::new();
+    for key in delete {
+        let guest = call.guest_mut()?;
+        guest.pending.remove(&key);
+        if !at_once(kind, running, &key, true, true) {
+            if guest.config.contains_key(&key) {
+                guest.pending.insert(key, None);
+            }
+        } else if is_disk(&key) {
+            call.state.drop_disk(vmid, &key);
+        } else {
+            guest.config.remove(&key);
+        }
+    }
+    for (key, value) in set {
+        let guest = call.guest_mut()?;
+        guest.pending.remove(&key);
+        let old = guest.config.get(&key);
+        if old == Some(&value) {
+            continue;
+        }
+        if !at_once(kind, running, &key, old.is_some(), false) {
+            guest.pending.insert(key, Some(value));
+        } else if is_disk(&key) {
+            if let Err(text) = call.state.set_disk(now, vmid, &key, &value) {
+                call.guest_mut()?.pending.insert(key.clone(), Some(value));
+                let lead = if running {
+                    format!("unable to hotplug {key}: ")
+                } else {
+                    format!("unable to apply pending change {key} : ")
+                };
+                errors.insert(key, format!("{lead}{text}\n"));
+            }
+        } else if key == "description" && value.is_empty() {
+            guest.config.remove(&key);
+        } else {
+            guest.config.insert(key, value);
+        }
+    }
+    Ok(errors)
 }
 
 /// The same for a virtual machine as a task; what can be refused at once still is.

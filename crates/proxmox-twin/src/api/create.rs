@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Call, cluster, config};
-use crate::guest::{Guest, GuestKind, Load, is_disk, size_text};
+use crate::guest::{Guest, GuestKind, Load, is_disk};
 use crate::noise::mix;
 use crate::reply::{Refusal, Reply};
 use crate::script;
+use crate::volume::{Place, disk_owner, volid_of, wanted_disk};
 
 /// The right to make a guest with this id, directly or through a pool.
 pub(super) fn may_allocate(call: &Call<'_>, vmid: u32) -> Result<(), Refusal> {
@@ -49,72 +50,79 @@ fn storage_for(call: &Call<'_>, name: &str, content: &str) -> Result<(), Refusal
     }))
 }
 
-/// Turns `storage:8` into a volume with its size; leaves existing volumes as they are.
-fn allocate(
-    call: &Call<'_>,
-    vmid: u32,
-    key: &str,
-    value: &str,
-    next: &mut u32,
-) -> Result<String, Refusal> {
-    let (first, rest) = value.split_once(',').unwrap_or((value, ""));
-    let volume = first.trim_start_matches("volume=").trim_start_matches("file=");
-    let Some((storage, size)) = volume.split_once(':') else { return Ok(value.to_owned()) };
-    if size == "cloudinit" {
-        storage_for(call, storage, "images")?;
-        return Ok(format!("{storage}:vm-{vmid}-cloudinit,media=cdrom"));
-    }
-    let Ok(gib) = size.parse::<f64>() else {
-        let node = call.node();
-        if size.starts_with("iso/") && !call.state.volume_exists(&node, volume) {
-            return Err(Refusal::failed(format!("volume '{volume}' does not exist")));
-        }
-        return Ok(value.to_owned());
-    };
+/// Checks what a disk text asks for: a storage for new disks, access to an existing one.
+pub(super) fn check_disk(call: &Call<'_>, vmid: u32, text: &str) -> Result<(), Refusal> {
     let content = if call.kind == GuestKind::Lxc { "rootdir" } else { "images" };
-    storage_for(call, storage, content)?;
-    let bytes = match key {
-        "efidisk0" | "tpmstate0" => 4 << 20,
-        // An import takes its size from what is imported; here always the same.
-        _ if rest.contains("import-from=") => 4 << 30,
-        _ => (gib * f64::from(1 << 30)) as u64,
-    };
-    let plugin = call.state.storage(storage).map(|s| s.spec.plugin.clone()).unwrap_or_default();
-    let number = *next;
-    *next += 1;
-    let name = match (plugin.as_str(), call.kind) {
-        ("zfspool", GuestKind::Lxc) => format!("subvol-{vmid}-disk-{number}"),
-        ("dir" | "nfs", GuestKind::Lxc) => format!("{vmid}/vm-{vmid}-disk-{number}.raw"),
-        ("dir" | "nfs", GuestKind::Qemu) => format!("{vmid}/vm-{vmid}-disk-{number}.qcow2"),
-        _ => format!("vm-{vmid}-disk-{number}"),
-    };
-    let rest: Vec<&str> = rest
-        .split(',')
-        .filter(|p| !p.is_empty() && !p.starts_with("import-from=") && !p.starts_with("size="))
-        .collect();
-    let middle = if rest.is_empty() { String::new() } else { format!(",{}", rest.join(",")) };
-    Ok(format!("{storage}:{name}{middle},size={}", size_text(bytes)))
+    if let Some((storage, _)) = wanted_disk(text) {
+        return storage_for(call, storage, content);
+    }
+    let first = text.split(',').next().unwrap_or_default();
+    let volid = first.trim_start_matches("volume=").trim_start_matches("file=");
+    let Some((storage, name)) = volid.split_once(':') else { return Ok(()) };
+    if name == "cloudinit" {
+        return storage_for(call, storage, "images");
+    }
+    if call.state.storage(storage).is_none() {
+        return Err(Refusal::failed(format!("storage '{storage}' does not exist")));
+    }
+    if name.starts_with("iso/") {
+        let node = call.node();
+        if !call.state.volume_exists(&node, volid) {
+            return Err(Refusal::failed(format!("volume '{volid}' does not exist")));
+        }
+        return call.need_any(
+            &format!("/storage/{storage}"),
+            &["Datastore.Audit", "Datastore.AllocateSpace"],
+        );
+    }
+    // Whoever owns the storage may mount everything on it; others what is theirs.
+    let path = format!("/storage/{storage}");
+    if call.need(&path, &["Datastore.Allocate"]).is_ok() {
+        return Ok(());
+    }
+    match disk_owner(name) {
+        Some(owner) if owner == vmid => Ok(()),
+        Some(owner) => {
+            call.need(&path, &["Datastore.Audit"])?;
+            call.need(&format!("/vms/{owner}"), &["VM.Config.Disk"])
+        }
+        None => Err(Refusal::failed(format!("missing privileges to access {volid}"))),
+    }
 }
 
+/// Makes the new disks of a guest that is being created; gives the existing volumes it takes over.
 fn allocate_all(
-    call: &Call<'_>,
+    call: &mut Call<'_>,
     vmid: u32,
     config: &mut BTreeMap<String, String>,
-) -> Result<(), Refusal> {
-    let mut next = 0;
+) -> Result<Vec<String>, Refusal> {
     // The root disk is always number 0.
     let mut keys: Vec<String> = config.keys().filter(|k| is_disk(k)).cloned().collect();
     keys.sort_by_key(|k| (k != "rootfs", k.clone()));
-    for key in keys {
-        if let Some(value) = config.get(&key).cloned() {
-            let value = allocate(call, vmid, &key, &value, &mut next)?;
-            config.insert(key, value);
+    for key in &keys {
+        if let Some(text) = config.get(key) {
+            check_disk(call, vmid, text)?;
         }
     }
-    for (key, value) in config.iter_mut() {
-        config::complete_net(call.kind, u64::from(vmid) ^ mix(next.into()), key, value);
+    let place = Place { node: call.node(), vmid, kind: call.kind };
+    let mut borrowed = Vec::new();
+    for key in keys {
+        let Some(text) = config.get(&key).cloned() else { continue };
+        let given = volid_of(&text).filter(|_| wanted_disk(&text).is_none()).map(str::to_owned);
+        if let Some((storage, "cloudinit")) = given.as_deref().and_then(|v| v.split_once(':')) {
+            config.insert(key, format!("{storage}:vm-{vmid}-cloudinit,media=cdrom"));
+            continue;
+        }
+        // A volume that is not there fails in the task.
+        if let Ok(text) = call.state.resolve_disk(call.now, &place, &key, &text) {
+            config.insert(key, text);
+        }
+        borrowed.extend(given);
     }
-    Ok(())
+    for (key, value) in config.iter_mut() {
+        config::complete_net(call.kind, u64::from(vmid), key, value);
+    }
+    Ok(borrowed)
 }
 
 /// A guest that exists from now on, locked until its task is done.
@@ -123,6 +131,7 @@ pub(super) fn newborn(
     vmid: u32,
     node: &str,
     mut config: BTreeMap<String, String>,
+    borrowed: Vec<String>,
 ) -> Guest {
     config.insert("lock".to_owned(), "create".to_owned());
     let guest = Guest {
@@ -141,6 +150,9 @@ pub(super) fn newborn(
         ignores_shutdown: false,
         born: call.now,
         runs: Vec::new(),
+        image: None,
+        unhealthy: false,
+        borrowed,
     };
     call.state.guests.insert(vmid, guest.clone());
     guest
@@ -204,7 +216,7 @@ pub(super) fn lxc(call: &mut Call<'_>) -> Reply {
         let place = call.text("storage").unwrap_or_else(|| "local".to_owned());
         config.insert("rootfs".to_owned(), format!("{place}:4"));
     }
-    allocate_all(call, vmid, &mut config)?;
+    let borrowed = allocate_all(call, vmid, &mut config)?;
     let defaults = [
         ("arch", "amd64"),
         ("memory", "512"),
@@ -219,7 +231,11 @@ pub(super) fn lxc(call: &mut Call<'_>) -> Reply {
     config.remove("lock");
     config.entry("hostname".to_owned()).or_insert_with(|| format!("CT{vmid}"));
     let node = call.node();
-    let guest = newborn(call, vmid, &node, config);
+    let image = call.state.volume(&node, &template).cloned();
+    let mut guest = newborn(call, vmid, &node, config, borrowed);
+    guest.unhealthy = image.as_ref().is_some_and(|v| v.unhealthy);
+    guest.image = image.and_then(|v| v.reference).or_else(|| Some(template.clone()));
+    call.state.guests.insert(vmid, guest.clone());
     let script = script::create_lxc(&guest, &template, call.flag("start"));
     call.task("vzcreate", &vmid.to_string(), script)
 }
@@ -240,14 +256,14 @@ pub(super) fn qemu(call: &mut Call<'_>) -> Reply {
             cluster::taken(call, vmid).unwrap_or_default()
         )));
     }
-    allocate_all(call, vmid, &mut config)?;
+    let borrowed = allocate_all(call, vmid, &mut config)?;
     config.remove("lock");
     config.entry("memory".to_owned()).or_insert_with(|| "512".to_owned());
     config.insert("vmgenid".to_owned(), super::people::uuid());
     config.insert("smbios1".to_owned(), format!("uuid={}", super::people::uuid()));
     config.insert("meta".to_owned(), format!("creation-qemu=10.1.2,ctime={}", call.now as u64));
     let node = call.node();
-    let guest = newborn(call, vmid, &node, config);
+    let guest = newborn(call, vmid, &node, config, borrowed);
     let script = script::create_qemu(&guest, call.flag("start"));
     call.task("qmcreate", &vmid.to_string(), script)
 }

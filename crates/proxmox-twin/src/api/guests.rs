@@ -108,6 +108,26 @@ pub(super) fn feature(call: &mut Call<'_>) -> Reply {
     Ok(answer.into())
 }
 
+/// Until a DHCP server has answered a container that has just started.
+const DHCP_SECONDS: f64 = 4.0;
+
+/// The link-local address a network card gives itself (EUI-64).
+fn link_local(mac: &str) -> String {
+    let bytes: Vec<u8> = mac.split(':').filter_map(|p| u8::from_str_radix(p, 16).ok()).collect();
+    match bytes.as_slice() {
+        [a, b, c, d, e, f] => {
+            format!(
+                "fe80::{:x}:{:x}:{:x}:{:x}",
+                u16::from(a ^ 2) << 8 | u16::from(*b),
+                u16::from(*c) << 8 | 0xff,
+                0xfe00 | u16::from(*d),
+                u16::from(*e) << 8 | u16::from(*f)
+            )
+        }
+        _ => "fe80::1".to_owned(),
+    }
+}
+
 /// A stopped container has `null`, not an empty list (measured).
 pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
     let guest = call.guest()?;
@@ -130,15 +150,37 @@ pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
     {
         let part = |key: &str| value.split(',').find_map(|p| p.strip_prefix(key));
         let mac = part("hwaddr=").unwrap_or("BC:24:11:00:00:01").to_lowercase();
-        let ip = match part("ip=") {
-            Some(fixed) if fixed.contains('/') => fixed.to_owned(),
-            _ => format!("10.20.1.{}/24", guest.vmid % 250 + 2),
+        let up = call.now - guest.running.unwrap_or(call.now);
+        let leased = up >= DHCP_SECONDS * call.state.settings.speed;
+        let mut addresses = vec![json!({
+            "ip-address": link_local(&mac), "ip-address-type": "inet6", "prefix": "64",
+        })];
+        let mut row = json!({
+            "name": part("name=").unwrap_or("eth0"), "hwaddr": mac, "hardware-address": mac,
+            "inet6": format!("{}/64", link_local(&mac)),
+        });
+        let inet = match part("ip=") {
+            Some(fixed) if fixed.contains('/') => Some(fixed.to_owned()),
+            Some("dhcp") if leased => Some(call.state.lease(guest, part("bridge=").unwrap_or(""))),
+            _ => None,
         };
-        let (address, prefix) = ip.split_once('/').unwrap_or((&ip, "24"));
-        rows.push(json!({
-            "name": part("name=").unwrap_or("eth0"), "hwaddr": mac, "hardware-address": mac, "inet": ip,
-            "ip-addresses": [{"ip-address": address, "ip-address-type": "inet", "prefix": prefix}],
-        }));
+        if let (Some(inet), Some(map)) = (inet, row.as_object_mut()) {
+            let (address, prefix) = inet.split_once('/').unwrap_or((&inet, "24"));
+            let shown = json!({"ip-address": address, "ip-address-type": "inet", "prefix": prefix});
+            addresses.insert(0, shown);
+            map.insert("inet".into(), json!(inet));
+        }
+        if let Some(map) = row.as_object_mut() {
+            if let Some(fixed) = part("ip6=").filter(|v| v.contains('/')) {
+                let (address, prefix) = fixed.split_once('/').unwrap_or((fixed, "64"));
+                addresses.push(
+                    json!({"ip-address": address, "ip-address-type": "inet6", "prefix": prefix}),
+                );
+                map.insert("inet6".into(), json!(fixed));
+            }
+            map.insert("ip-addresses".into(), json!(addresses));
+        }
+        rows.push(row);
     }
     Ok(Value::Array(rows).into())
 }

@@ -1,4 +1,4 @@
-//! Destroy, clone, migrate, resize, template.
+//! Destroy, clone, migrate, template.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use super::{Call, cluster, config, create};
 use crate::effect::Effect;
 use crate::guest::{GuestKind, disk_bytes, is_disk};
 use crate::reply::{Refusal, Reply};
-use crate::schema::bytes_of;
 use crate::script;
 use crate::task::Script;
+use crate::volume::{Place, volid_of};
 
 pub(super) fn destroy(call: &mut Call<'_>) -> Reply {
     if call.flag("skiplock") && !call.caller.is_root() {
@@ -16,6 +16,7 @@ pub(super) fn destroy(call: &mut Call<'_>) -> Reply {
     }
     let (vmid, short) = (call.vmid(), call.kind.short());
     let (force, purge) = (call.flag("force"), call.flag("purge"));
+    let unreferenced = call.flag("destroy-unreferenced-disks");
     let guest = call.guest()?;
     if guest.is_protected() {
         return Err(Refusal::failed(format!(
@@ -30,7 +31,7 @@ pub(super) fn destroy(call: &mut Call<'_>) -> Reply {
             GuestKind::Qemu => format!("VM {vmid} is running - destroy failed"),
         }));
     }
-    let script = script::destroy(guest, purge, force);
+    let script = script::destroy(guest, purge, force, unreferenced);
     call.task(&format!("{}destroy", call.kind.prefix()), &vmid.to_string(), script)
 }
 
@@ -96,16 +97,17 @@ pub(super) fn clone(call: &mut Call<'_>) -> Reply {
     for key in ["template", "lock", "protection"] {
         copied.remove(key);
     }
-    let (from, to) = (format!("-{vmid}-"), format!("-{new}-"));
+    copied.retain(|key, _| !key.starts_with("unused"));
+    let place = Place { node: target.clone(), vmid: new, kind };
     for (key, value) in &mut copied {
         if is_disk(key) {
-            *value = value
-                .replacen("base-", "vm-", 1)
-                .replacen("basevol-", "subvol-", 1)
-                .replace(&from, &to);
-            if let (Some(name), Some((_, rest))) = (&storage, value.clone().split_once(':')) {
-                *value = format!("{name}:{rest}");
-            }
+            let Some(old) = volid_of(value).map(str::to_owned) else { continue };
+            let from = old.split(':').next().unwrap_or_default().to_owned();
+            let bytes =
+                call.state.volume(&source.node, &old).map_or(disk_bytes(value), |v| v.bytes);
+            let store = storage.clone().unwrap_or(from);
+            let volid = call.state.new_disk(call.now, &place, &store, bytes);
+            *value = value.replacen(&old, &volid, 1);
         } else if key.starts_with("net") && key != "nameserver" {
             let without: Vec<&str> =
                 value.split(',').filter(|p| !p.starts_with("hwaddr=")).collect();
@@ -131,7 +133,7 @@ pub(super) fn clone(call: &mut Call<'_>) -> Reply {
     if let Some(text) = call.text("description") {
         copied.insert("description".to_owned(), text);
     }
-    let copy = create::newborn(call, new, &target, copied);
+    let copy = create::newborn(call, new, &target, copied, Vec::new());
     let script = script::clone(&source, &copy, full);
     call.task(&format!("{}clone", kind.prefix()), &vmid.to_string(), script)
 }
@@ -215,40 +217,6 @@ pub(super) fn migrate(call: &mut Call<'_>) -> Reply {
     };
     let task = if kind == GuestKind::Lxc { "vzmigrate" } else { "qmigrate" };
     call.task(task, &vmid.to_string(), script)
-}
-
-pub(super) fn resize(call: &mut Call<'_>) -> Reply {
-    if call.flag("skiplock") && !call.caller.is_root() {
-        return Err(Refusal::parameter("skiplock", "Only root may use this option."));
-    }
-    let vmid = call.vmid();
-    let disk = call.text("disk").unwrap_or_default();
-    let size = call.text("size").unwrap_or_default();
-    let guest = call.guest()?;
-    call.quorum()?;
-    config::digest(call)?;
-    call.unlocked()?;
-    let Some(text) = guest.config.get(&disk) else {
-        // An errors map in a 500 (measured).
-        let mut refusal = Refusal::failed("format error");
-        refusal.errors = Some(std::collections::BTreeMap::from([(
-            "volume".to_owned(),
-            "property is missing and it is not optional".to_owned(),
-        )]));
-        return Err(refusal);
-    };
-    let old = disk_bytes(text);
-    let given = bytes_of(size.trim_start_matches('+')).unwrap_or(0);
-    let bytes = if size.starts_with('+') { old + given } else { given };
-    if bytes < old {
-        return Err(Refusal::failed("unable to shrink disk size"));
-    }
-    let volume = text.split([':', ',']).nth(1).unwrap_or_default().to_owned();
-    let script = Script::new()
-        .say(0.6, format!("  Size of logical volume pve/{volume} changed from {old} to {bytes}."))
-        .say(0.1, format!("  Logical volume pve/{volume} successfully resized."))
-        .act(0.3, Effect::Resize { vmid, disk, bytes });
-    call.task("resize", &vmid.to_string(), script)
 }
 
 /// A container becomes a template at once; a virtual machine in a task.

@@ -5,7 +5,9 @@
 
 mod cluster;
 mod config;
+mod content;
 mod create;
+mod disks;
 mod guests;
 mod lifecycle;
 mod nodes;

@@ -3,7 +3,10 @@
 //! Whatever is not here answers 501 with the server's sentence. `tests/contract.rs` compares every row with
 //! the official schema.
 
-use super::{Route, cluster, config, create, guests, lifecycle, nodes, people, pools, power, rrd};
+use super::{
+    Route, cluster, config, content, create, disks, guests, lifecycle, nodes, people, pools, power,
+    rrd,
+};
 use super::{snapshots, storage, tasks};
 
 macro_rules! routes {
@@ -53,8 +56,11 @@ routes! { NODES:
     "GET" "/nodes/{node}/aplinfo" [""] there "@node" => storage::appliances;
     "GET" "/nodes/{node}/storage" [""] there "@node\ncontent str fmt=pve-storage-content-list\nenabled bool\nformat bool\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => storage::on_node;
     "GET" "/nodes/{node}/storage/{storage}/status" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\nstorage! str fmt=pve-storage-id" => storage::status;
-    "GET" "/nodes/{node}/storage/{storage}/content" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\ncontent str fmt=pve-storage-content\nstorage! str fmt=pve-storage-id\nvmid int fmt=pve-vmid min=100 max=999999999" => storage::content;
-    "DELETE" "/nodes/{node}/storage/{storage}/content/{volume}" [""] there "@node\ndelay int min=1 max=30\nstorage str fmt=pve-storage-id\nvolume! str" => storage::delete_volume;
+    "GET" "/nodes/{node}/storage/{storage}/content" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\ncontent str fmt=pve-storage-content\nstorage! str fmt=pve-storage-id\nvmid int fmt=pve-vmid min=100 max=999999999" => content::list;
+    "DELETE" "/nodes/{node}/storage/{storage}/content/{volume}" [""] there "@node\ndelay int min=1 max=30\nstorage str fmt=pve-storage-id\nvolume! str" => content::delete;
+    "POST" "/nodes/{node}/storage/{storage}/content" ["Datastore.AllocateSpace@/storage/{storage}"] there "@node\nfilename! str\nformat str enum=raw|qcow2|subvol|vmdk requires=size\nsize! str pat=\\d+[MG]?\nstorage! str fmt=pve-storage-id\nvmid! int fmt=pve-vmid min=100 max=999999999" => content::allocate;
+    "GET" "/nodes/{node}/storage/{storage}/content/{volume}" [""] there "@node\nstorage str fmt=pve-storage-id\nvolume! str" => content::show;
+    "PUT" "/nodes/{node}/storage/{storage}/content/{volume}" [""] there "@node\nnotes str\nprotected bool\nstorage str fmt=pve-storage-id\nvolume! str" => content::annotate;
     "GET" "/nodes/{node}/tasks" [""] there "@node\nerrors bool\nlimit int min=0\nsince int\nsource str enum=archive|active|all\nstart int min=0\nstatusfilter str fmt=pve-task-status-type-list\ntypefilter str\nuntil int\nuserfilter str\nvmid int fmt=pve-vmid min=100 max=999999999" => tasks::list;
     "GET" "/nodes/{node}/tasks/{upid}/status" [""] there "@node\nupid! str" => tasks::status;
     "GET" "/nodes/{node}/tasks/{upid}/log" [""] there "@node\ndownload bool\nlimit int min=0\nstart int min=0\nupid! str" => tasks::log;
@@ -82,7 +88,8 @@ routes! { LXC:
     "POST" "/nodes/{node}/lxc/{vmid}/clone" [""] there "@guest\nbwlimit num min=0\ndescription str\nfull bool\nhostname str fmt=dns-name\nnewid! int fmt=pve-vmid min=100 max=999999999\npool str fmt=pve-poolid\nsnapname str fmt=pve-configid maxlen=40\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => lifecycle::clone;
     "GET" "/nodes/{node}/lxc/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\ntarget str fmt=pve-node" => lifecycle::migrate_info;
     "POST" "/nodes/{node}/lxc/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\nbwlimit num min=0\nonline bool\nrestart bool\ntarget! str fmt=pve-node\ntarget-storage str fmt=storage-pair-list\ntimeout int" => lifecycle::migrate;
-    "PUT" "/nodes/{node}/lxc/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=lxc\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?" => lifecycle::resize;
+    "PUT" "/nodes/{node}/lxc/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=lxc\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?" => disks::resize;
+    "POST" "/nodes/{node}/lxc/{vmid}/move_volume" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\nbwlimit num min=0\ndelete bool\ndigest str maxlen=40\nstorage str fmt=pve-storage-id\ntarget-digest str maxlen=40\ntarget-vmid int fmt=pve-vmid min=100 max=999999999\ntarget-volume str disks=lxc-all\nvolume! str disks=lxc-all" => disks::move_volume;
     "POST" "/nodes/{node}/lxc/{vmid}/template" ["VM.Allocate@/vms/{vmid}"] there "@guest" => lifecycle::template;
     "GET" "/nodes/{node}/lxc/{vmid}/feature" ["VM.Audit@/vms/{vmid}"] there "@guest\nfeature! str enum=snapshot|clone|copy\nsnapname str fmt=pve-configid maxlen=40" => guests::feature;
     "GET" "/nodes/{node}/lxc/{vmid}/interfaces" ["VM.Audit@/vms/{vmid}"] there "@guest" => guests::interfaces;
@@ -112,7 +119,7 @@ routes! { QEMU:
     "POST" "/nodes/{node}/qemu/{vmid}/clone" [""] there "@guest\nbwlimit int min=0\ndescription str\nformat str enum=raw|qcow2|vmdk\nfull bool\nname str fmt=dns-name\nnewid! int fmt=pve-vmid min=100 max=999999999\npool str fmt=pve-poolid\nsnapname str fmt=pve-configid maxlen=40\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => lifecycle::clone;
     "GET" "/nodes/{node}/qemu/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\ntarget str fmt=pve-node" => lifecycle::migrate_info;
     "POST" "/nodes/{node}/qemu/{vmid}/migrate" ["VM.Migrate@/vms/{vmid}"] there "@guest\nbwlimit int min=0\nforce bool\nmigration_network str fmt=CIDR\nmigration_type str enum=secure|insecure\nonline bool\ntarget! str fmt=pve-node\ntargetstorage str fmt=storage-pair-list\nwith-conntrack-state bool\nwith-local-disks bool" => lifecycle::migrate;
-    "PUT" "/nodes/{node}/qemu/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=qemu\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?\nskiplock bool" => lifecycle::resize;
+    "PUT" "/nodes/{node}/qemu/{vmid}/resize" ["VM.Config.Disk@/vms/{vmid}"] there "@guest\ndigest str maxlen=40\ndisk! str disks=qemu\nsize! str pat=\\+?\\d+(\\.\\d+)?[KMGT]?\nskiplock bool" => disks::resize;
     "POST" "/nodes/{node}/qemu/{vmid}/template" ["VM.Allocate@/vms/{vmid}"] there "@guest\ndisk str disks=qemu" => lifecycle::template;
     "GET" "/nodes/{node}/qemu/{vmid}/feature" ["VM.Audit@/vms/{vmid}"] there "@guest\nfeature! str enum=snapshot|clone|copy\nsnapname str fmt=pve-configid maxlen=40" => guests::feature;
     "GET" "/nodes/{node}/qemu/{vmid}/rrddata" ["VM.Audit@/vms/{vmid}"] here "@guest\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year" => rrd::guest;

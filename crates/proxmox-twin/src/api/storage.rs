@@ -1,12 +1,10 @@
-//! Storages: definitions, state on a node, content, and the appliance index.
+//! Storages: definitions and state on a node; the appliance index.
 
 use serde_json::{Map, Value, json};
 
 use super::Call;
-use crate::effect::Effect;
 use crate::reply::{Refusal, Reply};
 use crate::state::Storage;
-use crate::task::Script;
 
 fn visible(call: &Call<'_>, name: &str) -> bool {
     let path = format!("/storage/{name}");
@@ -14,7 +12,7 @@ fn visible(call: &Call<'_>, name: &str) -> bool {
 }
 
 /// The storage, if the node in the path has it.
-fn here<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Storage, Refusal> {
+pub(super) fn here<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Storage, Refusal> {
     let node = call.node();
     match call.state.storage(name) {
         None => Err(Refusal::failed(format!("storage '{name}' does not exist"))),
@@ -96,79 +94,6 @@ pub(super) fn status(call: &mut Call<'_>) -> Reply {
     let name = call.text("storage").unwrap_or_default();
     let storage = here(call, &name)?;
     Ok(Value::Object(state_of(call, storage)).into())
-}
-
-/// Content type and format a volume's name tells.
-fn nature(name: &str) -> (&'static str, &'static str) {
-    match name.split('/').next().unwrap_or_default() {
-        "iso" => ("iso", "iso"),
-        "vztmpl" if name.ends_with(".tar.zst") => ("vztmpl", "tzst"),
-        "vztmpl" => ("vztmpl", "txz"),
-        "backup" if name.contains("/vm/") => ("backup", "pbs-vm"),
-        "backup" if name.contains("/ct/") => ("backup", "pbs-ct"),
-        "backup" => ("backup", "vma.zst"),
-        "snippets" => ("snippets", "snippet"),
-        _ => ("images", "raw"),
-    }
-}
-
-pub(super) fn content(call: &mut Call<'_>) -> Reply {
-    let name = call.text("storage").unwrap_or_default();
-    let (wanted, vmid) = (call.text("content"), call.text("vmid"));
-    let node = call.node();
-    let storage = here(call, &name)?;
-    let owner = storage.owner(&node);
-    let mut rows = Vec::new();
-    for ((_, volume), facts) in storage.volumes.iter().filter(|((o, _), _)| *o == owner) {
-        let (kind, format) = nature(volume);
-        let owned = volume.split('/').nth(2).filter(|_| kind == "backup");
-        let mut row = json!({"volid": format!("{name}:{volume}"), "content": kind, "format": format, "size": facts.bytes, "ctime": facts.created});
-        if let (Some(id), Some(map)) = (owned, row.as_object_mut()) {
-            // Text in the real answer of some plugins.
-            map.insert("vmid".into(), json!(id));
-        }
-        rows.push((kind, owned.map(str::to_owned), row));
-    }
-    for guest in call.state.guests.values().filter(|g| storage.spec.shared || g.node == node) {
-        let kind = if guest.kind == crate::guest::GuestKind::Lxc { "rootdir" } else { "images" };
-        for (volid, bytes) in guest.volumes() {
-            if volid.split(':').next() == Some(name.as_str()) {
-                let format = if volid.contains("subvol") { "subvol" } else { "raw" };
-                rows.push((
-                    kind,
-                    Some(guest.vmid.to_string()),
-                    json!({"volid": volid, "content": kind, "format": format, "size": bytes, "vmid": guest.vmid, "ctime": guest.born as u64}),
-                ));
-            }
-        }
-    }
-    let rows = rows
-        .into_iter()
-        .filter(|(kind, _, _)| wanted.as_ref().is_none_or(|w| w == kind))
-        .filter(|(_, id, _)| vmid.is_none() || *id == vmid)
-        .map(|(_, _, row)| row)
-        .collect();
-    Ok(Value::Array(rows).into())
-}
-
-pub(super) fn delete_volume(call: &mut Call<'_>) -> Reply {
-    let given = call.text("volume").unwrap_or_default();
-    let volid = match call.text("storage") {
-        Some(storage) if !given.starts_with(&format!("{storage}:")) => format!("{storage}:{given}"),
-        _ => given,
-    };
-    let name = volid.split(':').next().unwrap_or_default().to_owned();
-    here(call, &name)?;
-    call.need(&format!("/storage/{name}"), &["Datastore.Allocate"])?;
-    let node = call.node();
-    if call.state.guests.values().any(|g| g.volumes().iter().any(|(v, _)| *v == volid)) {
-        return Err(Refusal::failed(format!(
-            "cannot remove volume '{volid}': it is in use by a guest"
-        )));
-    }
-    let script = Script::new().act(0.6, Effect::DropVolume { node, volid: volid.clone() });
-    let id = volid.replace(':', "@").replace('/', "-");
-    call.task("imgdel", &id, script)
 }
 
 pub(super) fn appliances(_: &mut Call<'_>) -> Reply {

@@ -372,9 +372,12 @@ pub(super) fn disks(kind: &str) -> Vec<String> {
     let run = |stem: &str, count: usize| -> Vec<String> {
         (0..count).map(|n| format!("{stem}{n}")).collect()
     };
-    if kind == "lxc" {
+    if kind.starts_with("lxc") {
         let mut all = vec!["rootfs".to_owned()];
         all.extend(run("mp", 256));
+        if kind == "lxc-all" {
+            all.extend(run("unused", 256));
+        }
         return all;
     }
     let mut all = run("ide", 4);

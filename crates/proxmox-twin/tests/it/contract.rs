@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use proxmox_twin::{Kind, Param, Table, World, property_table, routes};
+use proxmox_twin::{DEBIAN_TEMPLATE, Kind, Param, Table, World, property_table, routes};
 use serde_json::Value;
 
 use crate::Desk;
@@ -234,6 +234,7 @@ async fn answers_have_the_types_of_the_schema() {
                 .replace("{vmid}", vmid)
                 .replace("{storage}", "local")
                 .replace("{upid}", &upid)
+                .replace("{volume}", &format!("vztmpl/{DEBIAN_TEMPLATE}"))
                 .replace("{poolid}", "prod")
                 .replace("{userid}", "gantry@pve")
                 .replace("{snapname}", "clean");

@@ -556,6 +556,7 @@ async fn the_world_changes_behind_the_back() {
         name: Some("b".into()),
         node: Some("pve3".into()),
         tags: Some("X;y".into()),
+        ..Meddling::default()
     };
     let before = desk.twin.guest(100).unwrap().config["net0"].clone();
     for action in ["rename", "tag", "migrate", "stop", "start", "recreate"] {

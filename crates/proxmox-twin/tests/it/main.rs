@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
 
 mod contract;
+mod disks;
 mod errors;
 mod guests;
 mod people;
