@@ -2,6 +2,7 @@
 //! the states an operation goes through. Pure: no clock, no network, no database, no runtime.
 
 pub mod action;
+pub mod advice;
 pub mod audit;
 pub mod id;
 pub mod operation;

@@ -6,18 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use gantry_core::advice::Advice;
 use gantry_core::id::NodeName;
-
-/// What a caller may do after an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advice {
-    /// Nothing was carried out; the same call may be made again after this pause.
-    RetryAfter(Duration),
-    /// It may have been carried out: read the state and the task list, never repeat blindly.
-    Probe,
-    /// Repeating does not help, and nothing is known to have been carried out.
-    GiveUp,
-}
 
 /// Why a TLS connection was refused by us.
 #[derive(Debug, Clone, PartialEq, Eq)]
