@@ -26,7 +26,7 @@ pub struct BadId {
 }
 
 impl BadId {
-    fn new(kind: &'static str, text: &str, rule: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str, text: &str, rule: &'static str) -> Self {
         Self { kind, text: text.chars().take(80).collect(), rule }
     }
 }

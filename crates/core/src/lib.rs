@@ -4,9 +4,11 @@
 pub mod action;
 pub mod advice;
 pub mod audit;
+pub mod dns;
 pub mod id;
 pub mod operation;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod service;
 pub mod world;
