@@ -211,6 +211,11 @@ impl Access {
             ),
             ("PVEPoolUser".to_owned(), privileges(["Pool.Audit"])),
             ("GantryBot".to_owned(), privileges(BOT_ROLE.iter().copied())),
+            // The same on nodes, where bridges and firewall rules need one privilege more.
+            (
+                "GantryNetwork".to_owned(),
+                privileges(BOT_ROLE.iter().copied()) | privilege("Sys.Modify"),
+            ),
         ]);
         Self { roles, ..Self::default() }
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::guest::Guest;
+use crate::internet::{RemoteFile, RemoteImage};
 use crate::server::Shared;
 use crate::state::{State, unique_tags};
 use crate::trouble::Trouble;
@@ -76,6 +77,20 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Outcome {
                 Err((404, format!("There is no trouble {id}; GET /control/trouble lists them.")))
             }
         }
+        ("GET", ["control", "internet"]) => Ok(json!(shared.lock().internet)),
+        ("POST", ["control", "internet"]) => {
+            let order: Publication = parse(body)?;
+            let mut state = shared.lock();
+            match order {
+                Publication::Image(image) => state.internet.publish_image(image),
+                Publication::File(file) => state.internet.publish_file(file),
+                Publication::Withdraw(what) => state.internet.withdraw(&what),
+            }
+            Ok(Value::Null)
+        }
+        ("GET", ["control", "volumes", node, storage]) => {
+            Ok(json!(shared.lock().volume_views(node, storage)))
+        }
         ("POST", ["control", "guests"]) => {
             let order: Meddling = parse(body)?;
             meddle(&mut shared.lock(), &order).map_err(|e| (400, e))?;
@@ -97,6 +112,15 @@ pub(crate) fn clear_all(shared: &Shared) {
         }
     }
     shared.changed.send_modify(|n| *n += 1);
+}
+
+/// A change of what nodes can fetch.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Publication {
+    Image(RemoteImage),
+    File(RemoteFile),
+    Withdraw(String),
 }
 
 /// A change made behind the API's back.

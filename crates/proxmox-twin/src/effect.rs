@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::guest::{Guest, GuestKind, Snapshot, is_disk, size_text};
 use crate::state::State;
-use crate::volume::volid_of;
+use crate::volume::{Volume, volid_of};
 
 /// One change to the cluster.
 #[derive(Debug, Clone)]
@@ -124,6 +124,12 @@ pub(crate) enum Effect {
     DropVolume {
         node: String,
         volid: String,
+    },
+    /// A file is complete: it takes its room, or there is none.
+    PutVolume {
+        node: String,
+        volid: String,
+        volume: Volume,
     },
     /// Ends the task with this text.
     Fail(String),
@@ -367,6 +373,22 @@ impl State {
                     return Err(format!("volume '{volid}' does not exist"));
                 }
                 self.note(at, "imgdel", None, node, user, volid);
+                Ok(())
+            }
+            Effect::PutVolume { node, volid, volume } => {
+                let name = volid.split(':').next().unwrap_or_default();
+                let left = self.storage(name).map_or(0, |s| {
+                    let (used, total) = self.storage_use(node, s);
+                    total - used
+                });
+                if left < volume.bytes {
+                    return Err(format!("unable to write '{volid}': No space left on device"));
+                }
+                let mut volume = volume.clone();
+                volume.created = at as u64;
+                volume.data = self.fresh_data();
+                self.put_volume(node, volid, volume);
+                self.note(at, "image", None, node, user, volid);
                 Ok(())
             }
             Effect::MoveDisk { vmid, key, storage, delete } => {

@@ -10,6 +10,7 @@ mod certs;
 mod control;
 mod effect;
 mod guest;
+mod internet;
 mod noise;
 mod reply;
 mod schedule;
@@ -34,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub use control::Meddling;
 pub use guest::GuestKind;
+pub use internet::{Appliance, Internet, RemoteFile, RemoteImage};
 pub use schema::{Kind, Param, Table};
 pub use trouble::{ActiveTrouble, Trouble};
 pub use view::{Change, GuestView, RequestRecord, TaskView, VolumeView};
@@ -343,6 +345,21 @@ impl Twin {
         self.shared.lock().volume_views(node, storage)
     }
 
+    /// Puts an image into its registry; the same reference may change its digest.
+    pub fn publish_image(&self, image: RemoteImage) {
+        self.shared.lock().internet.publish_image(image);
+    }
+
+    /// Puts a file on the web.
+    pub fn publish_file(&self, file: RemoteFile) {
+        self.shared.lock().internet.publish_file(file);
+    }
+
+    /// Takes a URL or an image's reference out of the catalogue.
+    pub fn withdraw(&self, what: &str) {
+        self.shared.lock().internet.withdraw(what);
+    }
+
     /// Tasks, newest first.
     pub fn tasks(&self) -> Vec<TaskView> {
         self.shared.lock().task_views()
@@ -381,12 +398,14 @@ fn people(state: &mut State, secret: &str, password: &str) {
     let bot = api::people::account(None, Some((BOT_TOKEN, token)));
     state.access.users.insert(BOT_USER.to_owned(), bot);
     for subject in [BOT_USER.to_owned(), format!("{BOT_USER}!{BOT_TOKEN}")] {
-        state.access.acl.push(Acl {
-            path: "/".to_owned(),
-            subject,
-            role: "GantryBot".to_owned(),
-            propagate: true,
-        });
+        for (path, role) in [("/", "GantryBot"), ("/nodes", "GantryNetwork")] {
+            state.access.acl.push(Acl {
+                path: path.to_owned(),
+                subject: subject.clone(),
+                role: role.to_owned(),
+                propagate: true,
+            });
+        }
     }
 }
 

@@ -35,6 +35,8 @@ use crate::wire::{self, Payload};
 const REQUESTS_PER_CONNECTION: u32 = 100;
 /// Largest body it takes.
 const BODY_LIMIT: usize = 512 * 1024;
+/// Largest upload this twin takes; the real server's limit is its disk.
+const UPLOAD_LIMIT: usize = 64 * 1024 * 1024;
 /// Header lines and bytes it takes.
 const HEADER_LINES: usize = 64;
 /// The smallest buffer hyper allows, which is the real server's limit too.
@@ -349,14 +351,17 @@ async fn read(request: hyper::Request<Incoming>, node: &str) -> Result<Request, 
     if length > 0 && !writes {
         return Err(Refusal::text(501, format!("Unexpected content for method '{method}'")));
     }
-    if length > BODY_LIMIT {
+    let uploads = method == Method::POST && below.ends_with("/upload");
+    let limit = if uploads { UPLOAD_LIMIT } else { BODY_LIMIT };
+    if length > limit {
         return Err(Refusal::text(501, "for data too large"));
     }
     let mut args = wire::form(head.uri.query().unwrap_or_default().as_bytes());
+    let mut upload = None;
     if length > 0 {
         let given = text(header::CONTENT_TYPE).unwrap_or_default();
         let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let bytes = Limited::new(body, BODY_LIMIT)
+        let bytes = Limited::new(body, limit)
             .collect()
             .await
             .map_err(|_| Refusal::text(501, "for data too large"))?
@@ -364,6 +369,11 @@ async fn read(request: hyper::Request<Incoming>, node: &str) -> Result<Request, 
         let more = match kind.as_str() {
             "application/json" => wire::json(&bytes)?,
             "application/x-www-form-urlencoded" | "" => wire::form(&bytes),
+            "multipart/form-data" if uploads => {
+                let form = wire::multipart(&given, &bytes)?;
+                upload = form.file;
+                form.fields
+            }
             _ => {
                 let shown = if given.is_empty() { "unknown" } else { &given };
                 return Err(Refusal::text(
@@ -387,6 +397,7 @@ async fn read(request: hyper::Request<Incoming>, node: &str) -> Result<Request, 
             .map(str::to_owned),
         args,
         local: node.to_owned(),
+        upload,
     })
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::access::Access;
 use crate::guest::{Guest, GuestKind, Load, Snapshot};
+use crate::internet::Internet;
 use crate::noise::{mix, unit, wave};
 use crate::task::Task;
 use crate::trouble::{Trouble, Troubles};
@@ -91,6 +92,7 @@ pub(crate) struct State {
     pub(crate) due: BinaryHeap<Reverse<(u64, u64)>>,
     pids: u32,
     pub(crate) next_data: u64,
+    pub(crate) internet: Internet,
     pub(crate) changes: Vec<Change>,
     change_count: u64,
     pub(crate) requests: VecDeque<RequestRecord>,
@@ -139,6 +141,7 @@ impl State {
             due: BinaryHeap::new(),
             pids: 4_000,
             next_data: 0,
+            internet: world.internet,
             changes: Vec::new(),
             change_count: 0,
             requests: VecDeque::new(),

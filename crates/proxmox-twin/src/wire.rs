@@ -116,6 +116,71 @@ pub(crate) fn form(text: &[u8]) -> BTreeMap<String, Value> {
     map
 }
 
+/// An upload form: its fields, and the content of its file.
+#[derive(Debug, Default)]
+pub(crate) struct UploadForm {
+    pub(crate) fields: BTreeMap<String, Value>,
+    pub(crate) file: Option<Vec<u8>>,
+}
+
+/// Reads `multipart/form-data`: plain fields, and one file whose name becomes the field `filename`.
+///
+/// # Errors
+/// 500 as text when the form cannot be taken apart.
+pub(crate) fn multipart(content_type: &str, body: &[u8]) -> Result<UploadForm, Refusal> {
+    let bad = |what: &str| Refusal::text(500, format!("upload failed - {what}"));
+    let boundary = content_type
+        .split(';')
+        .find_map(|p| p.trim().strip_prefix("boundary="))
+        .map(|b| b.trim_matches('"'))
+        .ok_or_else(|| bad("no boundary"))?;
+    let fence = format!("--{boundary}");
+    let mut form = UploadForm::default();
+    for part in split(body, fence.as_bytes()).into_iter().skip(1) {
+        if part.starts_with(b"--") {
+            break;
+        }
+        let part = part.strip_prefix(b"\r\n".as_slice()).unwrap_or(part);
+        let part = part.strip_suffix(b"\r\n".as_slice()).unwrap_or(part);
+        let at = find(part, b"\r\n\r\n").ok_or_else(|| bad("a part has no header"))?;
+        let head = String::from_utf8_lossy(part.get(..at).unwrap_or_default()).into_owned();
+        let content = part.get(at + 4..).unwrap_or_default();
+        let named = |key: &str| {
+            let rest = head.split_once(&format!("{key}=\""))?.1;
+            rest.split('"').next().map(str::to_owned)
+        };
+        let name = named(" name").ok_or_else(|| bad("a part has no name"))?;
+        match named(" filename") {
+            Some(file) => {
+                let token: String = crate::api::people::uuid().replace('-', "");
+                let tmp = format!("/var/tmp/pveupload-{token}");
+                form.fields.insert("filename".to_owned(), Value::String(file));
+                form.fields.insert("tmpfilename".to_owned(), Value::String(tmp));
+                form.file = Some(content.to_vec());
+            }
+            None => {
+                let text = String::from_utf8_lossy(content).into_owned();
+                form.fields.insert(name, Value::String(text));
+            }
+        }
+    }
+    Ok(form)
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|w| w == needle)
+}
+
+fn split<'a>(mut text: &'a [u8], fence: &[u8]) -> Vec<&'a [u8]> {
+    let mut parts = Vec::new();
+    while let Some(at) = find(text, fence) {
+        parts.push(text.get(..at).unwrap_or_default());
+        text = text.get(at + fence.len()..).unwrap_or_default();
+    }
+    parts.push(text);
+    parts
+}
+
 /// Reads a JSON object as parameters.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::guest::GuestKind;
+use crate::internet::Internet;
 
 /// A node and its hardware.
 #[derive(Debug, Clone)]
@@ -298,6 +299,8 @@ pub struct World {
     pub pools: Vec<(String, String)>,
     /// Tasks of the past, oldest first.
     pub history: Vec<PastTask>,
+    /// What nodes can fetch.
+    pub internet: Internet,
 }
 
 /// A gibibyte-and-a-bit template's size, close to the published one.
@@ -310,7 +313,7 @@ pub const DEBIAN_TEMPLATE: &str = "debian-12-standard_12.7-1_amd64.tar.zst";
 impl World {
     /// No guests, no pools; the usual storages.
     pub fn empty() -> Self {
-        Self { storages: storages(), ..Self::default() }
+        Self { storages: storages(), internet: Internet::demo(), ..Self::default() }
     }
 
     /// With a guest.
@@ -432,7 +435,7 @@ fn nasty_notes() -> String {
 
 fn storages() -> Vec<StorageSpec> {
     vec![
-        StorageSpec::new("local", "dir", "iso,vztmpl,backup,snippets", 94)
+        StorageSpec::new("local", "dir", "iso,vztmpl,backup,snippets,import", 94)
             .volume(&format!("vztmpl/{DEBIAN_TEMPLATE}"), DEBIAN_BYTES)
             .volume("vztmpl/alpine-3.20-default_20240908_amd64.tar.xz", ALPINE_BYTES)
             .volume("vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst", UBUNTU_BYTES)

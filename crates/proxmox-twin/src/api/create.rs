@@ -232,6 +232,12 @@ pub(super) fn lxc(call: &mut Call<'_>) -> Reply {
     config.entry("hostname".to_owned()).or_insert_with(|| format!("CT{vmid}"));
     let node = call.node();
     let image = call.state.volume(&node, &template).cloned();
+    let reference = image.as_ref().and_then(|v| v.reference.clone()).unwrap_or_default();
+    if let Some(remote) = call.state.internet.image(&reference) {
+        // What the image says about itself becomes part of the configuration, unless something else is asked for.
+        let entrypoint = remote.entrypoint.clone();
+        config.entry("entrypoint".to_owned()).or_insert(entrypoint);
+    }
     let mut guest = newborn(call, vmid, &node, config, borrowed);
     guest.unhealthy = image.as_ref().is_some_and(|v| v.unhealthy);
     guest.image = image.and_then(|v| v.reference).or_else(|| Some(template.clone()));

@@ -133,7 +133,10 @@ pub(super) fn clone(call: &mut Call<'_>) -> Reply {
     if let Some(text) = call.text("description") {
         copied.insert("description".to_owned(), text);
     }
-    let copy = create::newborn(call, new, &target, copied, Vec::new());
+    let mut copy = create::newborn(call, new, &target, copied, Vec::new());
+    copy.image.clone_from(&source.image);
+    copy.unhealthy = source.unhealthy;
+    call.state.guests.insert(new, copy.clone());
     let script = script::clone(&source, &copy, full);
     call.task(&format!("{}clone", kind.prefix()), &vmid.to_string(), script)
 }

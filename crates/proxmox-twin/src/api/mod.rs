@@ -9,6 +9,7 @@ mod content;
 mod create;
 mod disks;
 mod guests;
+mod images;
 mod lifecycle;
 mod nodes;
 pub(crate) mod people;
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) args: BTreeMap<String, Value>,
     /// The node whose port was used.
     pub(crate) local: String,
+    /// The file of an upload.
+    pub(crate) upload: Option<Vec<u8>>,
 }
 
 /// A row of the route table.
@@ -129,6 +132,7 @@ pub(crate) struct Call<'a> {
     pub(crate) kind: GuestKind,
     pub(crate) now: f64,
     pub(crate) local: String,
+    pub(crate) upload: Option<Vec<u8>>,
 }
 
 impl Call<'_> {
@@ -263,7 +267,8 @@ pub(crate) fn serve(state: &mut State, router: &Router, request: Request) -> Rep
     let kind =
         if compiled.segments.get(2) == Some(&"qemu") { GuestKind::Qemu } else { GuestKind::Lxc };
     let now = state.now();
-    let mut call = Call { state, caller, args, kind, now, local: request.local };
+    let mut call =
+        Call { state, caller, args, kind, now, local: request.local, upload: request.upload };
     call.permitted(compiled.route.need)?;
     if compiled.route.proxied {
         reach(&call)?;

@@ -4,8 +4,8 @@
 //! the official schema.
 
 use super::{
-    Route, cluster, config, content, create, disks, guests, lifecycle, nodes, people, pools, power,
-    rrd,
+    Route, cluster, config, content, create, disks, guests, images, lifecycle, nodes, people,
+    pools, power, rrd,
 };
 use super::{snapshots, storage, tasks};
 
@@ -53,7 +53,13 @@ routes! { NODES:
     "GET" "/nodes/{node}/status" ["Sys.Audit@/nodes/{node}"] there "@node" => nodes::status;
     "GET" "/nodes/{node}/rrddata" ["Sys.Audit@/nodes/{node}"] here "@node\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year|decade" => rrd::node;
     "GET" "/nodes/{node}/network" [""] there "@node\ntype str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn" => nodes::network;
-    "GET" "/nodes/{node}/aplinfo" [""] there "@node" => storage::appliances;
+    "GET" "/nodes/{node}/aplinfo" [""] there "@node" => images::appliances;
+    "POST" "/nodes/{node}/aplinfo" ["Datastore.AllocateTemplate@/storage/{storage}"] there "@node\nstorage! str fmt=pve-storage-id\ntemplate! str maxlen=255" => images::appliance_download;
+    "GET" "/nodes/{node}/query-url-metadata" [""] there "@node\nurl! str pat=https?://.*\nverify-certificates bool" => images::url_metadata;
+    "GET" "/nodes/{node}/query-oci-repo-tags" ["Sys.AccessNetwork@/nodes/{node}"] there "@node\nreference! str pat=^(?:(?:[a-zA-Z\\d]|[a-zA-Z\\d][a-zA-Z\\d-]*[a-zA-Z\\d])(?:\\.(?:[a-zA-Z\\d]|[a-zA-Z\\d][a-zA-Z\\d-]*[a-zA-Z\\d]))*(?::\\d+)?/)?[a-z\\d]+(?:(?:[._]|__|[-]*)[a-z\\d]+)*(?:/[a-z\\d]+(?:(?:[._]|__|[-]*)[a-z\\d]+)*)*$" => images::oci_tags;
+    "POST" "/nodes/{node}/storage/{storage}/oci-registry-pull" ["Datastore.AllocateTemplate@/storage/{storage}"] there "@node\nfilename str minlen=1 maxlen=255\nreference! str pat=^(?:(?:[a-zA-Z\\d]|[a-zA-Z\\d][a-zA-Z\\d-]*[a-zA-Z\\d])(?:\\.(?:[a-zA-Z\\d]|[a-zA-Z\\d][a-zA-Z\\d-]*[a-zA-Z\\d]))*(?::\\d+)?/)?[a-z\\d]+(?:(?:[._]|__|[-]*)[a-z\\d]+)*(?:/[a-z\\d]+(?:(?:[._]|__|[-]*)[a-z\\d]+)*)*:\\w[\\w.-]{0,127}$\nstorage! str fmt=pve-storage-id" => images::oci_pull;
+    "POST" "/nodes/{node}/storage/{storage}/download-url" [""] there "@node\nchecksum str requires=checksum-algorithm\nchecksum-algorithm str enum=md5|sha1|sha224|sha256|sha384|sha512 requires=checksum\ncompression str\ncontent! str fmt=pve-storage-content enum=iso|vztmpl|import\nfilename! str maxlen=255\nstorage! str fmt=pve-storage-id\nurl! str pat=https?://.*\nverify-certificates bool" => images::download_url;
+    "POST" "/nodes/{node}/storage/{storage}/upload" ["Datastore.AllocateTemplate@/storage/{storage}"] there "@node\nchecksum str requires=checksum-algorithm\nchecksum-algorithm str enum=md5|sha1|sha224|sha256|sha384|sha512 requires=checksum\ncontent! str fmt=pve-storage-content enum=iso|vztmpl|import\nfilename! str maxlen=255\nstorage! str fmt=pve-storage-id\ntmpfilename str pat=/var/tmp/pveupload-[0-9a-f]+" => images::upload;
     "GET" "/nodes/{node}/storage" [""] there "@node\ncontent str fmt=pve-storage-content-list\nenabled bool\nformat bool\nstorage str fmt=pve-storage-id\ntarget str fmt=pve-node" => storage::on_node;
     "GET" "/nodes/{node}/storage/{storage}/status" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\nstorage! str fmt=pve-storage-id" => storage::status;
     "GET" "/nodes/{node}/storage/{storage}/content" ["Datastore.Audit|Datastore.AllocateSpace@/storage/{storage}"] there "@node\ncontent str fmt=pve-storage-content\nstorage! str fmt=pve-storage-id\nvmid int fmt=pve-vmid min=100 max=999999999" => content::list;

@@ -1,4 +1,4 @@
-//! Storages: definitions and state on a node; the appliance index.
+//! Storages: definitions and state on a node.
 
 use serde_json::{Map, Value, json};
 
@@ -94,36 +94,4 @@ pub(super) fn status(call: &mut Call<'_>) -> Reply {
     let name = call.text("storage").unwrap_or_default();
     let storage = here(call, &name)?;
     Ok(Value::Object(state_of(call, storage)).into())
-}
-
-pub(super) fn appliances(_: &mut Call<'_>) -> Reply {
-    let row = |os: &str, version: &str, template: &str, headline: &str| {
-        json!({
-            "type": "lxc", "section": "system", "source": "http://download.proxmox.com/images", "architecture": "amd64",
-            "package": template.split('_').next().unwrap_or_default(), "os": os, "version": version, "template": template,
-            "headline": headline, "infopage": "https://pve.proxmox.com/wiki/Linux_Container",
-        })
-    };
-    Ok(json!([
-        row("debian-12", "12.7-1", crate::world::DEBIAN_TEMPLATE, "Debian 12 Bookworm (standard)"),
-        row(
-            "alpine",
-            "20240908",
-            "alpine-3.20-default_20240908_amd64.tar.xz",
-            "LXC default image for alpine 3.20 (20240908)"
-        ),
-        row(
-            "ubuntu-24.04",
-            "24.04-2",
-            "ubuntu-24.04-standard_24.04-2_amd64.tar.zst",
-            "Ubuntu 24.04 Noble (standard)"
-        ),
-        row(
-            "archlinux",
-            "20240911-1",
-            "archlinux-base_20240911-1_amd64.tar.zst",
-            "ArchLinux base image."
-        ),
-    ])
-    .into())
 }

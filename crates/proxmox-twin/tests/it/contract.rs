@@ -240,6 +240,10 @@ async fn answers_have_the_types_of_the_schema() {
                 .replace("{snapname}", "clean");
             if path.ends_with("rrddata") {
                 asked += "?timeframe=hour";
+            } else if path.ends_with("query-url-metadata") {
+                asked += "?url=https://iso.demo/rescue.iso.gz";
+            } else if path.ends_with("query-oci-repo-tags") {
+                asked += "?reference=registry.demo/shop/web";
             } else if path.ends_with("feature") {
                 asked += "?feature=snapshot";
             }

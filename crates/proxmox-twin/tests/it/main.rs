@@ -6,6 +6,7 @@ mod contract;
 mod disks;
 mod errors;
 mod guests;
+mod images;
 mod people;
 mod tasks;
 mod troubles;
