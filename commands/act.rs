@@ -4,7 +4,7 @@
 //! channel, refusals and questions for the asker alone. Called by commands, menus and forms.
 
 use gantry_core::action::{GuestRef, Verb};
-use gantry_core::id::{CardId, ChannelId, MessageId};
+use gantry_core::id::CardId;
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::world::{Found, Guest, find_guest};
 use gantry_engine::{Answer, Ask};
@@ -136,10 +136,7 @@ async fn post(
         return visit.say(&note).await;
     }
     let posted = match visit.desk.edit(shown).await {
-        Ok(message) => {
-            let channel = ChannelId(message.channel_id.get());
-            store.card_posted(id, channel, MessageId(message.id.get())).await
-        }
+        Ok(posted) => store.card_posted(id, posted.channel, posted.message).await,
         Err(error) => {
             // What was proposed or started stands; the courier posts it by itself.
             tracing::warn!(error = crate::desk::words_of(&error), card = %id, "the answer could not be shown; the courier will post it");

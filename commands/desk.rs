@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use gantry_core::id::{ChannelId, MessageId};
+use serde::{Deserialize, Serialize};
 use serenity::all::{
     ApplicationId, Builder, CreateAllowedMentions, CreateInteractionResponse,
     CreateInteractionResponseFollowup, CreateInteractionResponseMessage, CreateModal,
-    EditAttachments, EditInteractionResponse, Http, InteractionId, Message,
+    EditAttachments, EditInteractionResponse, Http, InteractionId,
 };
 
 use crate::card::Card;
-use crate::paint::paint;
+use crate::face::Face;
+use crate::paint::{Painted, paint};
+use crate::wire::{Method, Wire};
 
 /// How far an interaction has been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +38,34 @@ pub const UNKNOWN_MESSAGE: isize = 10008;
 /// Error code: no such interaction; it was answered too late.
 pub const UNKNOWN_INTERACTION: isize = 10062;
 
+/// Where an answer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posted {
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its message.
+    pub message: MessageId,
+}
+
+/// The part of a message that is needed; the rest of what Discord sends back is ours.
+#[derive(Deserialize)]
+struct MessageAnswer {
+    id: serenity::all::MessageId,
+    channel_id: serenity::all::ChannelId,
+}
+
+impl From<MessageAnswer> for Posted {
+    fn from(message: MessageAnswer) -> Self {
+        Self { channel: ChannelId(message.channel_id.get()), message: MessageId(message.id.get()) }
+    }
+}
+
 /// One interaction's desk.
-#[derive(Debug)]
 pub struct Desk {
+    /// For what is not JSON alone: answers with files.
     http: Arc<Http>,
+    wire: Arc<dyn Wire>,
+    application: ApplicationId,
     id: InteractionId,
     token: Token,
     stage: AtomicU8,
@@ -52,9 +80,20 @@ impl std::fmt::Debug for Token {
     }
 }
 
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk")
+            .field("id", &self.id)
+            .field("token", &self.token)
+            .field("stage", &self.stage())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Desk {
     /// A desk for an interaction that nobody has answered yet.
     pub fn new(
+        face: &Face,
         http: Arc<Http>,
         application: ApplicationId,
         id: InteractionId,
@@ -63,7 +102,14 @@ impl Desk {
         if http.application_id().is_none() {
             http.set_application_id(application);
         }
-        Self { http, id, token: Token(token.into()), stage: AtomicU8::new(Stage::Fresh as u8) }
+        Self {
+            http,
+            wire: face.wire(),
+            application,
+            id,
+            token: Token(token.into()),
+            stage: AtomicU8::new(Stage::Fresh as u8),
+        }
     }
 
     /// The interaction's id.
@@ -99,11 +145,32 @@ impl Desk {
         response: CreateInteractionResponse,
         then: Stage,
     ) -> Result<(), serenity::Error> {
-        let done = response.execute(&*self.http, (self.id, self.token.0.as_str())).await;
+        let path = format!("interactions/{}/{}/callback", self.id, self.token.0);
+        let done = self.send(Method::Post, path, &response).await.map(drop);
+        self.responded(done, then)
+    }
+
+    /// Notes how far an answer got.
+    fn responded(
+        &self,
+        done: Result<(), serenity::Error>,
+        then: Stage,
+    ) -> Result<(), serenity::Error> {
         if done.is_ok() || code_of(done.as_ref().err()) == Some(ALREADY_ACKNOWLEDGED) {
             self.set(then);
         }
         done
+    }
+
+    /// Sends JSON past every socket of our own.
+    async fn send(
+        &self,
+        method: Method,
+        path: String,
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, serenity::Error> {
+        let json = serde_json::to_vec(body)?;
+        self.wire.send(method, path, json).await
     }
 
     /// Acknowledges at once; the answer follows as a message of its own.
@@ -144,8 +211,14 @@ impl Desk {
                     .ephemeral(true)
                     .allowed_mentions(CreateAllowedMentions::new())
                     .embed(painted.embed())
-                    .components(painted.components())
-                    .files(painted.attachments());
+                    .components(painted.components());
+                if painted.has_files() {
+                    let message =
+                        CreateInteractionResponse::Message(message.files(painted.attachments()));
+                    let to = (self.id, self.token.0.as_str());
+                    let done = message.execute(&*self.http, to).await;
+                    return self.responded(done, Stage::Answered);
+                }
                 self.respond(CreateInteractionResponse::Message(message), Stage::Answered).await
             }
             Stage::Deferred => self.edit(card).await.map(drop),
@@ -157,22 +230,41 @@ impl Desk {
     ///
     /// # Errors
     /// What Discord or the way there says.
-    pub async fn edit(&self, card: &Card) -> Result<Message, serenity::Error> {
+    pub async fn edit(&self, card: &Card) -> Result<Posted, serenity::Error> {
         let painted = paint(card);
-        let mut attachments = EditAttachments::new();
-        for file in painted.attachments() {
-            attachments = attachments.add(file);
-        }
         let edit = EditInteractionResponse::new()
             .allowed_mentions(CreateAllowedMentions::new())
             .embeds(vec![painted.embed()])
             .components(painted.components())
-            .attachments(attachments);
-        let message = edit.execute(&*self.http, self.token.0.as_str()).await?;
+            .attachments(EditAttachments::new());
+        let posted = if painted.has_files() {
+            self.edit_with_files(edit, &painted).await?
+        } else {
+            let path = format!("webhooks/{}/{}/messages/@original", self.application, self.token.0);
+            let answer = self.send(Method::Patch, path, &edit).await?;
+            serde_json::from_slice::<MessageAnswer>(&answer)?.into()
+        };
         if self.stage() == Stage::Deferred {
             self.set(Stage::Answered);
         }
-        Ok(message)
+        Ok(posted)
+    }
+
+    async fn edit_with_files(
+        &self,
+        edit: EditInteractionResponse,
+        painted: &Painted,
+    ) -> Result<Posted, serenity::Error> {
+        let mut attachments = EditAttachments::new();
+        for file in painted.attachments() {
+            attachments = attachments.add(file);
+        }
+        let edit = edit.attachments(attachments);
+        let message = edit.execute(&*self.http, self.token.0.as_str()).await?;
+        Ok(Posted {
+            channel: ChannelId(message.channel_id.get()),
+            message: MessageId(message.id.get()),
+        })
     }
 
     /// A further message that only the asker sees.
@@ -182,9 +274,13 @@ impl Desk {
             .ephemeral(true)
             .allowed_mentions(CreateAllowedMentions::new())
             .embed(painted.embed())
-            .components(painted.components())
-            .files(painted.attachments());
-        message.execute(&*self.http, (None, self.token.0.as_str())).await.map(drop)
+            .components(painted.components());
+        if painted.has_files() {
+            let message = message.files(painted.attachments());
+            return message.execute(&*self.http, (None, self.token.0.as_str())).await.map(drop);
+        }
+        let path = format!("webhooks/{}/{}", self.application, self.token.0);
+        self.send(Method::Post, path, &message).await.map(drop)
     }
 }
 

@@ -167,8 +167,10 @@ fn reference(ctx: poise::Context<'_, Face, FaceError>) -> String {
 }
 
 fn desk_of(error: &FrameworkError<'_, Face, FaceError>) -> Option<Desk> {
-    let interaction = match error {
-        FrameworkError::UnknownInteraction { interaction, .. } => interaction,
+    let (face, interaction) = match error {
+        FrameworkError::UnknownInteraction { interaction, framework, .. } => {
+            (framework.user_data, *interaction)
+        }
         other => match other.ctx()? {
             // Autocompletion cannot show a message.
             poise::Context::Application(ctx)
@@ -176,10 +178,10 @@ fn desk_of(error: &FrameworkError<'_, Face, FaceError>) -> Option<Desk> {
             {
                 return None;
             }
-            poise::Context::Application(ctx) => ctx.interaction,
+            poise::Context::Application(ctx) => (ctx.framework.user_data, ctx.interaction),
             poise::Context::Prefix(_) => return None,
         },
     };
     let http = error.serenity_context().http.clone();
-    Some(Desk::new(http, interaction.application_id, interaction.id, &interaction.token))
+    Some(Desk::new(face, http, interaction.application_id, interaction.id, &interaction.token))
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::fault::Fault;
+use crate::wire::Wire;
 
 /// How the face behaves. `Default` is right for production.
 #[derive(Debug, Clone)]
@@ -50,6 +51,7 @@ pub struct Face(Arc<Inner>);
 struct Inner {
     engine: Engine,
     settings: FaceSettings,
+    wire: Arc<dyn Wire>,
     wake: Notify,
     visits: TaskTracker,
 }
@@ -61,14 +63,25 @@ impl std::fmt::Debug for Face {
 }
 
 impl Face {
-    /// A face in front of `engine`.
-    pub fn new(engine: Engine, settings: FaceSettings) -> Self {
-        Self(Arc::new(Inner { engine, settings, wake: Notify::new(), visits: TaskTracker::new() }))
+    /// A face in front of `engine` that answers interactions through `wire`.
+    pub fn new(engine: Engine, settings: FaceSettings, wire: Arc<dyn Wire>) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            settings,
+            wire,
+            wake: Notify::new(),
+            visits: TaskTracker::new(),
+        }))
     }
 
     /// The engine behind it.
     pub fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// The way of answers to Discord.
+    pub(crate) fn wire(&self) -> Arc<dyn Wire> {
+        Arc::clone(&self.0.wire)
     }
 
     /// Its settings.

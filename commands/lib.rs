@@ -30,12 +30,14 @@ mod show;
 mod task;
 pub mod token;
 mod visit;
+mod wire;
 mod words;
 
 pub use courier::{card_for, first_nonce};
 pub use face::{Context, Face, FaceError, FaceSettings};
 pub use fault::Fault;
 pub use register::{Registered, Scope, commands, commands_text, needed_privileges};
+pub use wire::{Method, Wire};
 
 /// Settings of property tests: so many cases, and no files written beside the sources.
 #[cfg(test)]

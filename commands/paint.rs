@@ -332,6 +332,11 @@ impl Painted {
             .collect()
     }
 
+    /// Whether there are files.
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// The files.
     pub fn attachments(&self) -> Vec<CreateAttachment> {
         self.files.iter().map(|(name, data)| CreateAttachment::bytes(data.clone(), name)).collect()

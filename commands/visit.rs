@@ -53,7 +53,7 @@ impl Visit {
         http: Arc<serenity::all::Http>,
         i: &ComponentInteraction,
     ) -> Result<Self, Desk> {
-        let desk = Desk::new(http, i.application_id, i.id, &i.token);
+        let desk = Desk::new(face, http, i.application_id, i.id, &i.token);
         match actor(i.guild_id, i.member.as_ref(), i.channel_id, i.channel.as_ref()) {
             Some(actor) => Ok(Self {
                 face: face.clone(),
@@ -71,7 +71,7 @@ impl Visit {
         http: Arc<serenity::all::Http>,
         i: &ModalInteraction,
     ) -> Result<Self, Desk> {
-        let desk = Desk::new(http, i.application_id, i.id, &i.token);
+        let desk = Desk::new(face, http, i.application_id, i.id, &i.token);
         match actor(i.guild_id, i.member.as_ref(), i.channel_id, i.channel.as_ref()) {
             Some(actor) => Ok(Self {
                 face: face.clone(),
@@ -201,8 +201,8 @@ where
 {
     let i = ctx.interaction;
     let face: &Face = ctx.framework.user_data;
-    let desk =
-        Desk::new(ctx.framework.serenity_context.http.clone(), i.application_id, i.id, &i.token);
+    let http = ctx.framework.serenity_context.http.clone();
+    let desk = Desk::new(face, http, i.application_id, i.id, &i.token);
     let Some(actor) = actor(i.guild_id, i.member.as_deref(), i.channel_id, i.channel.as_ref())
     else {
         desk.answer(&only_in_servers()).await?;

@@ -122,11 +122,13 @@ pub async fn build(
         settings(config),
         witness,
     );
-    let face =
-        Face::new(engine.clone(), FaceSettings { owner: owner(), ..FaceSettings::default() });
-
     let api_base: Url = config.discord.api_url.parse()?;
     let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
+    let face = Face::new(
+        engine.clone(),
+        FaceSettings { owner: owner(), ..FaceSettings::default() },
+        Arc::new(front.clone()),
+    );
     let http = Arc::new(discord::http(front.url(), &config.discord.token)?);
     let gateway = GatewayStatus::default();
     let (ready_in, ready) = watch::channel(0);

@@ -1,9 +1,10 @@
 //! The life of one request through the front: checked, paced, sent, repeated where that is safe,
 //! answered. A 429 means Discord did not act, so any method may be sent again. After anything else
 //! only reads are, and interaction callbacks: Discord takes one for an interaction and says so
-//! (40060) when it already has it. Called by the front's connections.
+//! (40060) when it already has it. Called by the front's connections and by [`super::within`].
 
 use std::error::Error as StdError;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
@@ -42,9 +43,8 @@ const ALREADY_ACKNOWLEDGED: u64 = 40_060;
 
 const X_AUDIT_LOG_REASON: HeaderName = HeaderName::from_static("x-audit-log-reason");
 
-type BoxError = Box<dyn StdError + Send + Sync>;
-/// Bodies the front answers with.
-pub(super) type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
+/// Bodies the front is given and answers with.
+pub(super) type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
 
 #[derive(Deserialize)]
 struct Limited429 {
@@ -54,24 +54,21 @@ struct Limited429 {
 }
 
 enum Attempt {
-    Done(Response<AnswerBody>),
+    Done(Response<AnyBody>),
     /// Not processed: may be sent again after the time, else this is the answer.
     Limited {
         retry_after: Duration,
-        answer: Box<Response<AnswerBody>>,
+        answer: Box<Response<AnyBody>>,
     },
     /// May have been processed; a read may be sent again, else this is the answer.
     Lost {
         unsent: bool,
-        answer: Box<Response<AnswerBody>>,
+        answer: Box<Response<AnyBody>>,
     },
 }
 
-/// Answers one request of our own side.
-pub(super) async fn forward(
-    shared: &Arc<Shared>,
-    request: Request<Incoming>,
-) -> Response<AnswerBody> {
+/// Answers one request of our own side, whether it came through the port or from within the process.
+pub(super) async fn forward(shared: &Arc<Shared>, request: Request<AnyBody>) -> Response<AnyBody> {
     bump(&shared.counters.requests);
     let (parts, body) = request.into_parts();
     let authorization = parts.headers.get(AUTHORIZATION);
@@ -150,7 +147,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn run(&self, wait_until: Instant) -> Response<AnswerBody> {
+    async fn run(&self, wait_until: Instant) -> Response<AnyBody> {
         let mut repeats = 0;
         let mut admitted = false;
         let mut perhaps_done = false;
@@ -194,7 +191,7 @@ impl Call<'_> {
     }
 
     /// What may not be sent at all at present.
-    fn refused(&self) -> Option<Response<AnswerBody>> {
+    fn refused(&self) -> Option<Response<AnyBody>> {
         if self.route.kind == Kind::Bot && *self.shared.rejected.borrow() {
             return Some(own(
                 StatusCode::UNAUTHORIZED,
@@ -215,7 +212,7 @@ impl Call<'_> {
         None
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<AnswerBody> {
+    fn refuse(&self, refusal: Refusal) -> Response<AnyBody> {
         match refusal {
             Refusal::QueueFull => {
                 bump(&self.shared.counters.queue_full);
@@ -372,7 +369,7 @@ fn onward_headers(given: &HeaderMap, authorization: Option<&HeaderValue>) -> Hea
     onward
 }
 
-fn stream(response: reqwest::Response) -> Response<AnswerBody> {
+fn stream(response: reqwest::Response) -> Response<AnyBody> {
     let status = response.status();
     let mut headers = HeaderMap::with_capacity(8);
     for (name, value) in response.headers() {
@@ -390,7 +387,7 @@ fn stream(response: reqwest::Response) -> Response<AnswerBody> {
         let chunks = response
             .bytes_stream()
             .map_ok(Frame::data)
-            .map_err(|error| -> BoxError { Box::new(error.without_url()) });
+            .map_err(|error| io::Error::other(error.without_url()));
         StreamBody::new(chunks).boxed_unsync()
     };
     let mut answer = Response::new(body);
@@ -400,7 +397,7 @@ fn stream(response: reqwest::Response) -> Response<AnswerBody> {
 }
 
 /// The answer to a repeated callback: success when the first one had arrived after all.
-async fn acknowledged(response: reqwest::Response) -> Response<AnswerBody> {
+async fn acknowledged(response: reqwest::Response) -> Response<AnyBody> {
     let body = read_limited(response).await;
     let told = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
     if told.get("code").and_then(serde_json::Value::as_u64) == Some(ALREADY_ACKNOWLEDGED) {
@@ -427,13 +424,21 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.starts_with("application/json"))
 }
 
+/// What is read of an answer that stays in the process; Discord's messages are below 100 KiB.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// The whole body of an answer.
+pub(super) async fn whole(body: AnyBody) -> Option<Bytes> {
+    Some(Limited::new(body, MAX_ANSWER).collect().await.ok()?.to_bytes())
+}
+
 /// An answer of our own, in the form of Discord's errors so that clients can read it.
-fn own(status: StatusCode, message: &str, retry_after: Option<Duration>) -> Response<AnswerBody> {
+fn own(status: StatusCode, message: &str, retry_after: Option<Duration>) -> Response<AnyBody> {
     let body = serde_json::json!({ "code": 0, "message": message });
     json(status, &body, retry_after)
 }
 
-fn limited(retry_after: Duration, global: bool) -> Response<AnswerBody> {
+fn limited(retry_after: Duration, global: bool) -> Response<AnyBody> {
     let body = serde_json::json!({
         "code": 0,
         "message": "You are being rate limited.",
@@ -447,7 +452,7 @@ fn json(
     status: StatusCode,
     body: &serde_json::Value,
     retry_after: Option<Duration>,
-) -> Response<AnswerBody> {
+) -> Response<AnyBody> {
     let body = Full::new(Bytes::from(body.to_string()));
     let mut answer = Response::new(body.map_err(|never| match never {}).boxed_unsync());
     *answer.status_mut() = status;

@@ -1,5 +1,6 @@
 //! The one door for Discord REST calls: a server on loopback that serenity is pointed at and that
 //! forwards to Discord, owning rate limits, deadlines, repeats and the count of invalid requests.
+//! Answers to interactions enter it from within ([`super::within`]).
 //!
 //! Invariant: nothing but `/api/v10/` of the configured host is reachable through it, and only for
 //! who already holds the bot's token or a token in the path. Started by the process before anything
@@ -12,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::Secret;
@@ -328,6 +331,16 @@ impl Front {
         }
     }
 
+    /// What every call needs.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A call from within the process; a stop waits for it as for those that came through the port.
+    pub(super) fn track<F: Future>(&self, call: F) -> impl Future<Output = F::Output> {
+        self.tasks.track_future(call)
+    }
+
     async fn serve(self, listener: TcpListener) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
@@ -348,8 +361,10 @@ impl Front {
             let shared = Arc::clone(&self.shared);
             let stop = self.stop.clone();
             self.tasks.spawn(async move {
-                let service = service_fn(move |request| {
+                let service = service_fn(move |request: Request<Incoming>| {
                     let shared = Arc::clone(&shared);
+                    let request =
+                        request.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
                     async move { Ok::<_, Infallible>(forward::forward(&shared, request).await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new()

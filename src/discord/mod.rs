@@ -18,6 +18,7 @@ mod session;
 mod short;
 mod status;
 mod strange;
+mod within;
 
 #[cfg(test)]
 mod tests;
