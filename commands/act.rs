@@ -126,6 +126,9 @@ async fn post(
     version: Option<i64>,
 ) -> Result<(), FaceError> {
     let store = visit.face.engine().store();
+    let owner = &visit.face.settings().owner;
+    // While the answer is on its way, however long that takes, the courier does not post the same card.
+    let taken = visit.face.take(id);
     if !public {
         // Memory did not know the target, so the acknowledgement is for the asker only. The channel gets the
         // card from the courier.
@@ -135,8 +138,17 @@ async fn post(
             card::note(Tone::Plain, "Asked", "The plan is posted in this channel in a moment");
         return visit.say(&note).await;
     }
-    let posted = match visit.desk.edit(shown).await {
-        Ok(posted) => store.card_posted(id, posted.channel, posted.message).await,
+    let answer = visit.desk.edit(shown);
+    let answered = match &taken {
+        Some(taken) => taken.keep(visit.face.settings().post_grace, answer).await,
+        None => None,
+    };
+    let Some(answered) = answered else {
+        tracing::warn!(card = %id, "the courier was quicker than the answer; it keeps the card");
+        return Ok(());
+    };
+    let posted = match answered {
+        Ok(posted) => store.card_answered(id, owner, posted.channel, posted.message).await,
         Err(error) => {
             // What was proposed or started stands; the courier posts it by itself.
             tracing::warn!(error = crate::desk::words_of(&error), card = %id, "the answer could not be shown; the courier will post it");
@@ -149,7 +161,7 @@ async fn post(
             i64::try_from(visit.face.settings().edit_every.as_millis()).unwrap_or(1000),
         );
         store
-            .card_shown(id, version, due_ms)
+            .card_shown(id, owner, version, due_ms)
             .await
             .map_err(store_error("Could not note what this message shows"))?;
     }

@@ -1,5 +1,6 @@
 //! Keeps the messages of plans and operations up to date, with the bot's own token, because an interaction's
-//! token dies after 15 minutes. The last value wins; one edit at a time and one a second per message.
+//! token dies after 15 minutes. The last value wins; one edit at a time and one a second per message: a card is sent
+//! by one task of one process, which holds its lease for as long as that takes.
 //!
 //! What to show is asked of the engine at the moment of showing, so a message is never older than its edit.
 
@@ -21,11 +22,9 @@ use tracing::Instrument;
 
 use crate::card::{self, Card, Tone};
 use crate::desk::{UNKNOWN_MESSAGE, code_of, status_of, words_of};
-use crate::face::Face;
+use crate::face::{CARD_LEASE, Face, Taken};
 use crate::paint::{Painted, paint};
 
-/// How long one process owns a card while it sends; longer than a send may take.
-const LEASE: Duration = Duration::from_secs(25);
 /// How long one send may take, waiting out rate limits included.
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// Pause after the first failure; doubles with each.
@@ -61,14 +60,20 @@ impl Face {
             let pause = match self.claim().await {
                 Ok(Some(card)) => {
                     store_down = false;
+                    // Its lease ran out while it is still being sent here; the claim has renewed it. Two sends of
+                    // one card could arrive in the wrong order.
+                    let Some(taken) = self.take(&card.id) else { continue };
                     let span = tracing::info_span!("card", id = %card.id, channel = card.channel.0);
-                    let delivery = Delivery { face: self.clone(), http: http.clone(), card };
+                    let delivery = Delivery { face: self.clone(), http: http.clone(), card, taken };
                     sending.spawn(async move { delivery.run().await }.instrument(span));
                     continue;
                 }
                 Ok(None) => {
                     store_down = false;
-                    self.settings().courier_idle
+                    match self.engine().store().cards_pending().await {
+                        Ok(false) => self.settings().courier_idle,
+                        Ok(true) | Err(_) => self.settings().courier_pause,
+                    }
                 }
                 Err(error) => {
                     if !store_down {
@@ -101,7 +106,7 @@ impl Face {
             .claim_card(
                 &settings.owner,
                 self.engine().now_ms(),
-                millis(LEASE),
+                millis(CARD_LEASE),
                 millis(settings.post_grace),
             )
             .await
@@ -131,6 +136,7 @@ struct Delivery {
     face: Face,
     http: Arc<Http>,
     card: CardRow,
+    taken: Taken,
 }
 
 /// Why a card did not arrive.
@@ -155,16 +161,22 @@ impl Failed {
 
 impl Delivery {
     async fn run(self) {
-        let outcome = match tokio::time::timeout(SEND_WITHIN, self.send()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failed::Later("it took too long".to_owned())),
+        let sending = tokio::time::timeout(SEND_WITHIN, self.send());
+        let outcome = match self.taken.keep(CARD_LEASE, sending).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Err(Failed::Later("it took too long".to_owned())),
+            // What was sent may still arrive, after what the new owner sends. `card_shown` sees whose it is.
+            None => {
+                tracing::warn!("another process has taken this message over");
+                Ok(())
+            }
         };
         let engine = self.face.engine();
-        let id = &self.card.id;
+        let (id, owner) = (&self.card.id, &self.face.settings().owner);
         let noted = match outcome {
             Ok(()) => {
                 let due = engine.now_ms().saturating_add(millis(self.face.settings().edit_every));
-                engine.store().card_shown(id, self.card.wanted, due).await
+                engine.store().card_shown(id, owner, self.card.wanted, due).await
             }
             Err(Failed::Later(why)) => {
                 let pause =
@@ -175,14 +187,14 @@ impl Delivery {
                     "a message could not be brought up to date; trying again"
                 );
                 let due = engine.now_ms().saturating_add(millis(pause));
-                engine.store().card_retry(id, due, &why).await
+                engine.store().card_retry(id, owner, due, &why).await
             }
             Err(Failed::Never(why)) => {
                 tracing::error!(
                     why,
                     "a message can no longer be kept up to date; `/op show` still tells what came of it"
                 );
-                engine.store().card_given_up(id, &why).await
+                engine.store().card_given_up(id, owner, &why).await
             }
         };
         if let Err(error) = noted {

@@ -1,14 +1,19 @@
 //! The face as one value: the engine behind it, its settings, and what must be waited for before stopping.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use gantry_core::id::CardId;
 use gantry_engine::Engine;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::fault::Fault;
 use crate::wire::Wire;
+
+/// How long one process owns a card without renewing.
+pub(crate) const CARD_LEASE: Duration = Duration::from_secs(25);
 
 /// How the face behaves. `Default` is right for production.
 #[derive(Debug, Clone)]
@@ -24,7 +29,10 @@ pub struct FaceSettings {
     pub parallel_edits: usize,
     /// How long a card may wait for the answer that posts it before the courier posts it itself.
     pub post_grace: Duration,
-    /// How long the courier waits when nothing is to do; presses wake it earlier.
+    /// How long the courier waits for a card that is not due yet; changes wake it earlier.
+    pub courier_pause: Duration,
+    /// How long it waits when no card wants anything, and nobody in this process will wake it: for cards of
+    /// processes that died.
     pub courier_idle: Duration,
     /// How long lists, questions and forms keep working.
     pub screen_life: Duration,
@@ -38,7 +46,8 @@ impl Default for FaceSettings {
             edit_every: Duration::from_secs(1),
             parallel_edits: 8,
             post_grace: Duration::from_secs(10),
-            courier_idle: Duration::from_millis(250),
+            courier_pause: Duration::from_millis(250),
+            courier_idle: Duration::from_secs(5),
             screen_life: Duration::from_secs(24 * 60 * 60),
         }
     }
@@ -54,6 +63,8 @@ struct Inner {
     wire: Arc<dyn Wire>,
     wake: Notify,
     visits: TaskTracker,
+    /// Cards that somebody in this process is sending.
+    sending: Mutex<HashSet<CardId>>,
 }
 
 impl std::fmt::Debug for Face {
@@ -71,6 +82,7 @@ impl Face {
             wire,
             wake: Notify::new(),
             visits: TaskTracker::new(),
+            sending: Mutex::default(),
         }))
     }
 
@@ -98,6 +110,12 @@ impl Face {
         self.0.wake.notified().await;
     }
 
+    /// Takes a card for sending; `None` while somebody else in this process does.
+    pub(crate) fn take(&self, card: &CardId) -> Option<Taken> {
+        let mut sending = self.0.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.insert(card.clone()).then(|| Taken { face: self.clone(), card: card.clone() })
+    }
+
     pub(crate) fn visits(&self) -> &TaskTracker {
         &self.0.visits
     }
@@ -106,6 +124,52 @@ impl Face {
     pub async fn drained(&self) {
         self.0.visits.close();
         self.0.visits.wait().await;
+    }
+}
+
+/// A card that is this holder's alone, among all of this process, until it is dropped.
+pub(crate) struct Taken {
+    face: Face,
+    card: CardId,
+}
+
+impl Taken {
+    /// Does `work` while no other process takes the card over: its lease is renewed on the engine's clock, however
+    /// long the network takes in real time. `first` is how long it is safe without. `None`: it was taken over all
+    /// the same, and the work was given up.
+    pub(crate) async fn keep<T>(
+        &self,
+        first: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.renew(first) => None,
+        }
+    }
+
+    /// Renews until the card is lost.
+    async fn renew(&self, first: Duration) {
+        let (engine, owner) = (self.face.engine(), &self.face.settings().owner);
+        let mut pause = first / 3;
+        loop {
+            engine.clock().sleep(pause).await;
+            pause = CARD_LEASE / 3;
+            let lease_ms = i64::try_from(CARD_LEASE.as_millis()).unwrap_or(i64::MAX);
+            match engine.store().keep_card(&self.card, owner, engine.now_ms(), lease_ms).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(%error, "could not hold on to a message's lease"),
+            }
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.face.0.sending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.card);
+        // The courier may have been turned away meanwhile.
+        self.face.wake_courier();
     }
 }
 

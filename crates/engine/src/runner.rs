@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::Engine;
 use crate::step::{Carrier, Parked};
 
-/// How often a worker looks for work that nobody told it about (leases of crashed workers).
-const IDLE_LOOK: Duration = Duration::from_millis(500);
+/// How often a worker looks for work that nobody told it about: leases of processes that died.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
+/// The same while the store does not answer.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// How long work in flight may go on after a stop was asked; the process has 10 s in all.
 const PARK_WITHIN: Duration = Duration::from_secs(7);
 /// Pause between two sweeps.
@@ -52,6 +54,7 @@ impl Engine {
             };
             let Ok(permit) = permit else { break };
             let owner = &self.inner.settings.owner;
+            let pause;
             match self.store().claim_operation(owner, self.now_ms(), lease_ms).await {
                 Ok(Some(lease)) => {
                     let (engine, stop) = (self.clone(), stop.clone());
@@ -61,14 +64,17 @@ impl Engine {
                     });
                     continue;
                 }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "could not look for operations"),
+                Ok(None) => pause = IDLE_LOOK,
+                Err(error) => {
+                    tracing::error!(%error, "could not look for operations");
+                    pause = STORE_PAUSE;
+                }
             }
             drop(permit);
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.inner.work.notified() => {}
-                () = self.inner.clock.sleep(IDLE_LOOK) => {}
+                () = self.inner.clock.sleep(pause) => {}
             }
         }
         let parked = async { while running.join_next().await.is_some() {} };

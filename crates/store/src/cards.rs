@@ -7,7 +7,7 @@ use crate::dialect::Text;
 use crate::error::StoreError;
 use crate::pool::{Fail, Row, Tx, Value, args};
 use crate::sql;
-use crate::store::Store;
+use crate::store::{LEASE_LONGEST_MS, Store};
 
 /// A card to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,42 @@ impl Store {
         self.change_card(sql::CARD_POSTED, id, args).await
     }
 
+    /// Notes which message an answer has put the card into, and ends the answer's hold on it (see
+    /// [`Store::keep_card`]).
+    pub async fn card_answered(
+        &self,
+        id: &CardId,
+        owner: &str,
+        channel: ChannelId,
+        message: MessageId,
+    ) -> Result<(), StoreError> {
+        let args = args![id, channel.to_string(), message.to_string(), owner];
+        self.change_card(sql::CARD_ANSWERED, id, args).await
+    }
+
+    /// Whether a card wants to show something newer, now or later.
+    pub async fn cards_pending(&self) -> Result<bool, StoreError> {
+        self.call("look for cards", async {
+            Ok(self.pool.row(sql::CARDS_PENDING, args![]).await?.is_some())
+        })
+        .await
+    }
+
+    /// Holds on to a card while it is being sent. `false`: somebody else shows it now.
+    pub async fn keep_card(
+        &self,
+        id: &CardId,
+        owner: &str,
+        now_ms: i64,
+        lease_ms: i64,
+    ) -> Result<bool, StoreError> {
+        self.call(format!("hold on to card {id}"), async {
+            let args = args![id, owner, now_ms.saturating_add(lease_ms), now_ms];
+            Ok(self.pool.write(sql::CARD_KEEP, args).await? == 1)
+        })
+        .await
+    }
+
     /// Claims the card that has waited longest, until `now_ms + lease_ms`: it wants to show something newer,
     /// is due, and its message is known or was not told within `grace_ms` of making it.
     pub async fn claim_card(
@@ -96,30 +132,43 @@ impl Store {
         self.call("claim a card", async {
             let until = now_ms.saturating_add(lease_ms);
             let made_by = now_ms.saturating_sub(grace_ms);
-            let args = args![owner, until, now_ms, made_by];
+            let absurd = now_ms.saturating_add(LEASE_LONGEST_MS);
+            let args = args![owner, until, now_ms, made_by, absurd];
             self.pool.write_row(sql::CARD_CLAIM, args).await?.as_ref().map(read).transpose()
         })
         .await
     }
 
     /// Notes that people see `version` now; a newer one is not shown before `next_due_ms`. Ends the claim.
+    ///
+    /// When `owner` has lost the claim, somebody may have shown something newer, which this has just overwritten:
+    /// then nothing is noted, and the card is to be shown once more.
     pub async fn card_shown(
         &self,
         id: &CardId,
+        owner: &str,
         version: i64,
         next_due_ms: i64,
     ) -> Result<(), StoreError> {
-        self.change_card(sql::CARD_SHOWN, id, args![id, version, next_due_ms]).await
+        self.call(format!("save card {id}"), async {
+            let args = args![id, version, next_due_ms, owner];
+            if self.pool.write(sql::CARD_SHOWN, args).await? == 0 {
+                self.pool.write(sql::CARD_WANT, args![id]).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
-    /// Notes that showing failed and when to try again. Ends the claim.
+    /// Notes that showing failed and when to try again. Ends the claim, if `owner` still has it.
     pub async fn card_retry(
         &self,
         id: &CardId,
+        owner: &str,
         due_ms: i64,
         error: &str,
     ) -> Result<(), StoreError> {
-        self.change_card(sql::CARD_RETRY, id, args![id, due_ms, error]).await
+        self.change_card(sql::CARD_RETRY, id, args![id, due_ms, error, owner]).await
     }
 
     /// Notes that somebody deleted the message: the card is to be posted anew, now. Ends the claim.
@@ -127,9 +176,14 @@ impl Store {
         self.change_card(sql::CARD_LOST, id, args![id]).await
     }
 
-    /// Notes that the card cannot be shown and nobody shall try again. Ends the claim.
-    pub async fn card_given_up(&self, id: &CardId, error: &str) -> Result<(), StoreError> {
-        self.change_card(sql::CARD_GIVEN_UP, id, args![id, error]).await
+    /// Notes that the card cannot be shown and nobody shall try again. Ends the claim, if `owner` still has it.
+    pub async fn card_given_up(
+        &self,
+        id: &CardId,
+        owner: &str,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        self.change_card(sql::CARD_GIVEN_UP, id, args![id, error, owner]).await
     }
 
     async fn change_card(

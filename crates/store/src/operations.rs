@@ -13,7 +13,7 @@ use crate::dialect::Kind;
 use crate::error::StoreError;
 use crate::pool::{Fail, Row, Tx, Value, args};
 use crate::sql;
-use crate::store::{Page, Store, page_limit, page_offset};
+use crate::store::{LEASE_LONGEST_MS, Page, Store, page_limit, page_offset};
 
 /// The right to work on an operation until the lease ends or is renewed.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,8 +100,8 @@ impl Store {
     ) -> Result<Option<Lease>, StoreError> {
         self.call("claim an operation", async {
             let until = now_ms.saturating_add(lease_ms);
-            let row =
-                self.pool.write_row(sql::OPERATION_CLAIM, args![owner, until, now_ms]).await?;
+            let args = args![owner, until, now_ms, now_ms.saturating_add(LEASE_LONGEST_MS)];
+            let row = self.pool.write_row(sql::OPERATION_CLAIM, args).await?;
             let Some(row) = row else { return Ok(None) };
             Ok(Some(Lease { operation: read(&row)?, generation: row.int("lease_gen")? }))
         })

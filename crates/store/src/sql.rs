@@ -123,7 +123,7 @@ texts! {
     OPERATION_CLAIM = claiming!(
         "UPDATE operations SET lease_owner = $1, lease_until_ms = $2, lease_gen = lease_gen + 1 \
          WHERE id = (SELECT id FROM operations WHERE state IN ('queued', 'running') \
-         AND lease_until_ms <= $3 ORDER BY created_ms, id LIMIT 1",
+         AND (lease_until_ms <= $3 OR lease_until_ms > $4) ORDER BY created_ms, id LIMIT 1",
         ") RETURNING id, plan_id, state, cancel_by, lease_gen, data");
     OPERATION_RENEW = Text::same(
         "UPDATE operations SET lease_until_ms = $3 \
@@ -170,22 +170,33 @@ texts! {
     CARD_CLAIM = claiming!(
         "UPDATE cards SET lease_owner = $1, lease_until_ms = $2 \
          WHERE id = (SELECT id FROM cards WHERE wanted > shown AND given_up = 0 \
-         AND due_ms <= $3 AND lease_until_ms <= $3 AND (message_id IS NOT NULL OR created_ms <= $4) \
+         AND due_ms <= $3 AND (lease_until_ms <= $3 OR lease_until_ms > $5) \
+         AND (message_id IS NOT NULL OR created_ms <= $4) \
          ORDER BY due_ms, id LIMIT 1",
         ") RETURNING id, plan_id, guild_id, channel_id, message_id, wanted, shown, attempts, created_ms, \
          last_error, given_up");
     CARDS_FREE = Text::same("UPDATE cards SET lease_until_ms = 0 WHERE wanted > shown");
+    CARDS_PENDING = Text::same(
+        "SELECT id FROM cards WHERE wanted > shown AND given_up = 0 ORDER BY due_ms LIMIT 1");
+    CARD_KEEP = Text::same(
+        "UPDATE cards SET lease_owner = $2, lease_until_ms = $3 \
+         WHERE id = $1 AND (lease_owner = $2 OR lease_until_ms <= $4)");
+    CARD_ANSWERED = Text::same(
+        "UPDATE cards SET channel_id = $2, message_id = $3, lease_until_ms = \
+         CASE WHEN lease_owner = $4 THEN 0 ELSE lease_until_ms END WHERE id = $1");
     CARD_SHOWN = Text::same(
         "UPDATE cards SET shown = CASE WHEN shown < $2 THEN $2 ELSE shown END, due_ms = $3, \
-         attempts = 0, last_error = NULL, lease_until_ms = 0 WHERE id = $1");
+         attempts = 0, last_error = NULL, lease_until_ms = 0 \
+         WHERE id = $1 AND (lease_owner IS NULL OR lease_owner = $4)");
     CARD_RETRY = Text::same(
         "UPDATE cards SET attempts = attempts + 1, due_ms = $2, last_error = $3, lease_until_ms = 0 \
-         WHERE id = $1");
+         WHERE id = $1 AND (lease_owner IS NULL OR lease_owner = $4)");
     CARD_LOST = Text::same(
         "UPDATE cards SET message_id = NULL, due_ms = 0, lease_until_ms = 0, attempts = attempts + 1, \
          shown = CASE WHEN shown >= wanted THEN wanted - 1 ELSE shown END WHERE id = $1");
     CARD_GIVEN_UP = Text::same(
-        "UPDATE cards SET given_up = 1, last_error = $2, lease_until_ms = 0 WHERE id = $1");
+        "UPDATE cards SET given_up = 1, last_error = $2, lease_until_ms = 0 \
+         WHERE id = $1 AND (lease_owner IS NULL OR lease_owner = $3)");
 
     // Audit.
     AUDIT_INSERT = Text::same(

@@ -18,6 +18,8 @@ use crate::sql;
 const CLOSE: Duration = Duration::from_secs(3);
 /// Most rows one page may have; bounds memory, whatever is asked.
 const PAGE_MAX: u32 = 1000;
+/// No lease is this long: one that seems to be was written before the clock was set back, and counts as lapsed.
+pub(crate) const LEASE_LONGEST_MS: i64 = 60 * 60 * 1000;
 
 /// The database. Cheap to clone; all clones share the same connections.
 #[derive(Clone)]

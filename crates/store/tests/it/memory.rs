@@ -105,7 +105,7 @@ both! {
             assert_eq!(page.rows[0].detail, *text);
             db.store.set_setting(text, text, NOW).await.unwrap();
             assert_eq!(db.store.setting(text).await.unwrap().as_deref(), Some(*text));
-            db.store.card_retry(&card(n).id, NOW, text).await.unwrap();
+            db.store.card_retry(&card(n).id, "c", NOW, text).await.unwrap();
             assert_eq!(db.store.find_screen(text, NOW).await.unwrap(), None);
             db.store.claim_operation(text, NOW, 1).await.unwrap();
         }
