@@ -9,6 +9,7 @@
 mod attack;
 mod browser;
 mod competitors;
+mod courier;
 mod crash;
 mod docs;
 mod harness;
