@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gantry_core::id::PlanId;
-use gantry_core::pod::{Address, PodSpec, Problem};
+use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, Problem};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::{action::Verb, id::ClusterId};
 use gantry_engine::Ask;
@@ -222,7 +222,7 @@ async fn pod(visit: &Visit, id: &ScreenId, inputs: &[(String, String)]) -> Resul
         cluster: &cluster,
         name: &full.name,
         tags: &tags,
-        pool: full.pool.as_deref(),
+        pool: full.template.pool.as_deref(),
     };
     if let Ruling::Denied { because } = visit.may(Verb::PodCreate, target) {
         return visit.refuse(Verb::PodCreate, &full.name, &because).await;
@@ -236,72 +236,75 @@ async fn pod(visit: &Visit, id: &ScreenId, inputs: &[(String, String)]) -> Resul
 pub fn fill_in(spec: &PodSpec, typed: &PodInputs) -> (PodSpec, Vec<Problem>) {
     let mut spec = spec.clone();
     let mut problems = Vec::new();
-    match address(&typed.address) {
-        Some(address) => spec.address = address,
-        None => problems.push(Problem {
-            field: "address",
-            why: "write dhcp, or an address with prefix and gateway: 10.0.0.5/24 gw 10.0.0.1"
-                .into(),
-        }),
-    }
-    if !typed.vlan.is_empty() {
+    let template = &mut spec.template;
+    let mut wrong = |field: &str, why: String| {
+        problems.push(Problem { field: field.to_owned(), why });
+    };
+    if let Some(card) = template.networks.first_mut() {
+        if let Err(why) = address(card, &typed.address) {
+            wrong("address", why);
+        }
         match typed.vlan.parse::<u16>() {
-            Ok(vlan) => spec.vlan = Some(vlan),
-            Err(_) => problems.push(Problem { field: "vlan", why: "1 to 4094, or empty".into() }),
+            Ok(vlan) => card.vlan = Some(vlan),
+            Err(_) if typed.vlan.is_empty() => {}
+            Err(_) => wrong("vlan", "1 to 4094, or empty".into()),
         }
     }
     for word in typed.tags.split([' ', ',', ';', '\n']).filter(|w| !w.is_empty()) {
-        match word.split_once(':') {
-            Some(("pool", pool)) => spec.pool = Some(pool.to_owned()),
-            _ => spec.tags.push(word.to_owned()),
+        match (word.split_once(':'), word.split_once('=')) {
+            (Some(("pool", pool)), _) => template.pool = Some(pool.to_owned()),
+            (None, Some((key, value))) => {
+                template.labels.insert(key.to_owned(), value.to_owned());
+            }
+            _ => template.tags.push(word.to_owned()),
         }
     }
-    spec.tags.dedup();
-    spec.ssh_keys =
+    template.tags.dedup();
+    template.ssh_keys =
         typed.keys.lines().map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned).collect();
-    spec.note.clone_from(&typed.note);
+    template.note.clone_from(&typed.note);
     (spec, problems)
 }
 
-/// `dhcp`, `10.0.0.5/24` or `10.0.0.5/24 gw 10.0.0.1`; whether the numbers are right is checked with the rest.
-fn address(text: &str) -> Option<Address> {
+/// Reads `dhcp`, `10.0.0.5/24`, `10.0.0.5/24 gw 10.0.0.1` or the same in IPv6 into a card.
+fn address(card: &mut Network, text: &str) -> Result<(), String> {
+    const LIKE: &str = "write dhcp, or an address with prefix and gateway: 10.0.0.5/24 gw 10.0.0.1";
+    let bad = || LIKE.to_owned();
     let words: Vec<&str> = text.split_whitespace().collect();
-    match words.as_slice() {
-        [] => Some(Address::Dhcp),
-        [word] if word.eq_ignore_ascii_case("dhcp") => Some(Address::Dhcp),
-        [cidr] => Some(Address::Fixed { cidr: (*cidr).to_owned(), gateway: None }),
-        [cidr, "gw" | "via" | "gateway", gateway] => {
-            Some(Address::Fixed { cidr: (*cidr).to_owned(), gateway: Some((*gateway).to_owned()) })
-        }
-        _ => None,
+    let (address, gateway) = match words.as_slice() {
+        [] => ("dhcp", None),
+        [word] if word.eq_ignore_ascii_case("dhcp") => ("dhcp", None),
+        [address] => (*address, None),
+        [address, "gw" | "via" | "gateway", gateway] => (*address, Some(*gateway)),
+        _ => return Err(bad()),
+    };
+    if address.contains(':') {
+        card.ipv4 = Ipv4::None;
+        card.ipv6 = Ipv6::Fixed(address.parse().map_err(|_| bad())?);
+        card.gateway6 = gateway.map(str::parse).transpose().map_err(|_| bad())?;
+    } else {
+        card.ipv4 = address.parse().map_err(|_| bad())?;
+        card.gateway4 = gateway.map(str::parse).transpose().map_err(|_| bad())?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use gantry_core::pod::{PodTemplate, Root};
+
     use super::*;
 
     pub(crate) fn spec() -> PodSpec {
         PodSpec {
             name: "web-1".into(),
-            node: "pve1".parse().unwrap(),
-            image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".into(),
-            cores: 1,
-            memory_mib: 512,
-            swap_mib: 0,
-            storage: "local-lvm".parse().unwrap(),
-            disk_gib: 8,
-            bridge: "vmbr0".into(),
-            vlan: None,
-            address: Address::Dhcp,
-            firewall: true,
-            nesting: true,
-            start_on_boot: true,
-            start: true,
-            tags: vec![],
-            pool: None,
-            ssh_keys: vec![],
-            note: String::new(),
+            node: Some("pve1".parse().unwrap()),
+            template: PodTemplate {
+                image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".into(),
+                root: Root { storage: Some("local-lvm".parse().unwrap()), size_gib: 8 },
+                networks: vec![Network::dhcp("vmbr0")],
+                ..PodTemplate::default()
+            },
         }
     }
 
@@ -310,21 +313,19 @@ mod tests {
         let typed = PodInputs {
             address: "10.0.0.5/24 gw 10.0.0.1".into(),
             vlan: "20".into(),
-            tags: "web, shop pool:prod".into(),
+            tags: "web, shop pool:prod app=web".into(),
             keys: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0123456789abcdef me\n\n".into(),
             note: "the shop".into(),
         };
         let (spec, problems) = fill_in(&spec(), &typed);
         assert_eq!(problems, []);
-        assert_eq!(
-            spec.address,
-            Address::Fixed { cidr: "10.0.0.5/24".into(), gateway: Some("10.0.0.1".into()) }
-        );
-        assert_eq!(spec.vlan, Some(20));
-        assert_eq!(spec.tags, ["web", "shop"]);
-        assert_eq!(spec.pool.as_deref(), Some("prod"));
-        assert_eq!(spec.ssh_keys.len(), 1);
-        assert_eq!(spec.note, "the shop");
+        let template = &spec.template;
+        assert_eq!(template.networks[0].describe(), "vmbr0 VLAN 20, 10.0.0.5/24 via 10.0.0.1");
+        assert_eq!(template.tags, ["web", "shop"]);
+        assert_eq!(template.labels["app"], "web");
+        assert_eq!(template.pool.as_deref(), Some("prod"));
+        assert_eq!(template.ssh_keys.len(), 1);
+        assert_eq!(template.note, "the shop");
         assert_eq!(spec.problems(), []);
     }
 
@@ -333,12 +334,12 @@ mod tests {
         let typed = PodInputs {
             address: "10.0.0.5 mask 255.0.0.0".into(),
             vlan: "twenty".into(),
-            tags: "a=b".into(),
+            tags: "a@b".into(),
             ..PodInputs::default()
         };
         let (spec, mut problems) = fill_in(&spec(), &typed);
         problems.extend(spec.problems());
-        let fields: Vec<_> = problems.iter().map(|p| p.field).collect();
+        let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
         assert_eq!(fields, ["address", "vlan", "tags"]);
     }
 

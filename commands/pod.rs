@@ -2,7 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
-use gantry_core::pod::{Address, PodSpec};
+use gantry_core::pod::{Network, PodSpec, PodTemplate, Root};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::world::{ClusterView, GuestStatus, NodeState};
 
@@ -88,25 +88,16 @@ async fn create(
         let storage = room(&visit, &cluster, &node, storage.as_deref())?;
         let spec = PodSpec {
             name: name.trim().to_owned(),
-            node,
-            image: image.trim().to_owned(),
-            cores: cores.unwrap_or(CORES),
-            memory_mib: memory.map_or(MEMORY_MIB, u64::from),
-            swap_mib: 0,
-            storage,
-            disk_gib: disk.map_or(DISK_GIB, u64::from),
-            bridge: bridge.unwrap_or_else(|| BRIDGE.to_owned()),
-            vlan: None,
-            address: Address::Dhcp,
-            // Proxmox's own page proposes both for unprivileged containers.
-            firewall: true,
-            nesting: true,
-            start_on_boot: true,
-            start: start.unwrap_or(true),
-            tags: Vec::new(),
-            pool: None,
-            ssh_keys: Vec::new(),
-            note: String::new(),
+            node: Some(node),
+            template: PodTemplate {
+                image: image.trim().to_owned(),
+                cores: cores.unwrap_or(CORES),
+                memory_mib: memory.map_or(MEMORY_MIB, u64::from),
+                root: Root { storage: Some(storage), size_gib: disk.map_or(DISK_GIB, u64::from) },
+                networks: vec![Network::dhcp(bridge.unwrap_or_else(|| BRIDGE.to_owned()))],
+                start: start.unwrap_or(true),
+                ..PodTemplate::default()
+            },
         };
         // What the form cannot mend is told before anything is typed into it.
         let problems: Vec<String> =

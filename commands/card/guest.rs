@@ -1,7 +1,7 @@
 //! Guests and pods: lists and one of them.
 
 use gantry_core::id::GuestKind;
-use gantry_core::pod::{Address, PodSpec};
+use gantry_core::pod::PodSpec;
 use gantry_core::world::{Guest, GuestStatus};
 
 use super::question::guest_choice;
@@ -246,22 +246,16 @@ pub fn pod_show(show: &PodShow<'_>) -> Card {
             "⚠ Tagged as a pod, but neither gantry's store nor its notes hold a specification.",
         );
     };
-    let address = match &spec.address {
-        Address::Dhcp => "DHCP".to_owned(),
-        Address::Fixed { cidr, gateway } => match gateway {
-            Some(gateway) => format!("{cidr} via {gateway}"),
-            None => cidr.clone(),
-        },
-    };
-    let vlan = spec.vlan.map(|v| format!(" VLAN {v}")).unwrap_or_default();
-    let lines = vec![
-        line!["Image: ", code(&spec.image)],
+    let template = &spec.template;
+    let storage = template.root.storage.as_ref().map(|s| format!(" on {s}")).unwrap_or_default();
+    let mut lines = vec![
+        line!["Image: ", code(&template.image)],
         line![text(format!(
-            "{} cores · {} MiB memory · {} GiB on {}",
-            spec.cores, spec.memory_mib, spec.disk_gib, spec.storage
+            "{} cores · {} MiB memory · {} GiB{storage}",
+            template.cores, template.memory_mib, template.root.size_gib
         ))],
-        line![text(format!("{}{vlan} · {address}", spec.bridge))],
     ];
+    lines.extend(template.networks.iter().map(|card| line![text(card.describe())]));
     card = card.field("As asked for", lines);
     if show.in_store {
         card

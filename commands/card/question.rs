@@ -106,7 +106,7 @@ pub fn problems(name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
             1 => "One thing is wrong. Nothing was created.",
             _ => "Several things are wrong. Nothing was created.",
         })
-        .lines(problems.iter().map(|p| line!["• ", bold(p.field), ": ", text(&p.why)]))
+        .lines(problems.iter().map(|p| line!["• ", bold(&p.field), ": ", text(&p.why)]))
         .say("What comes from the command itself (name, image, cores, memory, disk, …) needs the command again.")
         .buttons(vec![Button::new(Token::Edit(screen.clone()), "Edit again", Look::Main)])
 }

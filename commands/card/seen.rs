@@ -548,7 +548,7 @@ fn one_task() {
 #[test]
 fn short_answers() {
     let both = [guest("db", 100, GuestStatus::Running), guest("db", 101, GuestStatus::Stopped)];
-    let problems = [Problem { field: "vlan", why: "1 to 4094".into() }];
+    let problems = [Problem { field: "vlan".into(), why: "1 to 4094".into() }];
     let fault = Fault::new(
         "Could not show web-0",
         "pve2 did not answer within 10 s; nothing was changed",

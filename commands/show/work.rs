@@ -145,7 +145,7 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
                 cluster,
                 name: &spec.name,
                 tags: &tags,
-                pool: spec.pool.as_deref(),
+                pool: spec.template.pool.as_deref(),
             };
             visit.may(verb, target)
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::action::{Action, Power, Tier, Verb};
-use crate::id::{NodeName, PlanId};
+use crate::id::PlanId;
 use crate::operation::StepKind;
 use crate::policy::Actor;
 use crate::world::{Guest, GuestStatus};
@@ -25,27 +25,6 @@ pub struct LiveGuest {
     pub protected: bool,
     /// Number of snapshots that would go with it, where known.
     pub snapshots: Option<u32>,
-    /// When this was read, milliseconds.
-    pub read_ms: i64,
-}
-
-/// Facts about the place where a pod shall be created, read just now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LivePlace {
-    /// The node.
-    pub node: NodeName,
-    /// Whether it is online.
-    pub online: bool,
-    /// Free memory of the node, bytes.
-    pub memory_free: u64,
-    /// Free bytes on the storage; `None` when the node has no such storage for container disks.
-    pub storage_free: Option<u64>,
-    /// Whether the image is there.
-    pub has_image: bool,
-    /// Whether the bridge is there.
-    pub has_bridge: bool,
-    /// Guests of the cluster that already have that name.
-    pub same_name: Vec<String>,
     /// When this was read, milliseconds.
     pub read_ms: i64,
 }
@@ -173,7 +152,7 @@ pub fn fingerprint(live: &LiveGuest) -> String {
     ]))
 }
 
-fn hash(value: &serde_json::Value) -> String {
+pub(crate) fn hash(value: &serde_json::Value) -> String {
     hex::encode(Sha256::digest(value.to_string().as_bytes()))
 }
 
@@ -371,124 +350,6 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         steps,
         fingerprint: fingerprint(live),
         digest: live.digest.clone(),
-    })
-}
-
-/// Plans a new pod.
-pub fn plan_pod(
-    spec: &crate::pod::PodSpec,
-    cluster: &crate::id::ClusterId,
-    place: &LivePlace,
-) -> Planned {
-    let refused = |why: String| Planned::Refused { why };
-    let problems = spec.problems();
-    if !problems.is_empty() {
-        let list: Vec<String> =
-            problems.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
-        return refused(list.join("\n"));
-    }
-    if !place.online {
-        return refused(format!("{} is not online.", place.node));
-    }
-    if !place.same_name.is_empty() {
-        return refused(format!(
-            "There already is a guest called {}: {}. Choose another name.",
-            spec.name,
-            place.same_name.join(", ")
-        ));
-    }
-    if !place.has_image {
-        return refused(format!(
-            "{} has no image {}. `/pod create` offers the ones it has.",
-            place.node, spec.image
-        ));
-    }
-    if !place.has_bridge {
-        return refused(format!("{} has no bridge {}.", place.node, spec.bridge));
-    }
-    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);
-    match place.storage_free {
-        None => {
-            return refused(format!(
-                "{} has no storage {} for container disks.",
-                place.node, spec.storage
-            ));
-        }
-        Some(free) if free < spec.disk_gib << 30 => {
-            return refused(format!(
-                "{} on {} has {} free; {} GiB are asked for.",
-                spec.storage,
-                place.node,
-                gib(free),
-                spec.disk_gib
-            ));
-        }
-        Some(_) => {}
-    }
-    let mut warnings = Vec::new();
-    if place.memory_free < spec.memory_mib << 20 {
-        warnings.push(format!(
-            "{} has only {} of memory free; the pod may take {} MiB.",
-            place.node,
-            gib(place.memory_free),
-            spec.memory_mib
-        ));
-    }
-    let row = |what: &str, after: String| Change { what: what.into(), before: "–".into(), after };
-    let mut changes = vec![
-        row("Image", spec.image.clone()),
-        row("CPU", format!("{} core{}", spec.cores, if spec.cores == 1 { "" } else { "s" })),
-        row("Memory", format!("{} MiB, swap {} MiB", spec.memory_mib, spec.swap_mib)),
-        row("Disk", format!("{} GiB on {}", spec.disk_gib, spec.storage)),
-        row(
-            "Network",
-            format!(
-                "{}{}, {}",
-                spec.bridge,
-                spec.vlan.map(|v| format!(" VLAN {v}")).unwrap_or_default(),
-                match &spec.address {
-                    crate::pod::Address::Dhcp => "DHCP".to_owned(),
-                    crate::pod::Address::Fixed { cidr, gateway } => format!(
-                        "{cidr}{}",
-                        gateway.as_ref().map(|g| format!(" via {g}")).unwrap_or_default()
-                    ),
-                }
-            ),
-        ),
-        row("Tags", spec.all_tags().join(", ")),
-    ];
-    if let Some(pool) = &spec.pool {
-        changes.push(row("Pool", pool.clone()));
-    }
-    let mut effects = vec![format!(
-        "Create an unprivileged container {} on {}, with the next free VMID.",
-        spec.name, place.node
-    )];
-    let mut steps = vec![StepKind::CreatePod];
-    if spec.start {
-        effects.push("Start it.".into());
-        steps.push(StepKind::Start);
-    }
-    if spec.start_on_boot {
-        effects.push("It starts by itself when its node boots.".into());
-    }
-    Planned::Ready(Draft {
-        name: spec.name.clone(),
-        target: format!("{} (new pod on {}, {cluster})", spec.name, place.node),
-        effects,
-        changes,
-        warnings,
-        steps,
-        fingerprint: hash(&serde_json::json!([
-            cluster,
-            spec,
-            place.node,
-            place.online,
-            place.has_image,
-            place.has_bridge,
-            place.same_name
-        ])),
-        digest: String::new(),
     })
 }
 

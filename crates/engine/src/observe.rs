@@ -2,8 +2,8 @@
 
 use gantry_core::action::GuestRef;
 use gantry_core::id::{ClusterId, GuestKind, NodeName, StorageId, Upid, Vmid};
-use gantry_core::plan::{LiveGuest, LivePlace};
-use gantry_core::pod::PodSpec;
+use gantry_core::plan::LiveGuest;
+use gantry_core::pod::{LivePlace, PodSpec};
 use gantry_core::world::{Guest, GuestStatus};
 use gantry_proxmox::{Freshness, GuestRef as At, Resource, ResourceKind, TaskFilter, TaskStatus};
 
@@ -131,58 +131,60 @@ impl Engine {
         }))
     }
 
-    /// The place where a pod shall be created, as it is now.
+    /// The place on `node` where a pod shall be created, as it is now.
     pub(crate) async fn look_at_place(
         &self,
         cluster: &ClusterId,
+        node: &NodeName,
         spec: &PodSpec,
     ) -> Result<LivePlace, Error> {
         let client = self.client(cluster)?;
-        let fail = || Error::proxmox(format!("look at {}", spec.node), cluster);
+        let fail = || Error::proxmox(format!("look at {node}"), cluster);
         let rows = client.resources(Freshness::Fresh).await.map_err(fail())?;
-        let node = rows
+        let row =
+            rows.iter().find(|r| r.kind == ResourceKind::Node && r.node.as_ref() == Some(node));
+        let mut place = LivePlace::unread(node.clone());
+        place.online = row.is_some_and(|n| n.status.as_deref() == Some("online"));
+        place.memory_free =
+            row.map_or(0, |n| n.maxmem.unwrap_or(0).saturating_sub(n.mem.unwrap_or(0)));
+        place.same_name = rows
             .iter()
-            .find(|r| r.kind == ResourceKind::Node && r.node.as_ref() == Some(&spec.node));
-        let online = node.is_some_and(|n| n.status.as_deref() == Some("online"));
-        let mut place = LivePlace {
-            online,
-            memory_free: node
-                .map_or(0, |n| n.maxmem.unwrap_or(0).saturating_sub(n.mem.unwrap_or(0))),
-            same_name: rows
-                .iter()
-                .filter(|r| r.guest_kind().is_some() && r.name.as_deref() == Some(&spec.name))
-                .filter_map(|r| r.vmid.map(|v| format!("{cluster}/{v}")))
-                .collect(),
-            read_ms: self.now_ms(),
-            ..unread_place(spec)
-        };
-        if !online {
+            .filter(|r| r.guest_kind().is_some() && r.name.as_deref() == Some(&spec.name))
+            .filter_map(|r| r.vmid.map(|v| format!("{cluster}/{v}")))
+            .collect();
+        place.read_ms = self.now_ms();
+        if !place.online {
             return Ok(place);
         }
-        let storages = client.storages(&spec.node, Freshness::Fresh).await.map_err(fail())?;
-        place.storage_free = storages
+        let storages = client.storages(node, Freshness::Fresh).await.map_err(fail())?;
+        place.storages = storages
             .iter()
-            .find(|s| s.storage.as_ref() == Some(&spec.storage) && s.active && s.holds("rootdir"))
-            .map(|s| {
-                s.avail.unwrap_or_else(|| s.total.unwrap_or(0).saturating_sub(s.used.unwrap_or(0)))
-            });
-        let image_storage = spec.image.split(':').next().and_then(|s| s.parse::<StorageId>().ok());
+            .filter(|s| s.active && s.holds("rootdir"))
+            .filter_map(|s| {
+                let free = || s.total.unwrap_or(0).saturating_sub(s.used.unwrap_or(0));
+                Some((s.storage.clone()?, s.avail.unwrap_or_else(free)))
+            })
+            .collect();
+        let image = &spec.template.image;
+        let image_storage = image.split(':').next().and_then(|s| s.parse::<StorageId>().ok());
         if let Some(storage) = image_storage
             && storages.iter().any(|s| s.storage.as_ref() == Some(&storage))
         {
             place.has_image = client
-                .storage_content(&spec.node, &storage, Some("vztmpl"), Freshness::Fresh)
+                .storage_content(node, &storage, Some("vztmpl"), Freshness::Fresh)
                 .await
                 .map_err(fail())?
                 .iter()
-                .any(|v| v.volid.as_deref() == Some(&spec.image));
+                .any(|v| v.volid.as_deref() == Some(image));
         }
-        place.has_bridge = client
-            .networks(&spec.node, Freshness::Shared)
+        place.bridges = client
+            .networks(node, Freshness::Shared)
             .await
             .map_err(fail())?
             .iter()
-            .any(|i| i.iface.as_deref() == Some(&spec.bridge) && i.is_bridge());
+            .filter(|i| i.is_bridge())
+            .filter_map(|i| i.iface.clone())
+            .collect();
         place.read_ms = self.now_ms();
         Ok(place)
     }
@@ -280,20 +282,6 @@ fn disk(key: &str, value: &str) -> String {
     match (volume.split_once(':'), size) {
         (Some((storage, name)), Some(size)) => format!("{key}: {size} on {storage} ({name})"),
         _ => format!("{key}: {value}"),
-    }
-}
-
-/// A place nobody has looked at.
-pub(crate) fn unread_place(spec: &PodSpec) -> LivePlace {
-    LivePlace {
-        node: spec.node.clone(),
-        online: false,
-        memory_free: 0,
-        storage_free: None,
-        has_image: false,
-        has_bridge: false,
-        same_name: Vec::new(),
-        read_ms: 0,
     }
 }
 

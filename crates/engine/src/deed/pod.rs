@@ -3,8 +3,8 @@
 use gantry_core::action::{Action, Verb};
 use gantry_core::id::{ClusterId, Upid};
 use gantry_core::operation::Operation;
-use gantry_core::plan::{Planned, plan_pod};
-use gantry_core::pod::{self, Address, PodSpec};
+use gantry_core::plan::Planned;
+use gantry_core::pod::{self, Ipv4, Ipv6, LivePlace, PodSpec, plan_pod};
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_proxmox::{CreateLxc, Error as ProxmoxError, NetIf, RootFs};
 use gantry_store::PodRow;
@@ -21,8 +21,12 @@ impl Engine {
         spec: &PodSpec,
     ) -> Ruling {
         let tags = spec.all_tags();
-        let target =
-            Target::NewPod { cluster, name: &spec.name, tags: &tags, pool: spec.pool.as_deref() };
+        let target = Target::NewPod {
+            cluster,
+            name: &spec.name,
+            tags: &tags,
+            pool: spec.template.pool.as_deref(),
+        };
         self.may(actor, verb, target)
     }
 
@@ -33,24 +37,28 @@ impl Engine {
         cluster: &ClusterId,
         spec: &PodSpec,
     ) -> Result<Planning, Error> {
+        let ruling = self.pod_ruling(actor, verb, cluster, spec);
+        let Some(node) = &spec.node else {
+            let planned = Planned::Refused { why: "No node was chosen for it.".into() };
+            return Ok(Planning { planned, ruling, read_ms: self.now_ms() });
+        };
         let place = if spec.problems().is_empty() {
-            self.look_at_place(cluster, spec).await?
+            self.look_at_place(cluster, node, spec).await?
         } else {
             // What is wrong by itself needs nobody to be asked.
-            crate::observe::unread_place(spec)
+            LivePlace::unread(node.clone())
         };
-        Ok(Planning {
-            planned: plan_pod(spec, cluster, &place),
-            ruling: self.pod_ruling(actor, verb, cluster, spec),
-            read_ms: place.read_ms,
-        })
+        Ok(Planning { planned: plan_pod(spec, cluster, &place), ruling, read_ms: place.read_ms })
     }
 
     pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {
         let Action::CreatePod { cluster, spec } = &op.action else {
             return Ok(Look::Changed("there is no pod to create".into()));
         };
-        let place = self.look_at_place(cluster, spec).await?;
+        let Some(node) = &spec.node else {
+            return Ok(Look::Changed("no node was chosen for it".into()));
+        };
+        let place = self.look_at_place(cluster, node, spec).await?;
         Ok(match plan_pod(spec, cluster, &place) {
             Planned::Ready(draft) if draft.fingerprint == op.fingerprint => {
                 Look::Go(Aim { node: place.node, vmid: op.vmid, seen: Vec::new() })
@@ -116,41 +124,33 @@ impl Engine {
 fn create_request(spec: &PodSpec, op: &Operation, aim: &Aim) -> Result<CreateLxc, ProxmoxError> {
     let invalid = |why: &str| ProxmoxError::Config { why: why.to_owned() };
     let vmid = aim.vmid.ok_or_else(|| invalid("no VMID was chosen"))?;
-    let mut net = NetIf {
-        name: "eth0".into(),
-        bridge: Some(spec.bridge.clone()),
-        tag: spec.vlan,
-        firewall: Some(spec.firewall),
-        ..NetIf::default()
-    };
-    match &spec.address {
-        Address::Dhcp => net.ip = Some("dhcp".into()),
-        Address::Fixed { cidr, gateway } => {
-            let bad = |_| invalid("the gateway is not an IP address of the same family");
-            if cidr.contains(':') {
-                net.ip6 = Some(cidr.clone());
-                net.gw6 = gateway.as_deref().map(str::parse).transpose().map_err(bad)?;
-            } else {
-                net.ip = Some(cidr.clone());
-                net.gw = gateway.as_deref().map(str::parse).transpose().map_err(bad)?;
-            }
-        }
-    }
+    let template = &spec.template;
+    let net = template.networks.iter().enumerate().map(|(n, card)| NetIf {
+        name: card.inner_name(n),
+        bridge: Some(card.bridge.clone()),
+        tag: card.vlan,
+        firewall: Some(card.firewall),
+        ip: (card.ipv4 != Ipv4::None).then(|| card.ipv4.to_string()),
+        gw: card.gateway4,
+        ip6: (card.ipv6 != Ipv6::None).then(|| card.ipv6.to_string()),
+        gw6: card.gateway6,
+        mtu: card.mtu,
+    });
     let number = |n: u64| u32::try_from(n).map_err(|_| invalid("a size is too large"));
-    let mut request = CreateLxc::new(vmid, spec.image.parse()?);
-    request.rootfs =
-        Some(RootFs { storage: spec.storage.clone(), size_gib: number(spec.disk_gib)? });
+    let storage = template.root.storage.clone().ok_or_else(|| invalid("no storage was chosen"))?;
+    let mut request = CreateLxc::new(vmid, template.image.parse()?);
+    request.rootfs = Some(RootFs { storage, size_gib: number(template.root.size_gib)? });
     request.hostname = Some(spec.name.clone());
-    request.cores = Some(spec.cores);
-    request.memory_mib = Some(number(spec.memory_mib)?);
-    request.swap_mib = Some(number(spec.swap_mib)?);
-    request.net = vec![net];
+    request.cores = Some(template.cores);
+    request.memory_mib = Some(number(template.memory_mib)?);
+    request.swap_mib = Some(number(template.swap_mib)?);
+    request.net = net.collect();
     request.tags = spec.all_tags();
-    request.pool = spec.pool.clone();
+    request.pool = template.pool.clone();
     request.description = Some(pod::notes(spec, op.id.as_str()));
-    request.unprivileged = true;
-    request.nesting = spec.nesting;
-    request.onboot = Some(spec.start_on_boot);
-    request.ssh_public_keys = spec.ssh_keys.clone();
+    request.unprivileged = template.unprivileged;
+    request.nesting = template.features.nesting;
+    request.onboot = Some(template.boot.start);
+    request.ssh_public_keys = template.ssh_keys.clone();
     Ok(request)
 }

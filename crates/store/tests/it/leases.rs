@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use gantry_core::action::{Action, GuestRef};
 use gantry_core::audit::AuditEvent;
 use gantry_core::operation::{OpState, Operation, Outcome};
-use gantry_core::pod::{Address, PodSpec};
+use gantry_core::pod::{Network, PodSpec, PodTemplate, Root};
 use gantry_store::{OpFilter, StoreError};
 
 use crate::harness::*;
@@ -31,24 +31,15 @@ fn ended(op: &Operation, state: OpState) -> Operation {
 pub fn pod(name: &str) -> PodSpec {
     PodSpec {
         name: name.into(),
-        node: "pve1".parse().unwrap(),
-        image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".into(),
-        cores: 2,
-        memory_mib: 1024,
-        swap_mib: 0,
-        storage: "local-lvm".parse().unwrap(),
-        disk_gib: 8,
-        bridge: "vmbr0".into(),
-        vlan: None,
-        address: Address::Dhcp,
-        firewall: true,
-        nesting: false,
-        start_on_boot: true,
-        start: true,
-        tags: vec![],
-        pool: None,
-        ssh_keys: vec![],
-        note: String::new(),
+        node: Some("pve1".parse().unwrap()),
+        template: PodTemplate {
+            image: "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst".into(),
+            cores: 2,
+            memory_mib: 1024,
+            root: Root { storage: Some("local-lvm".parse().unwrap()), size_gib: 8 },
+            networks: vec![Network::dhcp("vmbr0")],
+            ..PodTemplate::default()
+        },
     }
 }
 

@@ -1,0 +1,196 @@
+//! Planning a new pod: whether its place can take it, and what would happen, in people's words.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::PodSpec;
+use crate::id::{ClusterId, NodeName, StorageId};
+use crate::operation::StepKind;
+use crate::plan::{Change, Draft, Planned, hash};
+
+/// Facts about the place where a pod shall be created, read just now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LivePlace {
+    /// The node.
+    pub node: NodeName,
+    /// Whether it is online.
+    pub online: bool,
+    /// Free memory of the node, bytes.
+    pub memory_free: u64,
+    /// Storages of the node that take container disks, with their free bytes.
+    pub storages: BTreeMap<StorageId, u64>,
+    /// Whether the image is there.
+    pub has_image: bool,
+    /// Bridges and vnets of the node.
+    pub bridges: Vec<String>,
+    /// Guests of the cluster that already have that name.
+    pub same_name: Vec<String>,
+    /// When this was read, milliseconds.
+    pub read_ms: i64,
+}
+
+impl LivePlace {
+    /// A place nobody has looked at.
+    pub fn unread(node: NodeName) -> Self {
+        Self {
+            node,
+            online: false,
+            memory_free: 0,
+            storages: BTreeMap::new(),
+            has_image: false,
+            bridges: Vec::new(),
+            same_name: Vec::new(),
+            read_ms: 0,
+        }
+    }
+}
+
+/// Why the place cannot take the pod, the first reason found; `None` where it can.
+fn refusal(spec: &PodSpec, place: &LivePlace) -> Option<String> {
+    let (node, template) = (&place.node, &spec.template);
+    if !place.online {
+        return Some(format!("{node} is not online."));
+    }
+    if !place.same_name.is_empty() {
+        return Some(format!(
+            "There already is a guest called {}: {}. Choose another name.",
+            spec.name,
+            place.same_name.join(", ")
+        ));
+    }
+    if !place.has_image {
+        return Some(format!(
+            "{node} has no image {}. `/pod create` offers the ones it has.",
+            template.image
+        ));
+    }
+    if let Some(card) = template.networks.iter().find(|c| !place.bridges.contains(&c.bridge)) {
+        return Some(format!("{node} has no bridge {}.", card.bridge));
+    }
+    let Some(wanted) = asked_room(spec) else {
+        return Some(format!("No storage on {node} was chosen for its disk."));
+    };
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);
+    wanted.into_iter().find_map(|(storage, asked)| match place.storages.get(storage) {
+        None => Some(format!("{node} has no storage {storage} for container disks.")),
+        Some(free) if *free < asked << 30 => {
+            Some(format!("{storage} on {node} has {} free; {asked} GiB are asked for.", gib(*free)))
+        }
+        Some(_) => None,
+    })
+}
+
+/// What each storage has to have room for, GiB; `None` where no storage was chosen for the root disk.
+fn asked_room(spec: &PodSpec) -> Option<BTreeMap<&StorageId, u64>> {
+    let root = spec.template.root.storage.as_ref()?;
+    let mut wanted = BTreeMap::from([(root, spec.template.root.size_gib)]);
+    for mount in spec.template.mounts.iter().filter(|m| m.volume.is_none()) {
+        *wanted.entry(mount.storage.as_ref().unwrap_or(root)).or_default() += mount.size_gib;
+    }
+    Some(wanted)
+}
+
+/// What a pod will be, a line each; `before` is what stands on the left.
+fn rows(spec: &PodSpec) -> Vec<Change> {
+    let template = &spec.template;
+    let row = |what: &str, after: String| Change { what: what.into(), before: "–".into(), after };
+    let storage = |s: Option<&StorageId>| s.map(|s| format!(" on {s}")).unwrap_or_default();
+    let mut limits =
+        format!("{} core{}", template.cores, if template.cores == 1 { "" } else { "s" });
+    if let Some(limit) = template.cpu_limit {
+        limits.push_str(&format!(", at most {limit}"));
+    }
+    let root = template.root.storage.as_ref();
+    let mut rows = vec![
+        row("Image", template.image.clone()),
+        row("CPU", limits),
+        row("Memory", format!("{} MiB, swap {} MiB", template.memory_mib, template.swap_mib)),
+        row("Disk", format!("{} GiB{}", template.root.size_gib, storage(root))),
+    ];
+    for mount in &template.mounts {
+        let what = match &mount.volume {
+            Some(volume) => format!("{volume} at {}", mount.path),
+            None => format!(
+                "{} GiB{} at {}",
+                mount.size_gib,
+                storage(mount.storage.as_ref().or(root)),
+                mount.path
+            ),
+        };
+        rows.push(row("Volume", what));
+    }
+    rows.extend(template.networks.iter().map(|card| row("Network", card.describe())));
+    if !template.env.0.is_empty() {
+        // Names only: values may be nobody's business.
+        let names: Vec<&str> = template.env.0.keys().map(String::as_str).collect();
+        rows.push(row("Environment", names.join(", ")));
+    }
+    if let Some(health) = &template.health {
+        rows.push(row("Health", health.describe()));
+    }
+    rows.push(row("Tags", spec.all_tags().join(", ")));
+    if let Some(pool) = &template.pool {
+        rows.push(row("Pool", pool.clone()));
+    }
+    rows
+}
+
+/// Plans a new pod.
+pub fn plan_pod(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Planned {
+    let problems = spec.problems();
+    if !problems.is_empty() {
+        let list: Vec<String> =
+            problems.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
+        return Planned::Refused { why: list.join("\n") };
+    }
+    if let Some(why) = refusal(spec, place) {
+        return Planned::Refused { why };
+    }
+    let template = &spec.template;
+    let mut warnings = Vec::new();
+    if place.memory_free < template.memory_mib << 20 {
+        warnings.push(format!(
+            "{} has only {:.1} GiB of memory free; the pod may take {} MiB.",
+            place.node,
+            place.memory_free as f64 / (1u64 << 30) as f64,
+            template.memory_mib
+        ));
+    }
+    let mut effects = vec![format!(
+        "Create an {}privileged container {} on {}, with the next free VMID.",
+        if template.unprivileged { "un" } else { "" },
+        spec.name,
+        place.node
+    )];
+    let mut steps = vec![StepKind::CreatePod];
+    if template.start {
+        effects.push("Start it.".into());
+        steps.push(StepKind::Start);
+    }
+    if template.boot.start {
+        effects.push("It starts by itself when its node boots.".into());
+    }
+    Planned::Ready(Draft {
+        name: spec.name.clone(),
+        target: format!("{} (new pod on {}, {cluster})", spec.name, place.node),
+        effects,
+        changes: rows(spec),
+        warnings,
+        steps,
+        fingerprint: hash(&serde_json::json!([
+            cluster,
+            spec,
+            place.node,
+            place.online,
+            place.has_image,
+            place
+                .bridges
+                .iter()
+                .filter(|b| template.networks.iter().any(|c| c.bridge == **b))
+                .collect::<Vec<_>>(),
+            place.same_name
+        ])),
+        digest: String::new(),
+    })
+}
