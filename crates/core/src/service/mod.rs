@@ -113,7 +113,7 @@ impl Service {
         let mut found = Vec::new();
         let mut check = |ok: bool, field: &'static str, why: String| {
             if !ok {
-                found.push(Problem { field, why });
+                found.push(Problem { field: field.to_owned(), why });
             }
         };
         check(
@@ -165,15 +165,15 @@ impl Service {
         for member in members {
             if !is_host_label(&member.name) {
                 let why = format!("`{}` cannot be part of a name", member.name.escape_debug());
-                found.push(Problem { field: "members", why });
+                found.push(Problem { field: "members".to_owned(), why });
             } else if !seen.insert(&member.name) {
                 let why = format!("{} is there twice", member.name);
-                found.push(Problem { field: "members", why });
+                found.push(Problem { field: "members".to_owned(), why });
             }
         }
         if members.len() > MEMBERS_MAX {
             let why = format!("a headless service has at most {MEMBERS_MAX} members");
-            found.push(Problem { field: "members", why });
+            found.push(Problem { field: "members".to_owned(), why });
         }
         found
     }
