@@ -77,6 +77,15 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Outcome {
                 Err((404, format!("There is no trouble {id}; GET /control/trouble lists them.")))
             }
         }
+        ("POST", ["control", "network"]) => {
+            let order: NetworkOrder = parse(body)?;
+            let options = (!order.delete).then_some(order.options);
+            shared
+                .lock()
+                .meddle_network(&order.node, &order.iface, options)
+                .map_err(|e| (400, e))?;
+            Ok(Value::Null)
+        }
         ("GET", ["control", "internet"]) => Ok(json!(shared.lock().internet)),
         ("POST", ["control", "internet"]) => {
             let order: Publication = parse(body)?;
@@ -112,6 +121,18 @@ pub(crate) fn clear_all(shared: &Shared) {
         }
     }
     shared.changed.send_modify(|n| *n += 1);
+}
+
+/// A change of a live interface behind the API's back.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkOrder {
+    node: String,
+    iface: String,
+    #[serde(default)]
+    options: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    delete: bool,
 }
 
 /// A change of what nodes can fetch.

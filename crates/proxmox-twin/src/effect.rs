@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::guest::{Guest, GuestKind, Snapshot, is_disk, size_text};
 use crate::state::State;
+use crate::trouble::Trouble;
 use crate::volume::{Volume, volid_of};
 
 /// One change to the cluster.
@@ -130,6 +131,10 @@ pub(crate) enum Effect {
         node: String,
         volid: String,
         volume: Volume,
+    },
+    /// The staged interfaces of a node become the live ones.
+    ReloadNetwork {
+        node: String,
     },
     /// Ends the task with this text.
     Fail(String),
@@ -391,6 +396,16 @@ impl State {
                 self.note(at, "image", None, node, user, volid);
                 Ok(())
             }
+            Effect::ReloadNetwork { node } => {
+                let address = self.node(node).map(|n| n.address.clone()).unwrap_or_default();
+                let fine = self.networks.get_mut(node).is_none_or(|n| n.reload(&address));
+                let detail = if fine { "" } else { "cut off" };
+                self.note(at, "network", None, node, user, detail);
+                if !fine && !self.troubles.cut_off(node) {
+                    self.trouble(Trouble::NetworkBroken { node: node.clone() })?;
+                }
+                Ok(())
+            }
             Effect::MoveDisk { vmid, key, storage, delete } => {
                 self.move_disk(at, *vmid, key, storage, *delete)?;
                 self.need(*vmid)?.config.remove("lock");
@@ -409,8 +424,8 @@ impl State {
     fn start_guest(&mut self, at: f64, user: &str, vmid: u32) -> Result<(), String> {
         self.not_locked(vmid)?;
         let pid = self.next_pid();
-        let bridges = self.bridges.clone();
-        let guest = self.need(vmid)?;
+        let node = self.need(vmid)?.node.clone();
+        let guest = self.guests.get(&vmid).ok_or("gone")?;
         if guest.is_template() {
             let what = if guest.kind == GuestKind::Lxc { "CT" } else { "vm" };
             return Err(format!("you can't start a {what} if it's a template"));
@@ -421,7 +436,7 @@ impl State {
         for (key, value) in guest.config.iter().filter(|(key, _)| key.starts_with("net")) {
             let bridge = value.split(',').find_map(|p| p.strip_prefix("bridge="));
             if let Some(bridge) = bridge
-                && !bridges.iter().any(|b| b == bridge)
+                && !self.has_bridge(&node, bridge)
             {
                 tracing::debug!(vmid, key, bridge, "start with an absent bridge");
                 return Err(format!("bridge '{bridge}' does not exist"));

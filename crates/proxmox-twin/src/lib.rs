@@ -11,11 +11,13 @@ mod control;
 mod effect;
 mod guest;
 mod internet;
+mod network;
 mod noise;
 mod reply;
 mod schedule;
 mod schema;
 mod script;
+mod sdn;
 mod server;
 mod state;
 mod task;
@@ -38,7 +40,7 @@ pub use guest::GuestKind;
 pub use internet::{Appliance, Internet, RemoteFile, RemoteImage};
 pub use schema::{Kind, Param, Table};
 pub use trouble::{ActiveTrouble, Trouble};
-pub use view::{Change, GuestView, RequestRecord, TaskView, VolumeView};
+pub use view::{Change, GuestView, InterfaceView, RequestRecord, TaskView, VolumeView};
 pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, PastTask, StorageSpec, World};
 
 use access::{Acl, Token};
@@ -358,6 +360,24 @@ impl Twin {
     /// Takes a URL or an image's reference out of the catalogue.
     pub fn withdraw(&self, what: &str) {
         self.shared.lock().internet.withdraw(what);
+    }
+
+    /// Every interface of every node, live or staged.
+    pub fn interfaces(&self) -> Vec<InterfaceView> {
+        self.shared.lock().network_views()
+    }
+
+    /// Changes an interface behind the API's back, live at once: its options, or `None` to take it away.
+    ///
+    /// # Errors
+    /// A sentence when there is no such node.
+    pub fn meddle_network(
+        &self,
+        node: &str,
+        iface: &str,
+        options: Option<BTreeMap<String, String>>,
+    ) -> Result<(), String> {
+        self.shared.lock().meddle_network(node, iface, options)
     }
 
     /// Tasks, newest first.

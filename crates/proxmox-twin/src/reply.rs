@@ -18,23 +18,25 @@ pub(crate) struct Data {
     pub(crate) written: Option<Vec<u8>>,
     /// Stands beside `data` in paged lists.
     pub(crate) total: Option<usize>,
+    /// Stands beside `data` of a node's interfaces while changes are staged.
+    pub(crate) changes: Option<String>,
 }
 
 impl From<Value> for Data {
     fn from(value: Value) -> Self {
-        Self { value, written: None, total: None }
+        Self { value, written: None, total: None, changes: None }
     }
 }
 
 impl Data {
     /// A page of a longer list.
     pub(crate) const fn page(value: Value, total: usize) -> Self {
-        Self { value, written: None, total: Some(total) }
+        Self { value, written: None, total: Some(total), changes: None }
     }
 
     /// JSON that is already written.
     pub(crate) const fn written(json: Vec<u8>) -> Self {
-        Self { value: Value::Null, written: Some(json), total: None }
+        Self { value: Value::Null, written: Some(json), total: None, changes: None }
     }
 }
 
@@ -140,6 +142,9 @@ impl From<Reply> for Answer {
                 }
                 if let Some(total) = data.total {
                     body.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+                }
+                if let Some(changes) = data.changes {
+                    body.extend_from_slice(format!(",\"changes\":{}", json!(changes)).as_bytes());
                 }
                 body.push(b'}');
                 Self {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::access::Access;
 use crate::guest::{Guest, GuestKind, Load, Snapshot};
 use crate::internet::Internet;
+use crate::network::Network;
 use crate::noise::{mix, unit, wave};
+use crate::sdn::Sdn;
 use crate::task::Task;
 use crate::trouble::{Trouble, Troubles};
 use crate::view::{Change, RequestRecord};
@@ -78,7 +80,9 @@ pub(crate) struct State {
     /// Seconds since the epoch at the start.
     pub(crate) epoch: f64,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) bridges: Vec<String>,
+    /// Interfaces by node.
+    pub(crate) networks: BTreeMap<String, Network>,
+    pub(crate) sdn: Sdn,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
     pub(crate) pools: BTreeMap<String, Pool>,
@@ -129,7 +133,11 @@ impl State {
             settings,
             started: Instant::now(),
             epoch,
-            bridges: vec!["vmbr0".to_owned(), "vmbr1".to_owned()],
+            networks: nodes
+                .iter()
+                .map(|n| (n.name.clone(), Network::of_node(&n.address)))
+                .collect(),
+            sdn: Sdn::default(),
             guests: BTreeMap::new(),
             storages: Vec::new(),
             pools: BTreeMap::new(),
@@ -243,7 +251,13 @@ impl State {
 
     /// Part of the cluster, as the others see it.
     pub(crate) fn online(&self, node: &str) -> bool {
-        !self.troubles.down(node)
+        !self.troubles.down(node) && !self.troubles.cut_off(node)
+    }
+
+    /// Is there a bridge of that name on the node, its own or a vnet's?
+    pub(crate) fn has_bridge(&self, node: &str, bridge: &str) -> bool {
+        self.networks.get(node).is_some_and(|n| n.bridges().any(|b| b == bridge))
+            || self.sdn.live_vnets(node).iter().any(|v| v == bridge)
     }
 
     pub(crate) fn storage(&self, name: &str) -> Option<&Storage> {
@@ -337,7 +351,9 @@ impl State {
     pub(crate) fn trouble(&mut self, trouble: Trouble) -> Result<u64, String> {
         let now = self.now();
         match &trouble {
-            Trouble::NodeDown { node } | Trouble::NodeSilent { node } => {
+            Trouble::NodeDown { node }
+            | Trouble::NodeSilent { node }
+            | Trouble::NetworkBroken { node } => {
                 let found = self.nodes.iter_mut().find(|n| n.name == *node);
                 let Some(found) = found else { return Err(format!("no node is called {node}")) };
                 if matches!(trouble, Trouble::NodeDown { .. }) {
@@ -385,6 +401,25 @@ impl State {
             }
             Some(_) => true,
         }
+    }
+
+    /// Changes a live interface behind the API's back.
+    pub(crate) fn meddle_network(
+        &mut self,
+        node: &str,
+        iface: &str,
+        options: Option<BTreeMap<String, String>>,
+    ) -> Result<(), String> {
+        let now = self.now();
+        let Some(network) = self.networks.get_mut(node) else {
+            return Err(format!("There is no node {node}."));
+        };
+        match options {
+            Some(options) => network.live.insert(iface.to_owned(), options),
+            None => network.live.remove(iface),
+        };
+        self.note(now, "network", None, node, "control", iface);
+        Ok(())
     }
 
     /// The address a DHCP server on `bridge` gives a guest: always the same one.

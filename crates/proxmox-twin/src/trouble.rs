@@ -18,6 +18,12 @@ pub enum Trouble {
         /// Its name.
         node: String,
     },
+    /// The node's own network is broken: it never answers, and the others do not hear of it. A reload that takes
+    /// its address away makes this by itself; ending it stands for somebody at the console.
+    NetworkBroken {
+        /// Its name.
+        node: String,
+    },
     /// Carried out, then the connection is cut without an answer.
     AnswerLost {
         /// Which requests.
@@ -244,7 +250,14 @@ impl Troubles {
     pub(crate) fn silent(&self, node: &str) -> bool {
         self.active
             .iter()
-            .any(|t| matches!(&t.trouble, Trouble::NodeSilent { node: n } if n == node))
+            .any(|t| matches!(&t.trouble, Trouble::NodeSilent { node: n } | Trouble::NetworkBroken { node: n } if n == node))
+    }
+
+    /// Not heard of because its own network is broken.
+    pub(crate) fn cut_off(&self, node: &str) -> bool {
+        self.active
+            .iter()
+            .any(|t| matches!(&t.trouble, Trouble::NetworkBroken { node: n } if n == node))
     }
 
     pub(crate) fn no_quorum(&self) -> bool {

@@ -113,6 +113,21 @@ pub struct VolumeView {
     pub digest: Option<String>,
 }
 
+/// An interface of a node as tests look at it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InterfaceView {
+    /// Whose.
+    pub node: String,
+    /// Its name.
+    pub iface: String,
+    /// Is it there now?
+    pub live: bool,
+    /// `new`, `changed` or `deleted` while it waits for a reload.
+    pub staged: Option<&'static str>,
+    /// Its options by their API names; the staged ones when there are some.
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
 /// A task as tests look at it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskView {
@@ -154,6 +169,29 @@ impl State {
                 digest: volume.digest.clone(),
             })
             .collect()
+    }
+
+    /// Every interface of every node, live or staged.
+    pub(crate) fn network_views(&self) -> Vec<InterfaceView> {
+        let mut rows = Vec::new();
+        for node in &self.nodes {
+            let Some(network) = self.networks.get(&node.name) else { continue };
+            let mut names: Vec<&String> =
+                network.live.keys().chain(network.shown().keys()).collect();
+            names.sort();
+            names.dedup();
+            for name in names {
+                let own = network.shown().get(name).or_else(|| network.live.get(name));
+                rows.push(InterfaceView {
+                    node: node.name.clone(),
+                    iface: name.clone(),
+                    live: network.live.contains_key(name),
+                    staged: network.state_of(name).name(),
+                    options: own.cloned().unwrap_or_default(),
+                });
+            }
+        }
+        rows
     }
 
     /// Newest first.
@@ -262,6 +300,7 @@ impl State {
             "guests": guests,
             "storages": storages,
             "tasks": tasks,
+            "networks": self.network_views(),
             "trouble": self.troubles.active,
         })
     }

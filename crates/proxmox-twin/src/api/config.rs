@@ -144,7 +144,7 @@ pub(super) fn rights(
             && key != "nameserver"
             && let Some(bridge) = value.split(',').find_map(|p| p.strip_prefix("bridge="))
         {
-            call.need(&format!("/sdn/zones/localnet/{bridge}"), &["SDN.Use"])?;
+            call.need(&format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Use"])?;
         }
     }
     Ok(())
@@ -356,7 +356,7 @@ pub(super) fn update_in_task(call: &mut Call<'_>) -> Reply {
 fn bridge_missing(call: &Call<'_>, set: &BTreeMap<String, String>) -> Option<String> {
     set.iter().filter(|(k, _)| k.starts_with("net") && *k != "nameserver").find_map(|(_, value)| {
         let bridge = value.split(',').find_map(|p| p.strip_prefix("bridge="))?;
-        let known = call.state.bridges.iter().any(|b| b == bridge);
+        let known = call.state.has_bridge(&call.node(), bridge);
         (!known).then(|| format!("bridge '{bridge}' does not exist"))
     })
 }

@@ -11,6 +11,7 @@ mod disks;
 mod guests;
 mod images;
 mod lifecycle;
+mod network;
 mod nodes;
 pub(crate) mod people;
 mod pools;

@@ -68,39 +68,3 @@ pub(super) fn status(call: &mut Call<'_>) -> Reply {
     })
     .into())
 }
-
-pub(super) fn network(call: &mut Call<'_>) -> Reply {
-    let name = call.node();
-    let Some(node) = call.state.node(&name) else { return Err(Refusal::failed("no such node")) };
-    let wanted = call.text("type");
-    let mut rows = vec![
-        json!({"iface": "eno1", "type": "eth", "method": "manual", "method6": "manual", "exists": 1, "active": 1, "families": ["inet"], "priority": 3}),
-        json!({"iface": "eno2", "type": "eth", "method": "manual", "method6": "manual", "exists": 1, "active": 1, "families": ["inet"], "priority": 4}),
-    ];
-    for (n, bridge) in call.state.bridges.iter().enumerate() {
-        let mut row = json!({
-            "iface": bridge, "type": "bridge", "method": "manual", "method6": "manual", "active": 1, "autostart": 1,
-            "bridge_ports": format!("eno{}", n + 1), "bridge_stp": "off", "bridge_fd": "0", "families": ["inet"], "priority": 5 + n,
-        });
-        if let (0, Some(map)) = (n, row.as_object_mut()) {
-            map.insert("method".into(), json!("static"));
-            map.insert("address".into(), json!(node.address));
-            map.insert("netmask".into(), json!("24"));
-            map.insert("cidr".into(), json!(format!("{}/24", node.address)));
-            map.insert("gateway".into(), json!("10.20.0.1"));
-        } else if let Some(map) = row.as_object_mut() {
-            map.insert("bridge_vlan_aware".into(), json!(1));
-            map.insert("bridge_vids".into(), json!("2-4094"));
-        }
-        rows.push(row);
-    }
-    rows.retain(|row| {
-        let kind = row.get("type").and_then(Value::as_str).unwrap_or_default();
-        match wanted.as_deref() {
-            None | Some("include_sdn") => true,
-            Some("any_bridge" | "any_local_bridge") => kind == "bridge",
-            Some(wanted) => kind == wanted,
-        }
-    });
-    Ok(Value::Array(rows).into())
-}

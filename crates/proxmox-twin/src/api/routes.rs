@@ -4,8 +4,8 @@
 //! the official schema.
 
 use super::{
-    Route, cluster, config, content, create, disks, guests, images, lifecycle, nodes, people,
-    pools, power, rrd,
+    Route, cluster, config, content, create, disks, guests, images, lifecycle, network, nodes,
+    people, pools, power, rrd,
 };
 use super::{snapshots, storage, tasks};
 
@@ -52,7 +52,13 @@ routes! { NODES:
     "GET" "/nodes/{node}/version" [""] there "@node" => cluster::version;
     "GET" "/nodes/{node}/status" ["Sys.Audit@/nodes/{node}"] there "@node" => nodes::status;
     "GET" "/nodes/{node}/rrddata" ["Sys.Audit@/nodes/{node}"] here "@node\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year|decade" => rrd::node;
-    "GET" "/nodes/{node}/network" [""] there "@node\ntype str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn" => nodes::network;
+    "GET" "/nodes/{node}/network" [""] there "@node\ntype str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn" => network::list;
+    "POST" "/nodes/{node}/network" ["Sys.Modify@/nodes/{node}"] there "@node\niface! str fmt=pve-iface minlen=2 maxlen=20\ntype! str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|unknown\n@iface-options" => network::create;
+    "PUT" "/nodes/{node}/network" ["Sys.Modify@/nodes/{node}"] there "@node\nregenerate-frr bool" => network::reload;
+    "DELETE" "/nodes/{node}/network" ["Sys.Modify@/nodes/{node}"] there "@node" => network::revert;
+    "GET" "/nodes/{node}/network/{iface}" ["Sys.Audit@/nodes/{node}"] there "@node\niface! str fmt=pve-iface minlen=2 maxlen=20" => network::show;
+    "PUT" "/nodes/{node}/network/{iface}" ["Sys.Modify@/nodes/{node}"] there "@node\ndelete str fmt=pve-configid-list\niface! str fmt=pve-iface minlen=2 maxlen=20\ntype! str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|unknown\n@iface-options" => network::update;
+    "DELETE" "/nodes/{node}/network/{iface}" ["Sys.Modify@/nodes/{node}"] there "@node\niface! str fmt=pve-iface minlen=2 maxlen=20" => network::delete;
     "GET" "/nodes/{node}/aplinfo" [""] there "@node" => images::appliances;
     "POST" "/nodes/{node}/aplinfo" ["Datastore.AllocateTemplate@/storage/{storage}"] there "@node\nstorage! str fmt=pve-storage-id\ntemplate! str maxlen=255" => images::appliance_download;
     "GET" "/nodes/{node}/query-url-metadata" [""] there "@node\nurl! str pat=https?://.*\nverify-certificates bool" => images::url_metadata;

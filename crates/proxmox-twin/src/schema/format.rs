@@ -36,6 +36,13 @@ pub(crate) fn check(wanted: &str, path: &str, text: &str) -> Result<(), String> 
         "pve-ipv6-config" if !matches!(text, "dhcp" | "manual" | "auto") && !cidr6(text) => {
             "value does not look like a valid ipv6 network configuration"
         }
+        "pve-iface" if !iface(text) => "invalid network interface name",
+        "CIDRv4" if !cidr4(text) => "value does not look like a valid IPv4 CIDR network",
+        "CIDRv6" if !cidr6(text) => "value does not look like a valid IPv6 CIDR network",
+        "ipv4mask" if !mask4(text) => "value does not look like a valid IP netmask",
+        "ip" if text.parse::<std::net::IpAddr>().is_err() => {
+            "value does not look like a valid IP address"
+        }
         "CIDR" if !cidr4(text) && !cidr6(text) => "value does not look like a valid CIDR network",
         "address" | "lxc-ip-with-ll-iface" if !address(text) => {
             "value does not look like a valid IP address"
@@ -53,6 +60,9 @@ pub(crate) fn check(wanted: &str, path: &str, text: &str) -> Result<(), String> 
         return Err(format!("{sentence}\n"));
     }
     match wanted {
+        "pve-vlan-id-or-range" if !vlan_range(text) => {
+            Err(format!("invalid VLAN ID or range '{text}'\n"))
+        }
         "pve-configid" if !configid(text) => Err(format!("invalid configuration ID '{text}'\n")),
         "pve-storage-id" if !storage_id(text) => {
             Err(format!("storage ID '{text}' contains illegal characters\n"))
@@ -105,6 +115,35 @@ fn host_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// A Linux interface name, with an alias or VLAN number at most.
+fn iface(text: &str) -> bool {
+    let (stem, number) = match text.split_once([':', '.']) {
+        Some((stem, number)) => (stem, Some(number)),
+        None => (text, None),
+    };
+    (2..=21).contains(&stem.len())
+        && stem.starts_with(|c: char| c.is_ascii_lowercase())
+        && stem.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && number.is_none_or(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// `24` or `255.255.255.0`.
+fn mask4(text: &str) -> bool {
+    match text.parse::<Ipv4Addr>() {
+        Ok(mask) => u32::from(mask).leading_ones() == u32::from(mask).count_ones(),
+        Err(_) => text.parse::<u8>().is_ok_and(|n| (1..=32).contains(&n)),
+    }
+}
+
+/// `7` or `2-4094`.
+fn vlan_range(text: &str) -> bool {
+    let id = |t: &str| t.parse::<u16>().ok().filter(|n| (1..=4094).contains(n));
+    match text.split_once('-') {
+        Some((from, to)) => matches!((id(from), id(to)), (Some(a), Some(b)) if a < b),
+        None => id(text).is_some(),
+    }
 }
 
 fn mac(text: &str) -> bool {

@@ -128,6 +128,36 @@ vmstatestorage str fmt=pve-storage-id
 watchdog str fmt=pve-qm-watchdog
 ";
 
+/// Options of a node's interface.
+const IFACE_OPTIONS: &str = r"
+address str fmt=ipv4 requires=netmask
+address6 str fmt=ipv6 requires=netmask6
+autostart bool
+bond-primary str fmt=pve-iface
+bond_mode str enum=balance-rr|active-backup|balance-xor|broadcast|802.3ad|balance-tlb|balance-alb|balance-slb|lacp-balance-slb|lacp-balance-tcp
+bond_xmit_hash_policy str enum=layer2|layer2+3|layer3+4
+bridge_ports str fmt=pve-iface-list
+bridge_vids str fmt=pve-vlan-id-or-range-list
+bridge_vlan_aware bool
+cidr str fmt=CIDRv4
+cidr6 str fmt=CIDRv6
+comments str
+comments6 str
+gateway str fmt=ipv4
+gateway6 str fmt=ipv6
+mtu int min=1280 max=65520
+netmask str fmt=ipv4mask requires=address
+netmask6 int min=0 max=128 requires=address6
+ovs_bonds str fmt=pve-iface-list
+ovs_bridge str fmt=pve-iface
+ovs_options str maxlen=1024
+ovs_ports str fmt=pve-iface-list
+ovs_tag int min=1 max=4094
+slaves str fmt=pve-iface-list
+vlan-id int min=1 max=4094
+vlan-raw-device str fmt=pve-iface
+";
+
 /// Keys every QEMU drive has.
 const DRIVE: &str = r"
 aio str enum=native|threads|io_uring
@@ -335,6 +365,7 @@ pub(crate) fn group(name: &str) -> Option<&'static str> {
         "lxc-options" => LXC_OPTIONS,
         "qemu-options" => QEMU_OPTIONS,
         "drive" => DRIVE,
+        "iface-options" => IFACE_OPTIONS,
         "lxc-volume" => LXC_VOLUME,
         "guest" => "node! str fmt=pve-node\nvmid! int fmt=pve-vmid min=100 max=999999999",
         "node" => "node! str fmt=pve-node",

@@ -235,6 +235,7 @@ async fn answers_have_the_types_of_the_schema() {
                 .replace("{storage}", "local")
                 .replace("{upid}", &upid)
                 .replace("{volume}", &format!("vztmpl/{DEBIAN_TEMPLATE}"))
+                .replace("{iface}", "vmbr0")
                 .replace("{poolid}", "prod")
                 .replace("{userid}", "gantry@pve")
                 .replace("{snapname}", "clean");

@@ -7,6 +7,7 @@ mod disks;
 mod errors;
 mod guests;
 mod images;
+mod networks;
 mod people;
 mod tasks;
 mod troubles;
