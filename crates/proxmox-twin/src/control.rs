@@ -185,6 +185,8 @@ pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> 
         "stop" => guest.stop(now),
         "destroy" => {
             let gone = state.guests.remove(&vmid);
+            state.sdn.addresses.retain(|a| a.vmid != Some(vmid));
+            state.firewall.remove(&format!("guest/{vmid}"));
             if let Some(guest) = gone {
                 state.free_disks(&guest, false);
             }

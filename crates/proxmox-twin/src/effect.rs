@@ -136,6 +136,10 @@ pub(crate) enum Effect {
     ReloadNetwork {
         node: String,
     },
+    /// A node takes up the applied SDN configuration.
+    ReloadSdn {
+        node: String,
+    },
     /// Ends the task with this text.
     Fail(String),
 }
@@ -194,6 +198,8 @@ impl State {
             Effect::Destroy { vmid, purge, unreferenced } => {
                 let guest = self.need(*vmid)?;
                 let (node, name) = (guest.node.clone(), guest.name());
+                self.sdn.addresses.retain(|a| a.vmid != Some(*vmid));
+                self.firewall.remove(&format!("guest/{vmid}"));
                 if let Some(guest) = self.guests.remove(vmid) {
                     self.free_disks(&guest, *unreferenced);
                 }
@@ -406,6 +412,11 @@ impl State {
                 }
                 Ok(())
             }
+            Effect::ReloadSdn { node } => {
+                self.sdn.take_up(node);
+                self.note(at, "sdn", None, node, user, "");
+                Ok(())
+            }
             Effect::MoveDisk { vmid, key, storage, delete } => {
                 self.move_disk(at, *vmid, key, storage, *delete)?;
                 self.need(*vmid)?.config.remove("lock");
@@ -443,8 +454,28 @@ impl State {
             }
         }
         self.apply_pending(at, vmid);
+        self.lease_all(vmid)?;
         self.need(vmid)?.start(at, pid);
         self.note_guest(at, "start", vmid, user, "");
+        Ok(())
+    }
+
+    /// Gives every network card on a vnet with a DHCP server its address.
+    fn lease_all(&mut self, vmid: u32) -> Result<(), String> {
+        let guest = self.need(vmid)?;
+        let (node, name) = (guest.node.clone(), guest.name());
+        let part = |text: &str, key: &str| {
+            text.split(',').find_map(|p| p.strip_prefix(key)).unwrap_or_default().to_owned()
+        };
+        let cards: Vec<(String, String)> = guest
+            .config
+            .iter()
+            .filter(|(key, text)| key.starts_with("net") && text.contains("ip=dhcp"))
+            .map(|(_, text)| (part(text, "bridge="), part(text, "hwaddr=")))
+            .collect();
+        for (bridge, mac) in cards {
+            self.sdn.allocate(&node, &bridge, vmid, &name, &mac)?;
+        }
         Ok(())
     }
 

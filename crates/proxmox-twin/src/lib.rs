@@ -9,6 +9,7 @@ mod api;
 mod certs;
 mod control;
 mod effect;
+mod firewall;
 mod guest;
 mod internet;
 mod network;

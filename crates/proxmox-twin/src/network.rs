@@ -97,7 +97,7 @@ impl Network {
     /// The difference as text, or nothing when nothing is staged.
     pub(crate) fn changes(&self, stamp: &str) -> Option<String> {
         let (old, new) = (written(&self.live), written(self.staged.as_ref()?));
-        let body = diff(&old, &new);
+        let body = unified(&old, &new);
         (!body.is_empty()).then(|| {
             format!(
                 "--- /etc/network/interfaces\t{stamp}\n+++ /etc/network/interfaces.new\t{stamp}\n{body}"
@@ -329,7 +329,7 @@ enum Mark {
 }
 
 /// A unified diff without its two headers.
-fn diff(old: &[String], new: &[String]) -> String {
+pub(crate) fn unified(old: &[String], new: &[String]) -> String {
     // Longest common run of lines, the plain way: these files are short.
     let (n, m) = (old.len(), new.len());
     let width = m + 1;

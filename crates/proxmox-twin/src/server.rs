@@ -316,7 +316,8 @@ fn finish(answer: Answer, served: u32, half: bool) -> Response<Payload> {
 fn masked(request: &Request) -> Value {
     let mut map = serde_json::Map::new();
     for (key, value) in &request.args {
-        let secret = matches!(key.as_str(), "password" | "cipassword" | "otp" | "tfa-challenge");
+        let secret =
+            matches!(key.as_str(), "password" | "cipassword" | "otp" | "tfa-challenge" | "key");
         map.insert(key.clone(), if secret { json!("***") } else { value.clone() });
     }
     Value::Object(map)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::access::Access;
+use crate::firewall::Scope;
 use crate::guest::{Guest, GuestKind, Load, Snapshot};
 use crate::internet::Internet;
 use crate::network::Network;
@@ -83,6 +84,8 @@ pub(crate) struct State {
     /// Interfaces by node.
     pub(crate) networks: BTreeMap<String, Network>,
     pub(crate) sdn: Sdn,
+    /// The firewall's files: `cluster`, `node/pve1`, `guest/100`.
+    pub(crate) firewall: BTreeMap<String, Scope>,
     pub(crate) guests: BTreeMap<u32, Guest>,
     pub(crate) storages: Vec<Storage>,
     pub(crate) pools: BTreeMap<String, Pool>,
@@ -138,6 +141,7 @@ impl State {
                 .map(|n| (n.name.clone(), Network::of_node(&n.address)))
                 .collect(),
             sdn: Sdn::default(),
+            firewall: BTreeMap::new(),
             guests: BTreeMap::new(),
             storages: Vec::new(),
             pools: BTreeMap::new(),
@@ -422,10 +426,14 @@ impl State {
         Ok(())
     }
 
-    /// The address a DHCP server on `bridge` gives a guest: always the same one.
-    pub(crate) fn lease(&self, guest: &Guest, _bridge: &str) -> String {
-        let n = guest.vmid;
-        format!("10.20.{}.{}/16", 1 + n / 250 % 200, n % 250 + 2)
+    /// The address a network card gets by DHCP: from IPAM on a vnet, always the same one on a node's own bridge,
+    /// none where nobody answers.
+    pub(crate) fn lease(&self, guest: &Guest, bridge: &str, mac: &str) -> Option<String> {
+        if self.networks.get(&guest.node).is_some_and(|n| n.bridges().any(|b| b == bridge)) {
+            let n = guest.vmid;
+            return Some(format!("10.20.{}.{}/16", 1 + n / 250 % 200, n % 250 + 2));
+        }
+        self.sdn.address_of(bridge, mac)
     }
 
     /// The kind of a guest on a node, if that is where it is.

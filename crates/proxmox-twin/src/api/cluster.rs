@@ -53,6 +53,9 @@ pub(super) fn resources(call: &mut Call<'_>) -> Reply {
     if wants("sdn") {
         for node in call.state.nodes.iter().filter(|n| call.state.online(&n.name)) {
             rows.push(json!({"id": format!("sdn/{}/localnetwork", node.name), "type": "sdn", "sdn": "localnetwork", "node": node.name, "status": "ok"}));
+            for zone in call.state.sdn.running.zones.keys() {
+                rows.push(json!({"id": format!("sdn/{}/{zone}", node.name), "type": "sdn", "sdn": zone, "node": node.name, "status": "ok"}));
+            }
         }
     }
     // Rows of guests are written at once: there may be tens of thousands.

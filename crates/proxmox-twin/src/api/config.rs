@@ -144,7 +144,8 @@ pub(super) fn rights(
             && key != "nameserver"
             && let Some(bridge) = value.split(',').find_map(|p| p.strip_prefix("bridge="))
         {
-            call.need(&format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Use"])?;
+            let zone = call.state.sdn.running.zone_of(bridge).map_or("localnetwork", |(z, _)| z);
+            call.need(&format!("/sdn/zones/{zone}/{bridge}"), &["SDN.Use"])?;
         }
     }
     Ok(())

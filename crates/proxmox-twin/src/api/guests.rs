@@ -161,7 +161,9 @@ pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
         });
         let inet = match part("ip=") {
             Some(fixed) if fixed.contains('/') => Some(fixed.to_owned()),
-            Some("dhcp") if leased => Some(call.state.lease(guest, part("bridge=").unwrap_or(""))),
+            Some("dhcp") if leased => {
+                call.state.lease(guest, part("bridge=").unwrap_or_default(), &mac)
+            }
             _ => None,
         };
         if let (Some(inet), Some(map)) = (inet, row.as_object_mut()) {

@@ -8,6 +8,7 @@ mod config;
 mod content;
 mod create;
 mod disks;
+mod firewall;
 mod guests;
 mod images;
 mod lifecycle;
@@ -18,6 +19,8 @@ mod pools;
 mod power;
 mod routes;
 mod rrd;
+mod sdn;
+mod sdn_apply;
 mod snapshots;
 mod storage;
 mod tasks;
@@ -107,10 +110,10 @@ impl Router {
             for (n, segment) in compiled.segments.iter().enumerate() {
                 let part = parts.get(n)?;
                 match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
-                    // A volume name has slashes and takes the rest of the path.
-                    Some("volume") => {
+                    // A volume name or a network has slashes and takes the rest of the path.
+                    Some(last @ ("volume" | "cidr")) => {
                         let rest = parts.get(n..)?.join("/");
-                        found.insert("volume".to_owned(), Value::String(rest));
+                        found.insert(last.to_owned(), Value::String(rest));
                         return Some((compiled, found));
                     }
                     Some(name) => {

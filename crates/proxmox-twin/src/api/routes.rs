@@ -4,10 +4,10 @@
 //! the official schema.
 
 use super::{
-    Route, cluster, config, content, create, disks, guests, images, lifecycle, network, nodes,
-    people, pools, power, rrd,
+    Route, cluster, config, content, create, disks, firewall, guests, images, lifecycle, network,
+    nodes, people, pools, power, rrd,
 };
-use super::{snapshots, storage, tasks};
+use super::{sdn, sdn_apply, snapshots, storage, tasks};
 
 macro_rules! routes {
     ($name:ident: $( $method:literal $path:literal [$need:literal] $place:ident $params:literal => $run:path; )*) => {
@@ -20,7 +20,7 @@ macro_rules! routes {
 }
 
 /// Every group of routes.
-pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, NODES, LXC, QEMU];
+pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, SDN, NODES, FIREWALL, LXC, QEMU];
 
 routes! { CLUSTER:
     "GET" "/version" [""] here "" => cluster::version;
@@ -45,6 +45,85 @@ routes! { CLUSTER:
     "POST" "/access/users/{userid}/token/{tokenid}" [""] here "comment str\nexpire int min=0\nprivsep bool\ntokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::new_token;
     "DELETE" "/access/users/{userid}/token/{tokenid}" [""] here "tokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::drop_token;
     "POST" "/access/ticket" ["world"] here "new-format bool\notp str\npassword! str\npath str maxlen=64 requires=privs\nprivs str fmt=pve-priv-list maxlen=64 requires=path\nrealm str fmt=pve-realm maxlen=32\ntfa-challenge str\nusername! str maxlen=64" => people::login;
+}
+
+routes! { SDN:
+    "GET" "/cluster/sdn" ["SDN.Audit@/sdn"] here "" => sdn::index;
+    "PUT" "/cluster/sdn" ["SDN.Allocate@/sdn"] here "lock-token str\nrelease-lock bool" => sdn_apply::apply;
+    "GET" "/cluster/sdn/dry-run" ["Sys.Audit@/nodes/{node}"] there "@node" => sdn_apply::dry_run;
+    "POST" "/cluster/sdn/lock" ["SDN.Allocate@/sdn"] here "allow-pending bool" => sdn_apply::lock;
+    "DELETE" "/cluster/sdn/lock" ["SDN.Allocate@/sdn"] here "force bool\nlock-token str" => sdn_apply::unlock;
+    "POST" "/cluster/sdn/rollback" ["SDN.Allocate@/sdn"] here "lock-token str\nrelease-lock bool" => sdn_apply::rollback;
+    "GET" "/cluster/sdn/zones" [""] here "pending bool\nrunning bool\ntype str enum=evpn|faucet|qinq|simple|vlan|vxlan" => sdn::zones;
+    "POST" "/cluster/sdn/zones" ["SDN.Allocate@/sdn/zones"] here "advertise-subnets bool\nbridge str\nbridge-disable-mac-learning bool\ncontroller str\ndhcp str enum=dnsmasq\ndisable-arp-nd-suppression bool\ndns str\ndnszone str fmt=dns-name\ndp-id int\nexitnodes str fmt=pve-node-list\nexitnodes-local-routing bool\nexitnodes-primary str fmt=pve-node\nfabric str fmt=pve-sdn-fabric-id\nipam str\nlock-token str\nmac str fmt=mac-addr\nmtu int\nnodes str fmt=pve-node-list\npeers str fmt=ip-list\nreversedns str\nrt-import str fmt=pve-sdn-bgp-rt-list\ntag int min=0\ntype! str fmt=pve-configid enum=evpn|faucet|qinq|simple|vlan|vxlan\nvlan-protocol str enum=802.1q|802.1ad\nvrf-vxlan int min=1 max=16777215\nvxlan-port int min=1 max=65536\nzone! str fmt=pve-sdn-zone-id" => sdn::create_zone;
+    "GET" "/cluster/sdn/zones/{zone}" ["SDN.Allocate@/sdn/zones/{zone}"] here "pending bool\nrunning bool\nzone! str fmt=pve-sdn-zone-id" => sdn::zone;
+    "PUT" "/cluster/sdn/zones/{zone}" ["SDN.Allocate@/sdn/zones/{zone}"] here "advertise-subnets bool\nbridge str\nbridge-disable-mac-learning bool\ncontroller str\ndelete str fmt=pve-configid-list maxlen=4096\ndhcp str enum=dnsmasq\ndigest str maxlen=64\ndisable-arp-nd-suppression bool\ndns str\ndnszone str fmt=dns-name\ndp-id int\nexitnodes str fmt=pve-node-list\nexitnodes-local-routing bool\nexitnodes-primary str fmt=pve-node\nfabric str fmt=pve-sdn-fabric-id\nipam str\nlock-token str\nmac str fmt=mac-addr\nmtu int\nnodes str fmt=pve-node-list\npeers str fmt=ip-list\nreversedns str\nrt-import str fmt=pve-sdn-bgp-rt-list\ntag int min=0\nvlan-protocol str enum=802.1q|802.1ad\nvrf-vxlan int min=1 max=16777215\nvxlan-port int min=1 max=65536\nzone! str fmt=pve-sdn-zone-id" => sdn::update_zone;
+    "DELETE" "/cluster/sdn/zones/{zone}" ["SDN.Allocate@/sdn/zones/{zone}"] here "lock-token str\nzone! str fmt=pve-sdn-zone-id" => sdn::delete_zone;
+    "GET" "/cluster/sdn/vnets" [""] here "pending bool\nrunning bool" => sdn::vnets;
+    "POST" "/cluster/sdn/vnets" ["SDN.Allocate@/sdn/zones/{zone}"] here "alias str maxlen=256 pat=(?i-u:[\\(\\)-_.\\w\\d\\s]{0,256})\nisolate-ports bool\nlock-token str\ntag int min=1 max=16777215\ntype str enum=vnet\nvlanaware bool\nvnet! str fmt=pve-sdn-vnet-id\nzone! str" => sdn::create_vnet;
+    "GET" "/cluster/sdn/vnets/{vnet}" [""] here "pending bool\nrunning bool\nvnet! str fmt=pve-sdn-vnet-id" => sdn::vnet;
+    "PUT" "/cluster/sdn/vnets/{vnet}" [""] here "alias str maxlen=256 pat=(?i-u:[\\(\\)-_.\\w\\d\\s]{0,256})\ndelete str fmt=pve-configid-list maxlen=4096\ndigest str maxlen=64\nisolate-ports bool\nlock-token str\ntag int min=1 max=16777215\nvlanaware bool\nvnet! str fmt=pve-sdn-vnet-id\nzone str" => sdn::update_vnet;
+    "DELETE" "/cluster/sdn/vnets/{vnet}" [""] here "lock-token str\nvnet! str fmt=pve-sdn-vnet-id" => sdn::delete_vnet;
+    "GET" "/cluster/sdn/vnets/{vnet}/subnets" [""] here "pending bool\nrunning bool\nvnet! str fmt=pve-sdn-vnet-id" => sdn::subnets;
+    "POST" "/cluster/sdn/vnets/{vnet}/subnets" [""] here "dhcp-dns-server str fmt=ip\ndhcp-range list\ndnszoneprefix str fmt=dns-name\ngateway str fmt=ip\nlock-token str\nsnat bool\nsubnet! str fmt=pve-sdn-subnet-id\ntype! str enum=subnet\nvnet! str" => sdn::create_subnet;
+    "GET" "/cluster/sdn/vnets/{vnet}/subnets/{subnet}" [""] here "pending bool\nrunning bool\nsubnet! str fmt=pve-sdn-subnet-id\nvnet! str fmt=pve-sdn-vnet-id" => sdn::subnet;
+    "PUT" "/cluster/sdn/vnets/{vnet}/subnets/{subnet}" [""] here "delete str fmt=pve-configid-list maxlen=4096\ndhcp-dns-server str fmt=ip\ndhcp-range list\ndigest str maxlen=64\ndnszoneprefix str fmt=dns-name\ngateway str fmt=ip\nlock-token str\nsnat bool\nsubnet! str fmt=pve-sdn-subnet-id\nvnet str" => sdn::update_subnet;
+    "DELETE" "/cluster/sdn/vnets/{vnet}/subnets/{subnet}" [""] here "lock-token str\nsubnet! str fmt=pve-sdn-subnet-id\nvnet! str fmt=pve-sdn-vnet-id" => sdn::delete_subnet;
+    "POST" "/cluster/sdn/vnets/{vnet}/ips" ["SDN.Allocate@/sdn/zones/{zone}/{vnet}"] here "ip! str fmt=ip\nmac str fmt=mac-addr\nvnet! str fmt=pve-sdn-vnet-id\nzone! str fmt=pve-sdn-zone-id" => sdn_apply::add_address;
+    "PUT" "/cluster/sdn/vnets/{vnet}/ips" ["SDN.Allocate@/sdn/zones/{zone}/{vnet}"] here "ip! str fmt=ip\nmac str fmt=mac-addr\nvmid int fmt=pve-vmid min=100 max=999999999\nvnet! str fmt=pve-sdn-vnet-id\nzone! str fmt=pve-sdn-zone-id" => sdn_apply::move_address;
+    "DELETE" "/cluster/sdn/vnets/{vnet}/ips" ["SDN.Allocate@/sdn/zones/{zone}/{vnet}"] here "ip! str fmt=ip\nmac str fmt=mac-addr\nvnet! str fmt=pve-sdn-vnet-id\nzone! str fmt=pve-sdn-zone-id" => sdn_apply::drop_address;
+    "GET" "/cluster/sdn/ipams" [""] here "type str enum=netbox|phpipam|pve" => sdn_apply::ipams;
+    "GET" "/cluster/sdn/ipams/{ipam}" ["SDN.Allocate@/sdn/ipams/{ipam}"] here "ipam! str fmt=pve-sdn-ipam-id" => sdn_apply::ipam;
+    "GET" "/cluster/sdn/ipams/{ipam}/status" [""] here "ipam! str fmt=pve-sdn-ipam-id" => sdn_apply::addresses;
+    "GET" "/cluster/sdn/dns" [""] here "type str enum=powerdns" => sdn_apply::dns_plugins;
+    "POST" "/cluster/sdn/dns" ["SDN.Allocate@/sdn/dns"] here "dns! str fmt=pve-sdn-dns-id\nfingerprint str pat=([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}\nkey! str\nlock-token str\nreversemaskv6 int\nreversev6mask int\nttl int\ntype! str fmt=pve-configid enum=powerdns\nurl! str" => sdn_apply::create_dns;
+    "GET" "/cluster/sdn/dns/{dns}" ["SDN.Allocate@/sdn/dns/{dns}"] here "dns! str fmt=pve-sdn-dns-id" => sdn_apply::dns_plugin;
+    "PUT" "/cluster/sdn/dns/{dns}" ["SDN.Allocate@/sdn/dns"] here "delete str fmt=pve-configid-list maxlen=4096\ndigest str maxlen=64\ndns! str fmt=pve-sdn-dns-id\nfingerprint str pat=([A-Fa-f0-9]{2}:){31}[A-Fa-f0-9]{2}\nkey str\nlock-token str\nreversemaskv6 int\nttl int\nurl str" => sdn_apply::update_dns;
+    "DELETE" "/cluster/sdn/dns/{dns}" ["SDN.Allocate@/sdn/dns"] here "dns! str fmt=pve-sdn-dns-id\nlock-token str" => sdn_apply::delete_dns;
+    "GET" "/nodes/{node}/sdn/zones" [""] there "@node" => sdn_apply::node_zones;
+    "GET" "/nodes/{node}/sdn/zones/{zone}/content" ["SDN.Audit@/sdn/zones/{zone}"] there "@node\nzone! str fmt=pve-sdn-zone-id" => sdn_apply::node_zone_content;
+}
+
+routes! { FIREWALL:
+    "GET" "/cluster/firewall/options" ["Sys.Audit@/"] here "" => firewall::options;
+    "PUT" "/cluster/firewall/options" ["Sys.Modify@/"] here "delete str fmt=pve-configid-list\ndigest str maxlen=64\nebtables bool\nenable int min=0\nlog_ratelimit str prop=fw-log-ratelimit\npolicy_forward str enum=ACCEPT|DROP\npolicy_in str enum=ACCEPT|REJECT|DROP\npolicy_out str enum=ACCEPT|REJECT|DROP" => firewall::set_options;
+    "GET" "/cluster/firewall/rules" ["Sys.Audit@/"] here "" => firewall::rules;
+    "POST" "/cluster/firewall/rules" ["Sys.Modify@/"] here "@fw-rule\naction! str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndigest str maxlen=64\npos int min=0\ntype! str enum=in|out|forward|group" => firewall::create_rule;
+    "GET" "/cluster/firewall/rules/{pos}" ["Sys.Audit@/"] here "pos int min=0" => firewall::rule;
+    "PUT" "/cluster/firewall/rules/{pos}" ["Sys.Modify@/"] here "@fw-rule\naction str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndelete str fmt=pve-configid-list\ndigest str maxlen=64\nmoveto int min=0\npos int min=0\ntype str enum=in|out|forward|group" => firewall::update_rule;
+    "DELETE" "/cluster/firewall/rules/{pos}" ["Sys.Modify@/"] here "digest str maxlen=64\npos int min=0" => firewall::delete_rule;
+    "GET" "/nodes/{node}/firewall/options" ["Sys.Audit@/nodes/{node}"] there "@node" => firewall::options;
+    "PUT" "/nodes/{node}/firewall/options" ["Sys.Modify@/nodes/{node}"] there "@node\ndelete str fmt=pve-configid-list\ndigest str maxlen=64\nenable bool\nlog_level_forward str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nlog_level_in str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nlog_level_out str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nlog_nf_conntrack bool\nndp bool\nnf_conntrack_allow_invalid bool\nnf_conntrack_helpers str fmt=pve-fw-conntrack-helper\nnf_conntrack_max int min=32768\nnf_conntrack_tcp_timeout_established int min=7875\nnf_conntrack_tcp_timeout_syn_recv int min=30 max=60\nnftables bool\nnosmurfs bool\nprotection_synflood bool\nprotection_synflood_burst int\nprotection_synflood_rate int\nsmurf_log_level str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\ntcp_flags_log_level str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\ntcpflags bool" => firewall::set_options;
+    "GET" "/nodes/{node}/firewall/rules" ["Sys.Audit@/nodes/{node}"] there "@node" => firewall::rules;
+    "POST" "/nodes/{node}/firewall/rules" ["Sys.Modify@/nodes/{node}"] there "@node\n@fw-rule\naction! str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndigest str maxlen=64\npos int min=0\ntype! str enum=in|out|forward|group" => firewall::create_rule;
+    "GET" "/nodes/{node}/firewall/rules/{pos}" ["Sys.Audit@/nodes/{node}"] there "@node\npos int min=0" => firewall::rule;
+    "PUT" "/nodes/{node}/firewall/rules/{pos}" ["Sys.Modify@/nodes/{node}"] there "@node\n@fw-rule\naction str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndelete str fmt=pve-configid-list\ndigest str maxlen=64\nmoveto int min=0\npos int min=0\ntype str enum=in|out|forward|group" => firewall::update_rule;
+    "DELETE" "/nodes/{node}/firewall/rules/{pos}" ["Sys.Modify@/nodes/{node}"] there "@node\ndigest str maxlen=64\npos int min=0" => firewall::delete_rule;
+    "GET" "/nodes/{node}/lxc/{vmid}/firewall/options" ["VM.Audit@/vms/{vmid}"] there "@guest" => firewall::options;
+    "PUT" "/nodes/{node}/lxc/{vmid}/firewall/options" ["VM.Config.Network@/vms/{vmid}"] there "@guest\ndelete str fmt=pve-configid-list\ndhcp bool\ndigest str maxlen=64\nenable bool\nipfilter bool\nlog_level_in str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nlog_level_out str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nmacfilter bool\nndp bool\npolicy_in str enum=ACCEPT|REJECT|DROP\npolicy_out str enum=ACCEPT|REJECT|DROP\nradv bool" => firewall::set_options;
+    "GET" "/nodes/{node}/lxc/{vmid}/firewall/rules" ["VM.Audit@/vms/{vmid}"] here "@guest" => firewall::rules;
+    "POST" "/nodes/{node}/lxc/{vmid}/firewall/rules" ["VM.Config.Network@/vms/{vmid}"] here "@guest\n@fw-rule\naction! str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndigest str maxlen=64\npos int min=0\ntype! str enum=in|out|forward|group" => firewall::create_rule;
+    "GET" "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}" ["VM.Audit@/vms/{vmid}"] here "@guest\npos int min=0" => firewall::rule;
+    "PUT" "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}" ["VM.Config.Network@/vms/{vmid}"] here "@guest\n@fw-rule\naction str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndelete str fmt=pve-configid-list\ndigest str maxlen=64\nmoveto int min=0\npos int min=0\ntype str enum=in|out|forward|group" => firewall::update_rule;
+    "DELETE" "/nodes/{node}/lxc/{vmid}/firewall/rules/{pos}" ["VM.Config.Network@/vms/{vmid}"] here "@guest\ndigest str maxlen=64\npos int min=0" => firewall::delete_rule;
+    "GET" "/nodes/{node}/qemu/{vmid}/firewall/options" ["VM.Audit@/vms/{vmid}"] there "@guest" => firewall::options;
+    "PUT" "/nodes/{node}/qemu/{vmid}/firewall/options" ["VM.Config.Network@/vms/{vmid}"] there "@guest\ndelete str fmt=pve-configid-list\ndhcp bool\ndigest str maxlen=64\nenable bool\nipfilter bool\nlog_level_in str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nlog_level_out str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog\nmacfilter bool\nndp bool\npolicy_in str enum=ACCEPT|REJECT|DROP\npolicy_out str enum=ACCEPT|REJECT|DROP\nradv bool" => firewall::set_options;
+    "GET" "/nodes/{node}/qemu/{vmid}/firewall/rules" ["VM.Audit@/vms/{vmid}"] here "@guest" => firewall::rules;
+    "POST" "/nodes/{node}/qemu/{vmid}/firewall/rules" ["VM.Config.Network@/vms/{vmid}"] here "@guest\n@fw-rule\naction! str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndigest str maxlen=64\npos int min=0\ntype! str enum=in|out|forward|group" => firewall::create_rule;
+    "GET" "/nodes/{node}/qemu/{vmid}/firewall/rules/{pos}" ["VM.Audit@/vms/{vmid}"] here "@guest\npos int min=0" => firewall::rule;
+    "PUT" "/nodes/{node}/qemu/{vmid}/firewall/rules/{pos}" ["VM.Config.Network@/vms/{vmid}"] here "@guest\n@fw-rule\naction str minlen=2 maxlen=20 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\ndelete str fmt=pve-configid-list\ndigest str maxlen=64\nmoveto int min=0\npos int min=0\ntype str enum=in|out|forward|group" => firewall::update_rule;
+    "DELETE" "/nodes/{node}/qemu/{vmid}/firewall/rules/{pos}" ["VM.Config.Network@/vms/{vmid}"] here "@guest\ndigest str maxlen=64\npos int min=0" => firewall::delete_rule;
+    "GET" "/cluster/firewall/aliases" ["Sys.Audit@/"] here "" => firewall::aliases;
+    "POST" "/cluster/firewall/aliases" ["Sys.Modify@/"] here "cidr! str fmt=IPorCIDR\ncomment str\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::create_alias;
+    "GET" "/cluster/firewall/aliases/{name}" ["Sys.Audit@/"] here "name! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::alias;
+    "PUT" "/cluster/firewall/aliases/{name}" ["Sys.Modify@/"] here "cidr! str fmt=IPorCIDR\ncomment str\ndigest str maxlen=64\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\nrename str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::update_alias;
+    "DELETE" "/cluster/firewall/aliases/{name}" ["Sys.Modify@/"] here "digest str maxlen=64\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::delete_alias;
+    "GET" "/cluster/firewall/ipset" ["Sys.Audit@/"] here "" => firewall::sets;
+    "POST" "/cluster/firewall/ipset" ["Sys.Modify@/"] here "comment str\ndigest str maxlen=64\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\nrename str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::create_set;
+    "GET" "/cluster/firewall/ipset/{name}" ["Sys.Audit@/"] here "name! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::members;
+    "POST" "/cluster/firewall/ipset/{name}" ["Sys.Modify@/"] here "cidr! str fmt=IPorCIDRorAlias\ncomment str\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+\nnomatch bool" => firewall::add_member;
+    "DELETE" "/cluster/firewall/ipset/{name}" ["Sys.Modify@/"] here "force bool\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::delete_set;
+    "DELETE" "/cluster/firewall/ipset/{name}/{cidr}" ["Sys.Modify@/"] here "cidr! str fmt=IPorCIDRorAlias\ndigest str maxlen=64\nname! str minlen=2 maxlen=64 pat=[A-Za-z][A-Za-z0-9\\-\\_]+" => firewall::drop_member;
 }
 
 routes! { NODES:

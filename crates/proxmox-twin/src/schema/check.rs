@@ -64,6 +64,9 @@ pub(crate) fn text_of(value: &Value) -> String {
 
 fn scalar(param: &Param, name: &str, value: &Value) -> Result<(), String> {
     let text = match value {
+        Value::Array(many) if param.kind == Kind::List => {
+            return many.iter().try_for_each(|one| scalar(param, name, one));
+        }
         Value::Array(_) => {
             return Err(format!("type check ('{}') failed - got ARRAY", param.kind.name()));
         }
@@ -80,7 +83,7 @@ fn scalar(param: &Param, name: &str, value: &Value) -> Result<(), String> {
 
 fn typed(param: &Param, name: &str, text: &str) -> Result<(), String> {
     let fits = match param.kind {
-        Kind::Text => true,
+        Kind::Text | Kind::List => true,
         Kind::Boolean => matches!(text, "0" | "1"),
         Kind::Integer => is_integer(text),
         Kind::Number => text.trim_start_matches(['+', '-']).parse::<f64>().is_ok(),

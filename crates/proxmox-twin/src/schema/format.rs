@@ -63,6 +63,10 @@ pub(crate) fn check(wanted: &str, path: &str, text: &str) -> Result<(), String> 
         "pve-vlan-id-or-range" if !vlan_range(text) => {
             Err(format!("invalid VLAN ID or range '{text}'\n"))
         }
+        "pve-sdn-zone-id" | "pve-sdn-vnet-id" => sdn_id(wanted, text),
+        "pve-sdn-ipam-id" | "pve-sdn-dns-id" if !sdn_name(text) => {
+            Err(format!("ID '{text}' contains illegal characters\n"))
+        }
         "pve-configid" if !configid(text) => Err(format!("invalid configuration ID '{text}'\n")),
         "pve-storage-id" if !storage_id(text) => {
             Err(format!("storage ID '{text}' contains illegal characters\n"))
@@ -115,6 +119,25 @@ fn host_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// Names of zones and vnets: short, since they become names of bridges.
+fn sdn_id(wanted: &str, text: &str) -> Result<(), String> {
+    let what = if wanted.contains("zone") { "zone" } else { "vnet" };
+    if !sdn_name(text) || text.contains(['-', '_']) {
+        return Err(format!("{what} ID '{text}' contains illegal characters\n"));
+    }
+    if text.len() > 8 {
+        return Err(format!("{what} ID '{text}' can't be more length than 8 characters\n"));
+    }
+    Ok(())
+}
+
+fn sdn_name(text: &str) -> bool {
+    text.len() >= 2
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 /// A Linux interface name, with an alias or VLAN number at most.

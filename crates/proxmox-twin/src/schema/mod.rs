@@ -28,6 +28,8 @@ pub enum Kind {
     Number,
     /// `boolean`, which in forms is `0` or `1` only
     Boolean,
+    /// `array` of texts: a repeated key, or one
+    List,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Integer => "integer",
             Self::Number => "number",
             Self::Boolean => "boolean",
+            Self::List => "array",
         }
     }
 }
@@ -132,6 +135,7 @@ impl Param {
             "int" => Kind::Integer,
             "num" => Kind::Number,
             "bool" => Kind::Boolean,
+            "list" => Kind::List,
             _ => return None,
         };
         let mut param = Self {

@@ -128,6 +128,21 @@ vmstatestorage str fmt=pve-storage-id
 watchdog str fmt=pve-qm-watchdog
 ";
 
+/// Fields of a firewall rule that may always be given.
+const FW_RULE: &str = r"
+comment str
+dest str fmt=pve-fw-addr-spec maxlen=512
+dport str fmt=pve-fw-dport-spec
+enable int min=0
+icmp-type str fmt=pve-fw-icmp-type-spec
+iface str fmt=pve-iface minlen=2 maxlen=20
+log str enum=emerg|alert|crit|err|warning|notice|info|debug|nolog
+macro str maxlen=128
+proto str fmt=pve-fw-protocol-spec
+source str fmt=pve-fw-addr-spec maxlen=512
+sport str fmt=pve-fw-sport-spec
+";
+
 /// Options of a node's interface.
 const IFACE_OPTIONS: &str = r"
 address str fmt=ipv4 requires=netmask
@@ -244,6 +259,10 @@ nesting bool
         "deny-write bool\ngid int min=0\nmode str pat=0[0-7]{3}\npath str fmt=pve-lxc-dev-string dk\nuid int min=0",
     ),
     ("lxc-unused", "volume! str fmt=pve-volume-id dk"),
+    (
+        "fw-log-ratelimit",
+        "burst int min=0\nenable! bool dk\nrate str pat=[1-9][0-9]*\\/(second|minute|hour|day)",
+    ),
     (
         "qemu-agent",
         r"
@@ -366,6 +385,7 @@ pub(crate) fn group(name: &str) -> Option<&'static str> {
         "qemu-options" => QEMU_OPTIONS,
         "drive" => DRIVE,
         "iface-options" => IFACE_OPTIONS,
+        "fw-rule" => FW_RULE,
         "lxc-volume" => LXC_VOLUME,
         "guest" => "node! str fmt=pve-node\nvmid! int fmt=pve-vmid min=100 max=999999999",
         "node" => "node! str fmt=pve-node",

@@ -213,12 +213,50 @@ const ANSWER_DEVIATIONS: &[(&str, &str)] = &[(
     "the schema says integer; the real answer is text that reads as one",
 )];
 
+/// One of everything that can be asked for by name.
+async fn furnish(desk: &Desk) {
+    for subject in ["gantry@pve", "gantry@pve!bot"] {
+        desk.twin.grant(subject, "/", "Administrator");
+        desk.twin.grant(subject, "/nodes", "Administrator");
+    }
+    type Form = &'static [(&'static str, &'static str)];
+    let things: &[(&str, Form)] = &[
+        (
+            "/cluster/sdn/dns",
+            &[("dns", "names"), ("type", "powerdns"), ("key", "k"), ("url", "http://127.0.0.1/")],
+        ),
+        ("/cluster/sdn/zones", &[("zone", "shop"), ("type", "simple"), ("dhcp", "dnsmasq")]),
+        ("/cluster/sdn/vnets", &[("vnet", "web"), ("zone", "shop")]),
+        ("/cluster/sdn/vnets/web/subnets", &[("subnet", "10.8.0.0/24"), ("type", "subnet")]),
+        ("/cluster/firewall/aliases", &[("name", "office"), ("cidr", "10.1.0.0/16")]),
+        ("/cluster/firewall/ipset", &[("name", "office")]),
+    ];
+    for (path, form) in things {
+        desk.post(path, form).await.data();
+    }
+    let rule = [("type", "in"), ("action", "ACCEPT")];
+    for place in [
+        "/cluster",
+        "/nodes/pve1",
+        "/nodes/pve4",
+        "/nodes/pve1/lxc/101",
+        "/nodes/pve4/lxc/113",
+        "/nodes/pve1/qemu/104",
+        "/nodes/pve4/qemu/122",
+    ] {
+        desk.post(&format!("{place}/firewall/rules"), &rule).await.data();
+    }
+    let applied = desk.put("/cluster/sdn", &[]).await;
+    assert_eq!(desk.exit(&applied).await, "OK");
+}
+
 #[tokio::test]
 async fn answers_have_the_types_of_the_schema() {
     let Some(contract) = contract() else { return };
     let desk = Desk::new(World::demo()).await;
     desk.exit(&desk.post("/nodes/pve1/lxc/114/status/stop", &[]).await).await;
     let upid = desk.twin.tasks()[0].upid.clone();
+    furnish(&desk).await;
     let mut out = Vec::new();
     for (method, path, _) in routes().unwrap() {
         if method != "GET" {
@@ -239,7 +277,17 @@ async fn answers_have_the_types_of_the_schema() {
                 .replace("{poolid}", "prod")
                 .replace("{userid}", "gantry@pve")
                 .replace("{snapname}", "clean");
-            if path.ends_with("rrddata") {
+            asked = asked
+                .replace("{zone}", "shop")
+                .replace("{vnet}", "web")
+                .replace("{subnet}", "shop-10.8.0.0-24")
+                .replace("{ipam}", "pve")
+                .replace("{dns}", "names")
+                .replace("{pos}", "0")
+                .replace("{name}", "office");
+            if path.ends_with("dry-run") {
+                asked += "?node=pve1";
+            } else if path.ends_with("rrddata") {
                 asked += "?timeframe=hour";
             } else if path.ends_with("query-url-metadata") {
                 asked += "?url=https://iso.demo/rescue.iso.gz";

@@ -5,10 +5,12 @@
 mod contract;
 mod disks;
 mod errors;
+mod firewall;
 mod guests;
 mod images;
 mod networks;
 mod people;
+mod sdn;
 mod tasks;
 mod troubles;
 mod wire;
