@@ -43,6 +43,12 @@ const ROOMS: &[Room] = &[
         never: &["sqlx", "serenity", "poise"],
     },
     Room {
+        name: "gantry-dns",
+        folder: "crates/dns",
+        ours: &["gantry-core"],
+        never: &["sqlx", "serenity", "poise"],
+    },
+    Room {
         name: "gantry-store",
         folder: "crates/store",
         ours: &["gantry-core"],

@@ -2,7 +2,7 @@
 //!
 //! A record is gantry's if the claim lists it, and only then. The claim stands in the zone, not in gantry's database,
 //! so it is written together with the records, survives the database, and is seen by people and by other gantrys.
-//! docs/decisions/0020-dns-claim.md says why it is one list and not a mark beside each record.
+//! docs/decisions/0008-dns-claim.md says why it is one list and not a mark beside each record.
 //!
 //! ```text
 //! _gantry.nginx.lab.example. TXT "heritage=gantry,v=1,owner=lab/web,rev=7" "A web-0 10.0.0.5" "A @ 10.0.0.5"
