@@ -112,7 +112,7 @@ pub async fn carry(
             visit.say(&card::choice(verb, who, &choices, 0, &id)).await
         }
         Answer::NotFound { text, similar } => {
-            visit.say(&card::unknown_guest(&text, &similar)).await
+            visit.say(&card::unknown_guest(verb, &text, &similar)).await
         }
     }
 }
@@ -191,6 +191,6 @@ pub async fn show_guest(visit: &Visit, who: &str, pod: bool) -> Result<(), FaceE
             };
             show::open(visit, view).await
         }
-        Named::None(similar) => visit.say(&card::unknown_guest(who, &similar)).await,
+        Named::None(similar) => visit.say(&card::unknown_guest(verb, who, &similar)).await,
     }
 }

@@ -38,7 +38,9 @@ async fn list(
                 // One that is gone by now: its number still leads to what was done to it.
                 _ => match crate::press::address(&who) {
                     Some(address) => Some(address),
-                    None => return visit.say(&card::unknown_guest(&who, &[])).await,
+                    None => {
+                        return visit.say(&card::unknown_guest(Verb::GuestShow, &who, &[])).await;
+                    }
                 },
             },
         };

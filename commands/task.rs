@@ -49,7 +49,7 @@ async fn list(
                 Named::One(guest) => Some(guest.address()),
                 Named::Several(_) => return visit.say(&several(&who)).await,
                 Named::None(similar) => {
-                    return visit.say(&card::unknown_guest(&who, &similar)).await;
+                    return visit.say(&card::unknown_guest(Verb::GuestShow, &who, &similar)).await;
                 }
             },
         };

@@ -28,7 +28,7 @@ fn event(event: AuditEvent) -> (&'static str, &'static str) {
         AuditEvent::Confirmed => ("●", "confirmed"),
         AuditEvent::PressDenied => ("✗", "pressed without the right to"),
         AuditEvent::Dropped => ("–", "dropped"),
-        AuditEvent::AboutTo => ("●", "is about to do"),
+        AuditEvent::AboutTo => ("●", "has gantry send"),
         AuditEvent::CancelAsked => ("–", "asked to stop"),
         AuditEvent::Ended => ("■", "ended"),
     }

@@ -1,6 +1,6 @@
 //! A cluster at a glance.
 
-use gantry_core::world::{ClusterView, GuestStatus, NodeState, Storage};
+use gantry_core::world::{ClusterView, GuestStatus, Node, NodeState, Storage};
 use gantry_engine::EndpointLine;
 
 use super::node::node_lines;
@@ -49,7 +49,7 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
     }
     let running = v.guests.iter().filter(|g| g.status == GuestStatus::Running).count();
     card = card
-        .beside("Nodes", line![text(format!("{up} of {} up", v.nodes.len()))])
+        .beside("Nodes up", line![text(format!("{up} of {}", v.nodes.len()))])
         .beside("Guests", line![text(format!("{running} of {} running", v.guests.len()))]);
     let quorum = match v.quorate {
         Some(true) => "yes",
@@ -65,7 +65,10 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
         .storages
         .iter()
         .filter(|s| !s.shared || seen.insert(s.id.clone()))
-        .map(storage_line)
+        .map(|s| match silent(v, s) {
+            Some(node) => silent_storage(s, node),
+            None => storage_line(s),
+        })
         .collect();
     card = card.field("Storages", storages);
     let trouble: Vec<Line> = c
@@ -93,6 +96,22 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
 
 fn is_full(s: &Storage) -> bool {
     s.active && s.total > 0 && s.used as f64 / s.total as f64 >= STORAGE_FULL
+}
+
+/// The node of a storage that only it has, when it does not answer: Proxmox goes on listing the storage as it was.
+fn silent<'a>(v: &'a ClusterView, s: &Storage) -> Option<&'a Node> {
+    let node = v.nodes.iter().find(|n| n.name == s.node)?;
+    (!s.shared && node.state != NodeState::Up).then_some(node)
+}
+
+fn silent_storage(s: &Storage, node: &Node) -> Line {
+    let known = format!(
+        "? {} · {} · node not answering; {} when last seen ",
+        s.id,
+        s.node,
+        percent(s.used as f64, s.total as f64)
+    );
+    line![text(known), ago(node.seen_ms)]
 }
 
 /// A storage in one line.

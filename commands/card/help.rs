@@ -26,9 +26,9 @@ pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
     let mut group = "";
     let mut lines: Vec<Line> = Vec::new();
     for entry in entries {
-        let noun = entry.verb.as_str().split('.').next().unwrap_or_default();
+        let noun = heading(entry.verb.as_str().split('.').next().unwrap_or_default());
         if noun != group && !lines.is_empty() {
-            card = card.field(heading(group), std::mem::take(&mut lines));
+            card = card.field(group, std::mem::take(&mut lines));
         }
         group = noun;
         let asks = match entry.verb.tier() {
@@ -38,7 +38,7 @@ pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
         };
         lines.push(line![code(entry.example), " ", entry.does, asks]);
     }
-    card = card.field(heading(group), lines);
+    card = card.field(group, lines);
     if more > 0 {
         card = card.say(line![text(format!(
             "{more} more commands exist that your roles may not run in this channel."

@@ -4,7 +4,7 @@ use gantry_core::audit::AuditRow;
 use gantry_core::operation::{OpState, Operation};
 
 use super::audit::trail_line;
-use super::progress::step_line;
+use super::progress::{begun, step_line};
 use super::{Button, Card, Choice, Line, Look, Place, Select, Tone, ago, span, text};
 use crate::line;
 use crate::token::{ScreenId, Token};
@@ -80,12 +80,16 @@ pub fn op_list(list: &OpList<'_>) -> Card {
     .buttons(list.place.buttons(list.screen))
 }
 
+fn begun_title(op: &Operation) -> &'static str {
+    if begun(op) == "started" { "Started" } else { "Confirmed" }
+}
+
 /// One operation: steps, result, and who did what when.
 pub fn op_show(op: &Operation, trail: &[AuditRow], trail_total: u64, now_ms: i64) -> Card {
     let (mark, tone) = mark(op.state);
     let mut card = Card::new(tone, line![mark, " ", text(subject(op))])
         .say(line![super::bold(op.state.as_str()), " · ", text(&op.target)])
-        .say(line![text(format!("Confirmed by {} ", op.by_name)), ago(op.created_ms)]);
+        .say(line![text(format!("{} by {} ", begun_title(op), op.by_name)), ago(op.created_ms)]);
     card = card.say(match (op.started_ms, op.ended_ms) {
         (Some(from), Some(to)) => line![text(format!("Took {}.", span(to - from)))],
         (Some(from), None) => line![text(format!("Running for {}.", span(now_ms - from)))],

@@ -2,7 +2,7 @@
 
 use gantry_core::operation::{OpState, Operation, Outcome};
 
-use super::progress::step_line;
+use super::progress::{begun, step_line};
 use super::proposal::sentence;
 use super::{Button, Card, Line, Look, Tone, ago, code, span, text, told};
 use crate::line;
@@ -39,7 +39,7 @@ pub fn outcome(op: &Operation) -> Card {
         _ => String::new(),
     };
     card.buttons(vec![Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain)])
-        .foot(format!("ref {}{took} · confirmed by {}", op.id, op.by_name))
+        .foot(format!("ref {}{took} · {} by {}", op.id, begun(op), op.by_name))
 }
 
 fn said(mut card: Card, op: &Operation, outcome: &Outcome) -> Card {

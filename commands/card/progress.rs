@@ -1,5 +1,6 @@
 //! An operation under way.
 
+use gantry_core::action::Tier;
 use gantry_core::operation::{OpState, Operation, Step, StepState};
 
 use super::{Button, Card, Line, Look, Tone, ago, bar, code, span, text, told};
@@ -24,13 +25,11 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
         card = card.lines(op.steps.iter().map(|s| step_line(s, false)));
     }
     let started = op.started_ms.unwrap_or(op.created_ms);
-    card = card.say(line![
-        "Running for ",
-        text(span(now_ms - started)),
-        ", started ",
-        ago(started),
-        "."
-    ]);
+    card = card.say(if queued {
+        line!["Asked for ", ago(op.created_ms), "; its turn has not come yet."]
+    } else {
+        line!["Running for ", text(span(now_ms - started)), ", started ", ago(started), "."]
+    });
     if let Some(remark) = &op.progress.remark {
         card = card.say(line!["⚠ ", told(remark)]);
     }
@@ -47,7 +46,15 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
         buttons.push(Button::new(Token::CancelOp(op.id.clone()), "Cancel", Look::Plain));
     }
     buttons.push(Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain));
-    card.buttons(buttons).foot(format!("ref {} · confirmed by {}", op.id, op.by_name))
+    card.buttons(buttons).foot(format!("ref {} · {} by {}", op.id, begun(op), op.by_name))
+}
+
+/// What somebody did to begin it: what needs no confirmation was not confirmed.
+pub(super) fn begun(op: &Operation) -> &'static str {
+    match op.verb.tier() {
+        Tier::None => "started",
+        Tier::Button | Tier::TypedName => "confirmed",
+    }
 }
 
 /// The bar and which step it is on.

@@ -63,11 +63,16 @@ pub fn guest_choice(guest: &Guest) -> Choice {
 }
 
 /// No guest answers to that.
-pub fn unknown_guest(asked: &str, similar: &[String]) -> Card {
-    let card = Card::new(Tone::Bad, line!["✗ No guest ", text(asked)])
+pub fn unknown_guest(verb: Verb, asked: &str, similar: &[String]) -> Card {
+    let (what, list) = if verb.as_str().starts_with("pod.") {
+        ("✗ No pod ", "`/pod list` shows the pods you may see.")
+    } else {
+        ("✗ No guest ", "`/guest list` shows the guests you may see.")
+    };
+    let card = Card::new(Tone::Bad, line![what, text(asked)])
         .say("Nothing was done. Write a name, a number such as 201, or cluster/number.");
     if similar.is_empty() {
-        card.say("`/guest list` shows the guests you may see.")
+        card.say(list)
     } else {
         card.say("Did you mean:").lines(similar.iter().map(|s| line!["• ", bold(s)]))
     }

@@ -337,7 +337,7 @@ fn one_operation_with_its_trail() {
       ● Deleting · running
 
     Who did what
-      ● 2026-11-21 06:00:08 UTC olga is about to do · delete
+      ● 2026-11-21 06:00:08 UTC olga has gantry send · delete
       ● 2026-11-21 06:00:02 UTC olga confirmed · rule admins
       ○ 2026-11-21 06:00:00 UTC olga asked for · rule admins
       … 2 older
@@ -355,7 +355,7 @@ fn one_operation_with_its_trail() {
     insta::assert_snapshot!(see(&audit_list(&list)), @r#"
     Audit log
     3 in all
-    ● 2026-11-21 06:00:08 UTC olga is about to do guest.delete web-0 (lab/201)
+    ● 2026-11-21 06:00:08 UTC olga has gantry send guest.delete web-0 (lab/201)
       delete
     ● 2026-11-21 06:00:02 UTC olga confirmed guest.delete web-0 (lab/201)
       rule admins
@@ -402,6 +402,8 @@ fn a_cluster_with_a_node_that_does_not_answer() {
         active: true,
         content: vec!["rootdir".into()],
     }];
+    // Proxmox goes on listing what the silent node had.
+    view.storages.push(Storage { node: "pve3".parse().unwrap(), ..view.storages[0].clone() });
     let card = cluster_status(&ClusterCard {
         view: &view,
         hidden: 3,
@@ -414,8 +416,8 @@ fn a_cluster_with_a_node_that_does_not_answer() {
     3 more guests exist that you may not see.
     As of 2026-11-21 05:59:56 UTC
 
-    Nodes
-      1 of 2 up
+    Nodes up
+      1 of 2
 
     Guests
       1 of 2 running
@@ -430,6 +432,7 @@ fn a_cluster_with_a_node_that_does_not_answer() {
 
     Storages
       ⚠ ▰▰▰▰▰▰▰▰▰▱ local-lvm · 95 % · pve1 · 5 GiB free
+      ? local-lvm · pve3 · node not answering; 95 % when last seen 2026-11-21 05:59:48 UTC
 
     Proxmox VE 9.1.1
     [Refresh]
@@ -557,7 +560,7 @@ fn short_answers() {
     );
     let all = [
         choice(Verb::GuestStop, "db", &both, 0, &screen()),
-        unknown_guest("wep-0", &["web-0 (lab/201)".into()]),
+        unknown_guest(Verb::GuestStop, "wep-0", &["web-0 (lab/201)".into()]),
         refusal(Verb::GuestDelete, "web-0", "no rule gives your roles `guest.delete`"),
         super::fault(&fault),
         super::problems("web-1", &problems, &screen()),

@@ -460,7 +460,7 @@ impl Session {
         }
         if name == "INTERACTION_CREATE" {
             self.shards.status.edit(self.shard, |entry| entry.events += 1);
-            tokio::spawn(Arc::clone(&self.shards.short).dispatch(self.shard, text.clone()));
+            self.shards.short.begin(self.shard, text);
             return None;
         }
         let delivered = self.shards.hub.deliver(self.shard, text.clone()).await;

@@ -183,7 +183,11 @@ impl<'a> Carrier<'a> {
         step.intent_ms = Some(engine.now_ms());
         step.node = Some(aim.node.clone());
         step.seen = aim.seen.clone();
-        let detail = format!("{} on {}, try {}", step.kind.name(), aim.node, step.attempt);
+        let again = match step.attempt {
+            ..=1 => String::new(),
+            sent => format!(", sent for the {sent}. time: the one before never arrived"),
+        };
+        let detail = format!("{} on {}{again}", step.kind.name(), aim.node);
         let row = engine.operation_row(&self.op, AuditEvent::AboutTo, detail);
         self.save(Some(&row)).await?;
         if creating && self.op.vmid != chosen {
