@@ -5,6 +5,7 @@ pub mod action;
 pub mod advice;
 pub mod audit;
 pub mod dns;
+pub mod document;
 pub mod id;
 pub mod operation;
 pub mod plan;

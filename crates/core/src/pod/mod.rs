@@ -3,15 +3,22 @@
 //!
 //! `PodSpec` is one pod; `PodTemplate` is what many pods of a set have in common.
 
+mod config;
+mod diff;
 mod disk;
+mod file;
 mod health;
 pub mod label;
+#[cfg(test)]
+mod laws;
 mod network;
 mod notes;
 mod place;
+pub mod placement;
 mod plan;
 mod problem;
 mod process;
+mod props;
 mod stored;
 mod unit;
 
@@ -19,7 +26,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use config::{Raw, settings};
+pub use diff::{Difference, Edit, Takes, differences, drift, is_done};
 pub use disk::{Mount, Root};
+pub use file::PodFile;
 pub use health::{Health, Probe};
 pub use label::Match;
 pub use network::{Dns, Ipv4, Ipv6, Network};

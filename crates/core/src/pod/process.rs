@@ -41,9 +41,12 @@ impl Env {
             );
             // Proxmox's own pattern for `env`; 0x09 to 0x0f pass it, but a line break would end the configuration's line.
             found.check(
-                value.len() <= ENV_VALUE_MAX && !value.chars().any(|c| c.is_ascii_control()),
+                value.len() <= ENV_VALUE_MAX
+                    && !value.chars().any(|c| c.is_ascii_control())
+                    && value.trim() == value,
                 format!("env.{name}"),
-                "a value is at most 2000 bytes, without control characters",
+                // Proxmox keeps it in one line and trims that.
+                "a value is at most 2000 bytes, without control characters and without spaces around it",
             );
         }
     }
@@ -59,7 +62,8 @@ fn is_variable(name: &str) -> bool {
 pub(super) fn check_entrypoint(entrypoint: Option<&str>, found: &mut Problems) {
     found.check(
         entrypoint.is_none_or(|e| {
-            !e.trim().is_empty()
+            !e.is_empty()
+                && e.trim() == e
                 && e.len() <= ENTRYPOINT_MAX
                 && !e.chars().any(|c| c.is_ascii_control())
         }),
