@@ -68,6 +68,7 @@ const ROOMS: &[Room] = &[
     },
     Room { name: "proxmox-twin", folder: "crates/proxmox-twin", ours: &[], never: &FACE },
     Room { name: "discord-twin", folder: "crates/discord-twin", ours: &[], never: &FACE },
+    Room { name: "dns-twin", folder: "crates/dns-twin", ours: &[], never: &FACE },
     Room {
         name: "gantry",
         folder: ".",
@@ -85,7 +86,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Packages that tests of any of our crates may start; never part of what they are made of.
-const TWINS: [&str; 2] = ["proxmox-twin", "discord-twin"];
+const TWINS: [&str; 3] = ["proxmox-twin", "discord-twin", "dns-twin"];
 
 /// Longest file; past 500 lines a noun asks to be split, past this one it is split.
 const FILE_MAX_LINES: usize = 700;

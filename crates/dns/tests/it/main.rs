@@ -9,3 +9,4 @@ mod lab;
 mod life;
 mod line;
 mod trouble;
+mod twin;
