@@ -100,7 +100,8 @@ const LOSE = [
   ["start a container", "POST /nodes/*/lxc/*/status/start"], ["delete a VM", "DELETE /nodes/*/qemu/*"],
   ["shut down a VM", "POST /nodes/*/qemu/*/status/shutdown"], ["start a VM", "POST /nodes/*/qemu/*/status/start"],
 ];
-const TASKS = ["*", "vzcreate", "vzdestroy", "vzstart", "vzshutdown", "vzstop", "qmstart", "qmshutdown", "qmstop", "qmdestroy"];
+const TASKS = ["*", "vzcreate", "vzdestroy", "vzstart", "vzshutdown", "vzstop", "qmstart", "qmshutdown", "qmstop", "qmdestroy",
+  "srvreload", "reloadnetworkall", "download", "ociregistrypull", "move_volume"];
 const DOT = { running: "green", paused: "amber", suspended: "amber" };
 const FAILS = "command failed: exit code 1";
 
@@ -113,6 +114,7 @@ function describe(trouble) {
   switch (trouble.kind) {
     case "node_down": return `${trouble.node} is down`;
     case "node_silent": return `${trouble.node} accepts connections, never answers`;
+    case "network_broken": return `${trouble.node} has cut itself off the network`;
     case "answer_lost": return `Answer lost after: ${lost}${count}`;
     case "request_lost": return `Request lost before: ${lost}${count}`;
     case "hang": return `${lost} hangs${trouble.ms ? ` for ${trouble.ms} ms` : ""}${count}`;
@@ -156,12 +158,12 @@ export function startPanel(root, { close }) {
 
   const note = el("p", { class: "panel-note", role: "status" });
   const sections = {};
-  for (const name of ["summary", "active", "nodes", "guests", "tasks"]) sections[name] = el("section", { data: { testid: `panel-${name}` } });
+  for (const name of ["summary", "active", "nodes", "networks", "images", "guests", "tasks"]) sections[name] = el("section", { data: { testid: `panel-${name}` } });
   const make = troubleForm();
   root.append(
     el("header", { class: "bar" }, el("h2", {}, "Simulated cluster"),
       el("button", { class: "icon", type: "button", "aria-label": "Close the cluster panel", on: { click: close } }, "✕")),
-    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, sections.tasks, make.node, sections.guests));
+    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, sections.tasks, make.node, sections.networks, sections.images, sections.guests));
 
   async function call(path, options = {}) {
     const answer = await fetch(`${base}${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
@@ -221,7 +223,10 @@ export function startPanel(root, { close }) {
     section("active", trouble, () => (trouble.length === 0 ? [] : [el("h3", {}, "Active trouble"), el("ul", { class: "active" }, trouble.map(troubleLine))]));
     const storesOf = (node) => storages.filter((one) => one.node === node.name);
     section("nodes", [nodes, storages], () => [el("h3", {}, "Nodes"), ...nodes.map((node) => nodeCard(node, storesOf(node)))]);
-    const steady = guests.map((guest) => [guest.vmid, guest.name, guest.type, guest.node, guest.status, guest.lock, guest.tags, guest.pool, guest.template]);
+    const steady = guests.map((guest) => [guest.vmid, guest.name, guest.type, guest.node, guest.status, guest.lock, guest.tags, guest.pool, guest.template, guest.healthy, guest.image]);
+    const { networks = [], vnets = [], images = [] } = seen;
+    section("networks", [networks, vnets], () => [el("h3", {}, "Networks"), ...networkList(networks, vnets)]);
+    section("images", images, () => [el("h3", {}, "Images"), imageList(images)]);
     section("guests", steady, () => [el("h3", {}, "Guests"), ...guestGroups(nodes, guests)]);
     const ticking = tasks.some((task) => !task.endtime) ? Math.floor(Date.now() / 1000) : 0;
     section("tasks", [tasks, allTasks, ticking], () => taskList(tasks));
@@ -259,10 +264,11 @@ export function startPanel(root, { close }) {
       const rows = here.map((guest) => {
         const tags = Array.isArray(guest.tags) ? guest.tags : String(guest.tags ?? "").split(/[;,\s]+/).filter(Boolean);
         const data = { testid: "guest", vmid: String(guest.vmid), name: guest.name, status: guest.status };
-        const title = [guest.name, `${guest.type} ${guest.vmid}`, guest.status, guest.pool && `pool ${guest.pool}`].filter(Boolean).join(" · ");
+        const title = [guest.name, `${guest.type} ${guest.vmid}`, guest.status, guest.pool && `pool ${guest.pool}`, guest.image].filter(Boolean).join(" · ");
         return el("li", { class: "guest", data, title },
           el("span", { class: `dot ${DOT[guest.status] ?? "grey"}`, role: "img", "aria-label": guest.status }),
           span("vmid", String(guest.vmid)), span("clip grow", guest.name),
+          guest.healthy === false && guest.status === "running" ? span("tag lock", "unhealthy") : null,
           guest.lock ? span("tag lock", `lock: ${guest.lock}`) : null, guest.template && !tags.includes("template") ? span("tag", "template") : null,
           tags.slice(0, 3).map((tag) => span("tag", tag)),
           tags.length > 3 ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - 3}`) : null,
@@ -271,6 +277,28 @@ export function startPanel(root, { close }) {
       const list = here.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no guests");
       return div("guests", el("h4", {}, name, span("dim", ` ${here.length}`)), list);
     });
+  }
+
+  /** Bridges and vnets; what waits for a reload or an apply is marked. */
+  function networkList(networks, vnets) {
+    const line = (name, where, detail, staged) => el("li", { class: "guest", title: detail, data: { testid: "network", name, node: where, staged: staged ?? "" } },
+      el("span", { class: `dot ${staged === "new" ? "grey" : staged ? "amber" : "green"}`, "aria-hidden": "true" }),
+      span("clip grow", name), span("dim clip", where), staged ? span("tag lock", staged) : null);
+    const bridges = networks.filter((one) => one.options.type === "bridge" || one.staged);
+    const detail = (one) => Object.entries(one.options).map(([key, value]) => `${key}: ${value}`).join("\n");
+    const rows = [
+      ...bridges.map((one) => line(one.iface, one.node, detail(one), one.staged)),
+      ...vnets.map((one) => line(one.vnet, `zone ${one.zone}`, one.alias ?? "", one.state)),
+    ];
+    return [rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no bridges")];
+  }
+
+  /** Templates, OCI images and ISO files, with where they came from. */
+  function imageList(images) {
+    const rows = images.map((one) => el("li", { class: "guest", title: `${one.volid}\n${one.digest ?? ""}`, data: { testid: "image", volid: one.volid, node: one.node ?? "" } },
+      span("clip grow", one.reference ?? one.volid.split("/").pop()), span("dim clip", one.node ?? "shared"),
+      one.unhealthy ? span("tag lock", "never healthy") : null, span("kind", bytes(one.bytes))));
+    return rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "none");
   }
 
   function taskList(tasks) {
@@ -324,6 +352,10 @@ export function startPanel(root, { close }) {
       const [where, name] = storage.get().split("/");
       trouble({ kind: "fill_storage", node: where, storage: name, percent: 97 });
     };
+    const drift = () => {
+      const one = (seen.guests ?? []).find((each) => String(each.vmid) === guest.get());
+      if (one) post("/control/guests", { action: "set", vmid: one.vmid, config: { memory: String(Math.round(one.maxmem / 2 ** 20) * 2) } });
+    };
     const world = (action) => () => post("/control/guests", { action, vmid: Number(guest.get()) });
     const box = el("section", { class: "make" }, el("h3", {}, "Make trouble"),
       line("Node", node.node, button("node_down", "Take down", () => trouble({ kind: "node_down", node: node.get() })),
@@ -337,10 +369,10 @@ export function startPanel(root, { close }) {
       line("Guest", guest.node,
         button("locked", "Lock", () => trouble({ kind: "locked", vmid: Number(guest.get()), lock: "backup" })),
         button("guest_start", "Start", world("start")), button("guest_stop", "Stop", world("stop")),
-        button("guest_destroy", "Destroy", world("destroy"))),
+        button("guest_memory", "Double its memory", drift), button("guest_destroy", "Destroy", world("destroy"))),
       line("Cluster", null, button("no_quorum", "No quorum", () => trouble({ kind: "no_quorum" })),
         button("end", "End all trouble", () => drop("/control/trouble"), "success")),
-      el("p", { class: "dim" }, "Start, Stop and Destroy change the guest behind gantry's back."), error);
+      el("p", { class: "dim" }, "Start, Stop, Double its memory and Destroy change the guest behind gantry's back."), error);
     return {
       node: box,
       say: (text) => { error.textContent = text; },

@@ -148,7 +148,7 @@ enum Publication {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meddling {
-    /// `start`, `stop`, `destroy`, `rename`, `migrate`, `tag`, `recreate`, `set`.
+    /// `start`, `stop`, `destroy`, `rename`, `migrate`, `tag`, `recreate`, `set`, `sicken`, `heal`.
     pub action: String,
     /// Which guest.
     pub vmid: u32,
@@ -192,6 +192,8 @@ pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> 
             }
         }
         "rename" => rename(guest, order)?,
+        "sicken" => guest.unhealthy = true,
+        "heal" => guest.unhealthy = false,
         "migrate" if target_known => {
             state.carry(vmid, &target)?;
             if let Some(guest) = state.guests.get_mut(&vmid) {
@@ -232,7 +234,7 @@ pub(crate) fn meddle(state: &mut State, order: &Meddling) -> Result<(), String> 
         }
         other => {
             return Err(format!(
-                "There is no action {other}; use start, stop, destroy, rename, migrate, tag, recreate or set."
+                "There is no action {other}; use start, stop, destroy, rename, migrate, tag, recreate, set, sicken or heal."
             ));
         }
     }

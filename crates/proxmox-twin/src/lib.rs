@@ -12,14 +12,17 @@ mod effect;
 mod firewall;
 mod guest;
 mod internet;
+mod mount;
 mod network;
 mod noise;
+mod presence;
 mod reply;
 mod schedule;
 mod schema;
 mod script;
 mod sdn;
 mod server;
+mod start;
 mod state;
 mod task;
 mod trouble;
@@ -198,6 +201,7 @@ impl Twin {
                 }
             });
         }
+        tokio::spawn(presence::serve(Arc::clone(&shared)));
         let serving = server::control(Arc::clone(&shared), control);
         tokio::spawn(async move {
             if let Err(error) = serving.await {

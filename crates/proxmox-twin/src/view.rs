@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::guest::Guest;
+use crate::sdn::{Part, pending};
 use crate::state::State;
-use crate::volume::disk_owner;
+use crate::volume::{content_of, disk_owner};
 
 /// Something that was really carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -194,6 +195,39 @@ impl State {
         rows
     }
 
+    /// Vnets, applied or waiting.
+    fn vnet_rows(&self) -> Vec<Value> {
+        pending(Part::Vnet, &self.sdn.running.vnets, &self.sdn.config.vnets)
+            .into_iter()
+            .map(|row| {
+                let part = |key: &str| {
+                    row.get(key).or_else(|| row.get("pending").and_then(|p| p.get(key))).cloned()
+                };
+                json!({"vnet": part("vnet"), "zone": part("zone"), "alias": part("alias"), "state": row.get("state")})
+            })
+            .collect()
+    }
+
+    /// Templates, OCI images, ISO files and disk images on all storages.
+    fn image_rows(&self) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for storage in &self.storages {
+            for ((node, name), volume) in &storage.volumes {
+                if matches!(content_of(name), "vztmpl" | "iso" | "import") {
+                    rows.push(json!({
+                        "volid": format!("{}:{name}", storage.spec.name),
+                        "node": Some(node).filter(|n| !n.is_empty()),
+                        "bytes": volume.bytes,
+                        "reference": volume.reference,
+                        "digest": volume.digest,
+                        "unhealthy": volume.unhealthy,
+                    }));
+                }
+            }
+        }
+        rows
+    }
+
     /// Newest first.
     pub(crate) fn task_views(&self) -> Vec<TaskView> {
         self.tasks
@@ -269,6 +303,8 @@ impl State {
                     "maxdisk": guest.max_disk(),
                     "uptime": figures.as_ref().map_or(0, |f| f.uptime),
                     "template": guest.is_template(),
+                    "image": guest.image,
+                    "healthy": guest.running.is_some() && !guest.unhealthy,
                 })
             })
             .collect();
@@ -301,6 +337,8 @@ impl State {
             "storages": storages,
             "tasks": tasks,
             "networks": self.network_views(),
+            "vnets": self.vnet_rows(),
+            "images": self.image_rows(),
             "trouble": self.troubles.active,
         })
     }

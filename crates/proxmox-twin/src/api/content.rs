@@ -179,8 +179,13 @@ pub(super) fn allocate(call: &mut Call<'_>) -> Reply {
     }
     call.state.room(&node, &name, vmid).map_err(Refusal::failed)?;
     let (now, user) = (call.now, call.caller.id());
-    let volume =
-        Volume { bytes, created: now as u64, data: call.state.fresh_data(), ..Volume::default() };
+    let volume = Volume {
+        bytes,
+        disk: true,
+        created: now as u64,
+        data: call.state.fresh_data(),
+        ..Volume::default()
+    };
     call.state.put_volume(&node, &volid, volume);
     call.state.note(now, "alloc", Some(vmid), &node, &user, &volid);
     Ok(json!(volid).into())

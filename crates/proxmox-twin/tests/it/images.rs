@@ -1,6 +1,6 @@
 //! Images: what a node fetches, what is refused, what a guest made from one is like.
 
-use proxmox_twin::{RemoteFile, RemoteImage, Trouble, World};
+use proxmox_twin::{Meddling, RemoteFile, RemoteImage, Trouble, World};
 use serde_json::json;
 
 use crate::{Desk, read};
@@ -225,4 +225,67 @@ async fn a_file_is_uploaded() {
     let list = desk.get("/nodes/pve1/storage/local/content?content=iso").await;
     let row = list.data().as_array().unwrap().iter().find(|r| r["volid"] == "local:iso/tiny.iso");
     assert_eq!(row.unwrap()["size"], 9);
+}
+
+/// What a visitor of a guest's port is told, or nothing when it refuses.
+async fn visit(address: &str) -> Option<String> {
+    reqwest::get(format!("http://{address}/healthz")).await.ok()?.text().await.ok()
+}
+
+async fn until_answers(address: &str, wanted: bool) {
+    for _ in 0..300 {
+        if visit(address).await.is_some() == wanted {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{address}: answers is never {wanted}");
+}
+
+#[tokio::test]
+async fn a_guest_of_an_image_answers_its_health_check_while_it_is_well() {
+    let desk = Desk::new(World::empty()).await;
+    for tag in ["1", "2"] {
+        let reference = format!("registry.demo/shop/web:{tag}");
+        let form = [("reference", reference.as_str())];
+        let pulled = desk.post("/nodes/pve1/storage/local/oci-registry-pull", &form).await;
+        assert_eq!(desk.exit(&pulled).await, "OK");
+    }
+    let create = |vmid: &'static str, tag: &'static str, net: &'static str| {
+        let desk = &desk;
+        async move {
+            let template = format!("local:vztmpl/web_{tag}.tar");
+            let form = [
+                ("vmid", vmid),
+                ("hostname", "web-0"),
+                ("ostemplate", template.as_str()),
+                ("rootfs", "local-lvm:4"),
+                ("net0", net),
+                ("env", "PORT=18099\0MODE=test"),
+                ("start", "1"),
+            ];
+            let made = desk.post("/nodes/pve1/lxc", &form).await;
+            assert_eq!(desk.exit(&made).await, "OK");
+        }
+    };
+    create("101", "1", "name=eth0,bridge=vmbr0,ip=127.93.7.101/8").await;
+    until_answers("127.93.7.101:18099", true).await;
+    assert_eq!(visit("127.93.7.101:18099").await.as_deref(), Some("web-0: ok\n"));
+    // The update starts, and never answers.
+    create("102", "2", "name=eth0,bridge=vmbr0,ip=127.93.7.102/8").await;
+    for _ in 0..500 {
+        if desk.twin.guest(102).unwrap().status == "running" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(visit("127.93.7.102:18099").await, None);
+    let order = |action: &str| Meddling { action: action.into(), vmid: 102, ..Meddling::default() };
+    desk.twin.meddle(&order("heal")).unwrap();
+    until_answers("127.93.7.102:18099", true).await;
+    desk.twin.meddle(&order("sicken")).unwrap();
+    until_answers("127.93.7.102:18099", false).await;
+    let stop = desk.post("/nodes/pve1/lxc/101/status/stop", &[]).await;
+    assert_eq!(desk.exit(&stop).await, "OK");
+    until_answers("127.93.7.101:18099", false).await;
 }
