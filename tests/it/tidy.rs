@@ -49,6 +49,12 @@ const ROOMS: &[Room] = &[
         never: &["sqlx", "serenity", "poise"],
     },
     Room {
+        name: "gantry-nodeshell",
+        folder: "crates/nodeshell",
+        ours: &["gantry-core"],
+        never: &["sqlx", "reqwest", "hyper", "serenity", "poise"],
+    },
+    Room {
         name: "gantry-store",
         folder: "crates/store",
         ours: &["gantry-core"],
@@ -57,7 +63,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "gantry-engine",
         folder: "crates/engine",
-        ours: &["gantry-core", "gantry-store", "gantry-proxmox"],
+        ours: &["gantry-core", "gantry-store", "gantry-proxmox", "gantry-nodeshell"],
         never: &["serenity", "poise", "axum", "sqlx", "reqwest"],
     },
     Room {
@@ -75,6 +81,7 @@ const ROOMS: &[Room] = &[
         ours: &[
             "gantry-core",
             "gantry-proxmox",
+            "gantry-nodeshell",
             "gantry-store",
             "gantry-engine",
             "gantry-commands",
