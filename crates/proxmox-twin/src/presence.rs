@@ -48,7 +48,7 @@ impl State {
                 let bridge = part(text, "bridge=");
                 let leased = self.now() - since >= 4.0 * self.settings.speed;
                 let inet = match part(text, "ip=").as_str() {
-                    "dhcp" if leased => self.sdn.address_of(&bridge, &part(text, "hwaddr=")),
+                    "dhcp" if leased => self.lease(guest, &bridge, &part(text, "hwaddr=")),
                     "dhcp" => None,
                     fixed => Some(fixed.to_owned()),
                 };

@@ -100,6 +100,7 @@ pub(crate) struct State {
     pids: u32,
     pub(crate) next_data: u64,
     pub(crate) internet: Internet,
+    dhcp: [u8; 2],
     pub(crate) changes: Vec<Change>,
     change_count: u64,
     pub(crate) requests: VecDeque<RequestRecord>,
@@ -154,6 +155,7 @@ impl State {
             pids: 4_000,
             next_data: 0,
             internet: world.internet,
+            dhcp: world.dhcp.unwrap_or([10, 20]),
             changes: Vec::new(),
             change_count: 0,
             requests: VecDeque::new(),
@@ -431,7 +433,8 @@ impl State {
     pub(crate) fn lease(&self, guest: &Guest, bridge: &str, mac: &str) -> Option<String> {
         if self.networks.get(&guest.node).is_some_and(|n| n.bridges().any(|b| b == bridge)) {
             let n = guest.vmid;
-            return Some(format!("10.20.{}.{}/16", 1 + n / 250 % 200, n % 250 + 2));
+            let [a, b] = self.dhcp;
+            return Some(format!("{a}.{b}.{}.{}/16", 1 + n / 250 % 200, n % 250 + 2));
         }
         self.sdn.address_of(bridge, mac)
     }

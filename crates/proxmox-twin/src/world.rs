@@ -301,6 +301,9 @@ pub struct World {
     pub history: Vec<PastTask>,
     /// What nodes can fetch.
     pub internet: Internet,
+    /// First two bytes of the addresses DHCP gives on the nodes' own bridges; 10.20 when absent. With 127 in front,
+    /// guests that answer can be reached (see the README, Presence).
+    pub dhcp: Option<[u8; 2]>,
 }
 
 /// A gibibyte-and-a-bit template's size, close to the published one.
@@ -360,6 +363,7 @@ impl World {
             )
             .pool("prod", "What customers see")
             .pool("lab", "Try things here");
+        world.dhcp = Some([127, 20]);
         world.guests = vec![
             lxc(101, "web-0").on("pve1").running().pool("prod").tags("prod;web").size(4, 2048).demand(0.22, 0.55).set("onboot", "1"),
             lxc(102, "web-1").on("pve2").running().pool("prod").tags("prod;web").size(4, 2048).demand(0.2, 0.52).set("onboot", "1"),

@@ -53,6 +53,12 @@ fn storage_for(call: &Call<'_>, name: &str, content: &str) -> Result<(), Refusal
 /// Checks what a disk text asks for: a storage for new disks, access to an existing one.
 pub(super) fn check_disk(call: &Call<'_>, vmid: u32, text: &str) -> Result<(), Refusal> {
     let content = if call.kind == GuestKind::Lxc { "rootdir" } else { "images" };
+    if let Some(source) = text.split(',').find_map(|p| p.strip_prefix("import-from="))
+        && source.contains(':')
+        && !call.state.volume_exists(&call.node(), source)
+    {
+        return Err(Refusal::failed(format!("volume '{source}' does not exist")));
+    }
     if let Some((storage, _)) = wanted_disk(text) {
         return storage_for(call, storage, content);
     }

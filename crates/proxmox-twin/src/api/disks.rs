@@ -65,6 +65,52 @@ pub(super) fn move_volume(call: &mut Call<'_>) -> Reply {
     }
 }
 
+/// `POST …/move_disk` of a virtual machine: to a storage, running or not. Giving it to another machine is not played.
+pub(super) fn move_disk(call: &mut Call<'_>) -> Reply {
+    if call.args.contains_key("target-vmid") {
+        return Err(Refusal::failed("moving a disk to another VM is not part of this simulation"));
+    }
+    let Some(storage) = call.text("storage") else {
+        return Err(Refusal::parameter("storage", "Either 'storage' or 'target-vmid' must be set"));
+    };
+    let (vmid, node) = (call.vmid(), call.node());
+    let key = call.text("disk").unwrap_or_default();
+    call.need(&format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    let guest = call.guest()?;
+    call.quorum()?;
+    config::digest(call)?;
+    call.unlocked()?;
+    let Some(volid) = guest.config.get(&key).and_then(|text| volid_of(text)) else {
+        return Err(Refusal::failed(format!("disk '{key}' does not exist")));
+    };
+    let same = volid.split(':').next() == Some(storage.as_str());
+    if same && call.text("format").is_none() {
+        return Err(Refusal::failed("you can't move to the same storage with same format"));
+    }
+    let Some(target) = call.state.storage(&storage).filter(|s| s.on(&node)) else {
+        return Err(Refusal::failed(format!("storage '{storage}' does not exist")));
+    };
+    if !target.holds("images") {
+        return Err(Refusal::failed(format!(
+            "storage '{storage}' does not support content-type 'images'"
+        )));
+    }
+    let (bytes, delete) =
+        (call.state.volume(&node, volid).map_or(0, |v| v.bytes), call.flag("delete"));
+    let total = bytes as f64 / f64::from(1 << 30);
+    let mut script = Script::new()
+        .act(0.0, Effect::Lock { vmid, lock: "disk" })
+        .undo(Effect::Unlock { vmid, lock: "disk" })
+        .say(0.3, format!("create full clone of drive {key} ({volid})"));
+    for part in 1..=10 {
+        let done = total * f64::from(part) / 10.0;
+        let line = format!("transferred {done:.1} GiB of {total:.1} GiB ({part}0.00%)");
+        script = script.say(0.5 + bytes as f64 / 5e10, line);
+    }
+    let script = script.act(0.3, Effect::MoveDisk { vmid, key, storage, delete });
+    call.task("qmmove", &vmid.to_string(), script)
+}
+
 fn both(sentence: &str) -> Reply {
     Err(Refusal::invalid(
         ["target-vmid", "storage"].map(|key| (key.to_owned(), sentence.to_owned())).into(),

@@ -436,6 +436,9 @@ pub(super) fn disks(kind: &str) -> Vec<String> {
     all.extend(run("virtio", 16));
     all.extend(run("sata", 6));
     all.extend(["efidisk0".to_owned(), "tpmstate0".to_owned()]);
+    if kind == "qemu-all" {
+        all.extend(run("unused", 256));
+    }
     all
 }
 

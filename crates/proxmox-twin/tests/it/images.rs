@@ -174,6 +174,34 @@ async fn an_oci_image_is_pulled_and_run() {
 }
 
 #[tokio::test]
+async fn a_disk_image_is_imported_and_moved() {
+    let desk = Desk::new(World::empty()).await;
+    let url = "https://cloud.demo/images/debian-13-generic-amd64.qcow2";
+    let source = "local:import/debian-13.qcow2";
+    let form = [("vmid", "200"), ("scsi0", "local-lvm:0,import-from=local:import/debian-13.qcow2")];
+    assert_eq!(
+        desk.post("/nodes/pve1/qemu", &form).await.line(),
+        format!("500 volume '{source}' does not exist")
+    );
+    let fetch = [("content", "import"), ("filename", "debian-13.qcow2"), ("url", url)];
+    let got = desk.post("/nodes/pve1/storage/local/download-url", &fetch).await;
+    assert_eq!(desk.exit(&got).await, "OK");
+    let made = desk.post("/nodes/pve1/qemu", &form).await;
+    assert_eq!(desk.exit(&made).await, "OK");
+    assert_eq!(desk.twin.guest(200).unwrap().config["scsi0"], "local-lvm:vm-200-disk-0,size=2G");
+    let path = "/nodes/pve1/qemu/200/move_disk";
+    let moved = desk.post(path, &[("disk", "scsi0"), ("storage", "nas"), ("delete", "1")]).await;
+    assert_eq!(desk.exit(&moved).await, "OK");
+    let guest = desk.twin.guest(200).unwrap();
+    assert_eq!(guest.config["scsi0"], "nas:200/vm-200-disk-0.qcow2,size=2G");
+    assert_eq!(guest.lock, None);
+    assert_eq!(
+        desk.post(path, &[("disk", "scsi0"), ("storage", "nas")]).await.line(),
+        "500 you can't move to the same storage with same format"
+    );
+}
+
+#[tokio::test]
 async fn a_download_finds_the_storage_full() {
     let desk = Desk::new(World::empty()).await;
     desk.twin
