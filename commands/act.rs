@@ -80,6 +80,18 @@ pub async fn carry(
     if visit.begin(!public, true).await? == Go::Stop {
         return Ok(());
     }
+    carried(visit, verb, who, timeout_s, ask, public).await
+}
+
+/// The same, once acknowledged.
+pub async fn carried(
+    visit: &Visit,
+    verb: Verb,
+    who: &str,
+    timeout_s: Option<u32>,
+    ask: Ask,
+    public: bool,
+) -> Result<(), FaceError> {
     let engine = visit.face.engine();
     match engine.propose(&visit.actor, ask).await? {
         Answer::Proposed { plan, card } => {

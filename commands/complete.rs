@@ -243,6 +243,23 @@ pub async fn image(
     answer(found)
 }
 
+/// Completes a set.
+pub async fn set(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
+    let typed = typed.to_lowercase();
+    let sets = engine.sets();
+    let found = sets
+        .iter()
+        .map(|s| s.address())
+        .filter(|s| s.to_string().to_lowercase().contains(&typed))
+        .filter(|s| engine.may_set(&actor, Verb::SetShow, s).is_allowed());
+    answer(found.map(|s| (s.to_string(), s.to_string())).collect())
+}
+
 /// Completes a storage that holds container disks.
 pub async fn storage(
     ctx: poise::Context<'_, crate::Face, crate::FaceError>,

@@ -26,6 +26,7 @@ mod pod;
 mod press;
 mod register;
 mod screen;
+mod set;
 mod show;
 mod task;
 pub mod token;

@@ -40,6 +40,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::node::node(),
         crate::guest::guest(),
         crate::pod::pod(),
+        crate::set::set(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -153,14 +154,18 @@ impl Face {
 pub fn commands_text() -> String {
     let mut out = String::new();
     for command in commands() {
-        if command.subcommands.is_empty() {
-            line_of(&mut out, &command.name, &command);
-        }
-        for sub in &command.subcommands {
-            line_of(&mut out, &format!("{} {}", command.name, sub.name), sub);
-        }
+        lines_of(&mut out, &command.name, &command);
     }
     out
+}
+
+fn lines_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceError>) {
+    if command.subcommands.is_empty() {
+        line_of(out, name, command);
+    }
+    for sub in &command.subcommands {
+        lines_of(out, &format!("{name} {}", sub.name), sub);
+    }
 }
 
 fn line_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceError>) {
@@ -192,7 +197,17 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         | Verb::PodKill
         | Verb::PodRestart => &["VM.Audit", "VM.PowerMgmt"],
         Verb::GuestDelete | Verb::PodDelete => &["VM.Audit", "VM.PowerMgmt", "VM.Allocate"],
-        Verb::PodCreate => &[
+        // Pods are made, replaced and deleted in the name of whoever confirmed the set.
+        Verb::PodCreate
+        | Verb::SetCreate
+        | Verb::SetApply
+        | Verb::SetScale
+        | Verb::SetRollout
+        | Verb::SetResume
+        | Verb::SetUndo
+        | Verb::SetDelete
+        | Verb::SetDrift
+        | Verb::SetMember => &[
             "VM.Audit",
             "VM.Allocate",
             "VM.PowerMgmt",
@@ -210,6 +225,11 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         Verb::OpList
         | Verb::OpShow
         | Verb::OpCancel
+        | Verb::SetList
+        | Verb::SetShow
+        | Verb::SetStatus
+        | Verb::SetHistory
+        | Verb::SetPause
         | Verb::AuditList
         | Verb::Help
         | Verb::Whoami => &[],
@@ -223,14 +243,16 @@ mod tests {
 
     fn leaves() -> Vec<(String, poise::Command<Face, FaceError>)> {
         let mut out = Vec::new();
-        for mut command in commands() {
+        let mut left: Vec<(String, poise::Command<Face, FaceError>)> =
+            commands().into_iter().rev().map(|c| (c.name.to_string(), c)).collect();
+        while let Some((name, mut command)) = left.pop() {
             let subs = std::mem::take(&mut command.subcommands);
             if subs.is_empty() {
-                out.push((command.name.to_string(), command));
+                out.push((name, command));
             } else {
-                for sub in subs {
-                    out.push((format!("{} {}", command.name, sub.name), sub));
-                }
+                left.extend(
+                    subs.into_iter().rev().map(|sub| (format!("{name} {}", sub.name), sub)),
+                );
             }
         }
         out
@@ -250,7 +272,8 @@ mod tests {
     #[test]
     fn every_verb_but_the_button_has_a_command() {
         let names: Vec<String> = leaves().into_iter().map(|(n, _)| n.replace(' ', ".")).collect();
-        for verb in Verb::ALL.iter().filter(|v| **v != Verb::OpCancel) {
+        let buttons = [Verb::OpCancel, Verb::SetDrift, Verb::SetMember];
+        for verb in Verb::ALL.iter().filter(|v| !buttons.contains(v)) {
             assert!(names.iter().any(|n| n == verb.as_str()), "{verb} has no command");
         }
     }

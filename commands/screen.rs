@@ -4,6 +4,7 @@
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, UserId};
 use gantry_core::pod::PodSpec;
+use gantry_core::set::SetRef;
 use gantry_core::world::GuestStatus;
 use gantry_engine::store::Screen;
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,20 @@ pub enum View {
         /// First line wanted, from 1; `None` shows the end.
         from: Option<u32>,
     },
+    /// Sets.
+    Sets {
+        /// Only in this cluster.
+        cluster: Option<ClusterId>,
+        /// Page.
+        page: u64,
+    },
+    /// One set: its pods, or its revisions.
+    Set {
+        /// Which.
+        set: SetRef,
+        /// What was asked.
+        verb: Verb,
+    },
     /// Operations.
     Ops {
         /// Only those not over.
@@ -189,6 +204,8 @@ impl View {
             Self::Ops { .. } => Verb::OpList,
             Self::Op { .. } => Verb::OpShow,
             Self::Audit { .. } => Verb::AuditList,
+            Self::Sets { .. } => Verb::SetList,
+            Self::Set { verb, .. } => *verb,
             Self::Choice { verb, .. } => *verb,
             Self::PodForm { .. } => Verb::PodCreate,
         }
@@ -200,6 +217,7 @@ impl View {
             Self::Nodes { page, .. }
             | Self::Guests { page, .. }
             | Self::Tasks { page, .. }
+            | Self::Sets { page, .. }
             | Self::Ops { page, .. }
             | Self::Audit { page, .. }
             | Self::Choice { page, .. } => Some(page),

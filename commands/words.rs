@@ -32,6 +32,20 @@ pub fn verb(verb: Verb) -> VerbWords {
         Verb::GuestDelete | Verb::PodDelete => ("Delete", "Deleting", "deleted", "delete"),
         Verb::PodCreate => ("Create", "Creating", "created", "create"),
         Verb::TaskCancel => ("Stop task", "Stopping task", "stopped", "stop task"),
+        Verb::SetCreate => ("Create set", "Creating set", "created", "create set"),
+        Verb::SetApply => ("Apply to set", "Applying to set", "applied", "apply to set"),
+        Verb::SetScale => ("Scale set", "Scaling set", "scaled", "scale set"),
+        Verb::SetRollout => ("Roll out set", "Rolling out set", "rolled out", "roll out set"),
+        Verb::SetPause => {
+            ("Pause rollout of", "Pausing rollout of", "paused", "pause the rollout of")
+        }
+        Verb::SetResume => {
+            ("Resume rollout of", "Resuming rollout of", "resumed", "resume the rollout of")
+        }
+        Verb::SetUndo => ("Undo rollout of", "Undoing rollout of", "undone", "undo the rollout of"),
+        Verb::SetDelete => ("Delete set", "Deleting set", "deleted", "delete set"),
+        Verb::SetDrift => ("Restore", "Restoring a pod of", "settled", "settle a change of"),
+        Verb::SetMember => ("Keep up", "Keeping up", "kept up", "keep up"),
         _ => ("Show", "Showing", "shown", "show"),
     };
     VerbWords { todo, doing, done, bare }
@@ -69,6 +83,20 @@ pub const GERMAN: &[(&str, &str)] = &[
     ("pod kill", "Einem Pod den Stecker ziehen"),
     ("pod restart", "Einen Pod neu starten"),
     ("pod delete", "Einen Pod mit seinen Platten löschen"),
+    ("set", "Mehrere Pods aus einer Vorlage, jeder mit eigener Identität"),
+    ("set create", "Ein Set anlegen"),
+    ("set apply", "Ein Set so machen, wie eine Datei es sagt"),
+    ("set list", "Alle Sets"),
+    ("set show", "Ein Set mit seinen Pods"),
+    ("set scale", "Die Zahl der Pods ändern"),
+    ("set rollout", "Pods durch neuere ersetzen"),
+    ("set rollout start", "Alle Pods nacheinander ersetzen, auch mit neuem Image"),
+    ("set rollout status", "Wie weit ein Rollout ist"),
+    ("set rollout pause", "Einen Rollout anhalten"),
+    ("set rollout resume", "Einen Rollout fortsetzen"),
+    ("set rollout undo", "Zu einer früheren Revision zurück"),
+    ("set delete", "Ein Set mit seinen Pods löschen; Volumes bleiben"),
+    ("set history", "Revisionen eines Sets mit Unterschieden"),
     ("task", "Aufgaben in Proxmox"),
     ("task list", "Aufgaben eines Clusters"),
     ("task show", "Eine Aufgabe"),

@@ -13,6 +13,7 @@ mod outcome;
 mod progress;
 mod proposal;
 mod question;
+mod set;
 mod task;
 mod units;
 
@@ -27,6 +28,7 @@ pub use outcome::outcome;
 pub use progress::{progress, still};
 pub use proposal::{changed, dropped, proposal};
 pub use question::{choice, fault, note, problems, refusal, unknown_guest};
+pub use set::{set_history, set_list, set_show};
 pub use task::{TaskList, task_list, task_log, task_show};
 pub use units::{bar, bytes, percent, span};
 

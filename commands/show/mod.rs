@@ -3,6 +3,7 @@
 //! Called by the commands that read and by `press` for the buttons of what they showed. Everything is shown to
 //! the asker alone and holds only what the asker may see.
 
+mod set;
 mod work;
 mod world;
 
@@ -77,6 +78,9 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
                 None => (guest.to_string(), visit.may(view.verb(), Target::Any)),
             }
         }
+        View::Set { set, verb } => {
+            (set.to_string(), visit.face.engine().may_set(&visit.actor, *verb, set))
+        }
         View::Task { cluster, upid } | View::TaskLog { cluster, upid, .. } => (
             format!("{} {}", upid.kind(), upid.id()),
             visit.face.engine().may_task(&visit.actor, view.verb(), cluster, upid),
@@ -111,6 +115,8 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Audit { operation, user, page } => {
             work::audit(visit, operation.as_ref(), *user, page, id).await
         }
+        View::Sets { cluster, page } => set::sets(visit, cluster.as_ref(), page, id).await,
+        View::Set { set, verb } => set::set(visit, set, *verb, id).await,
         View::PodForm { .. } => {
             Ok(crate::card::note(crate::card::Tone::Plain, "A form", "Press Edit again to open it"))
         }

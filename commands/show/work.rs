@@ -139,6 +139,7 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
         Action::CancelTask { upid, .. } => {
             visit.face.engine().may_task(&visit.actor, verb, cluster, upid)
         }
+        Action::Set(action) => visit.face.engine().may_set(&visit.actor, verb, action.set()),
         Action::CreatePod { spec, .. } => {
             let tags = spec.all_tags();
             let target = Target::NewPod {

@@ -106,18 +106,22 @@ fn table() -> String {
          | command | what it does | right | confirmed by |\n|---|---|---|---|\n",
     );
     for command in gantry_commands::commands() {
-        if command.subcommands.is_empty() {
-            row(&mut text, &command.name, &command);
-        }
-        for sub in &command.subcommands {
-            row(&mut text, &format!("{} {}", command.name, sub.name), sub);
-        }
+        rows(&mut text, &command.name, &command);
     }
     text.push_str(
         "\n`stop` and `shutdown` are the same: the guest's own system is asked. `kill` pulls the plug. A policy rule can ask\n\
          for more confirmation than the table says, never for less.\n",
     );
     text
+}
+
+fn rows<U, E>(text: &mut String, name: &str, command: &poise::Command<U, E>) {
+    if command.subcommands.is_empty() {
+        row(text, name, command);
+    }
+    for sub in &command.subcommands {
+        rows(text, &format!("{name} {}", sub.name), sub);
+    }
 }
 
 fn row<U, E>(text: &mut String, name: &str, command: &poise::Command<U, E>) {

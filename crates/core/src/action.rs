@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
 use crate::pod::PodSpec;
+use crate::set::SetAction;
 
 /// How much asking it takes before something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +106,34 @@ verbs! {
     PodRestart = "pod.restart", Button, true;
     /// Delete a pod and its disks.
     PodDelete = "pod.delete", TypedName, true;
+    /// Sets of pods.
+    SetList = "set.list", None, false;
+    /// One set with its pods.
+    SetShow = "set.show", None, false;
+    /// How far a rollout is.
+    SetStatus = "set.rollout.status", None, false;
+    /// Revisions of a set.
+    SetHistory = "set.history", None, false;
+    /// Create a set: pods from one template, each with its own identity.
+    SetCreate = "set.create", Button, true;
+    /// Make a set what a file says.
+    SetApply = "set.apply", Button, true;
+    /// Change how many pods a set has.
+    SetScale = "set.scale", Button, true;
+    /// Replace all pods of a set, one after another.
+    SetRollout = "set.rollout.start", Button, true;
+    /// Pause a rollout.
+    SetPause = "set.rollout.pause", None, true;
+    /// Go on with a paused rollout.
+    SetResume = "set.rollout.resume", Button, true;
+    /// Go back to an earlier revision.
+    SetUndo = "set.rollout.undo", Button, true;
+    /// Delete a set and its pods.
+    SetDelete = "set.delete", TypedName, true;
+    /// Adopt, restore or ignore what somebody changed by hand on a pod of a set.
+    SetDrift = "set.drift", Button, true;
+    /// What gantry does to one pod of a set, in the name of whoever confirmed the set.
+    SetMember = "set.member", Button, true;
     /// Tasks of a cluster, whoever started them.
     TaskList = "task.list", None, false;
     /// One task.
@@ -167,7 +196,16 @@ impl Verb {
             Self::GuestSuspend => "Suspend",
             Self::GuestResume => "Resume",
             Self::GuestDelete | Self::PodDelete => "Delete",
-            Self::PodCreate => "Create",
+            Self::PodCreate | Self::SetCreate => "Create",
+            Self::SetApply => "Apply",
+            Self::SetScale => "Scale",
+            Self::SetRollout => "Roll out",
+            Self::SetPause => "Pause",
+            Self::SetResume => "Resume",
+            Self::SetUndo => "Undo",
+            Self::SetDelete => "Delete",
+            Self::SetDrift => "Restore",
+            Self::SetMember => "Keep up",
             Self::TaskCancel => "Stop",
             Self::OpCancel => "Cancel",
             _ => "Show",
@@ -251,6 +289,8 @@ pub enum Action {
         /// Which task.
         upid: Upid,
     },
+    /// Something done to a set.
+    Set(SetAction),
 }
 
 impl Action {
@@ -259,12 +299,18 @@ impl Action {
         match self {
             Self::Power { guest, .. } | Self::Delete { guest, .. } => &guest.cluster,
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
+            Self::Set(action) => &action.set().cluster,
         }
     }
 
     /// What it works on, where two operations must not work on that at the same time: `guest lab/201`.
     pub fn turn(&self) -> Option<String> {
-        self.guest().map(|(guest, _)| format!("guest {guest}"))
+        match self {
+            // Work on one pod has that guest's turn; `Operation::turn` knows its number.
+            Self::Set(SetAction::Member { .. }) => None,
+            Self::Set(action) => Some(format!("set {}", action.set())),
+            _ => self.guest().map(|(guest, _)| format!("guest {guest}")),
+        }
     }
 
     /// The guest it acts on, where there is one already.
@@ -273,7 +319,7 @@ impl Action {
             Self::Power { guest, kind, .. } | Self::Delete { guest, kind, .. } => {
                 Some((guest, *kind))
             }
-            Self::CreatePod { .. } | Self::CancelTask { .. } => None,
+            Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) => None,
         }
     }
 }

@@ -12,4 +12,5 @@ pub mod plan;
 pub mod pod;
 pub mod policy;
 pub mod service;
+pub mod set;
 pub mod world;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
+use crate::set::SetStep;
 use crate::world::GuestStatus;
 
 /// Where an operation stands.
@@ -98,6 +99,8 @@ pub enum StepKind {
     Delete,
     /// Stop a task.
     CancelTask,
+    /// A step on a set.
+    Set(SetStep),
 }
 
 /// What must be seen before a step counts as done.
@@ -126,6 +129,7 @@ impl StepKind {
             Self::Resume => "Resuming",
             Self::Delete => "Deleting",
             Self::CancelTask => "Stopping the task",
+            Self::Set(step) => step.doing(),
         }
     }
 
@@ -141,6 +145,7 @@ impl StepKind {
             Self::Resume => "resume",
             Self::Delete => "delete",
             Self::CancelTask => "cancel task",
+            Self::Set(step) => step.name(),
         }
     }
 
@@ -157,6 +162,7 @@ impl StepKind {
             Self::Resume => &["vzresume", "qmresume"],
             Self::Delete => &["vzdestroy", "qmdestroy"],
             Self::CancelTask => &[],
+            Self::Set(step) => step.task_types(),
         }
     }
 
@@ -175,6 +181,7 @@ impl StepKind {
             }
             Self::Delete => Expect::Gone,
             Self::CancelTask => Expect::TaskEnded,
+            Self::Set(step) => step.expects(kind),
         }
     }
 }
@@ -327,6 +334,11 @@ impl Operation {
     /// What it works on, where two operations must not work on that at the same time; operations with the same turn
     /// are carried out one after another, oldest first.
     pub fn turn(&self) -> Option<String> {
+        // Once it is written down what a set shall be, the next command may be: waiting for pods holds nobody up.
+        if matches!(self.current(), Some((_, Step { kind: StepKind::Set(SetStep::Converge), .. })))
+        {
+            return None;
+        }
         let new = || self.vmid.map(|vmid| format!("guest {}/{vmid}", self.action.cluster()));
         self.action.turn().or_else(new)
     }

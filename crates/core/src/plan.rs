@@ -337,7 +337,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
             warnings.push("This cannot be undone.".into());
             (effects, steps)
         }
-        Action::CreatePod { .. } | Action::CancelTask { .. } => {
+        Action::CreatePod { .. } | Action::CancelTask { .. } | Action::Set(_) => {
             return refused("that is not something done to a guest".into());
         }
     };

@@ -11,6 +11,7 @@ mod inventory;
 mod observe;
 mod propose;
 mod runner;
+mod sets;
 mod step;
 mod view;
 mod watch;
@@ -29,6 +30,7 @@ pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
 pub use propose::{Answer, Ask};
+pub use sets::{SetChange, SetNow};
 pub use view::{CardView, EndpointLine, GuestDetail, NodeDetail, TaskLine, TaskLog, TaskQuery};
 pub use witness::{POINTS, Tracer, Witness};
 
@@ -102,6 +104,7 @@ struct Inner {
     clock: Clock,
     settings: Settings,
     witness: Arc<dyn Witness>,
+    sets: sets::Memory,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -128,6 +131,7 @@ impl Engine {
                 clock,
                 settings,
                 witness,
+                sets: sets::Memory::default(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),

@@ -12,10 +12,12 @@ use gantry_core::operation::{OpState, Operation, Progress, Step};
 use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
 use gantry_core::pod::PodSpec;
 use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::set::{SetAction, SetRef};
 use gantry_core::world::{ClusterView, Found, Guest, find_guest};
 use gantry_store::NewCard;
 
 use crate::deed::Planning;
+use crate::sets::SetChange;
 use crate::{Engine, Error};
 
 /// What somebody asks for.
@@ -36,6 +38,22 @@ pub enum Ask {
         cluster: ClusterId,
         /// What it shall be.
         spec: Box<PodSpec>,
+    },
+    /// Something done to a set.
+    Set {
+        /// A `set.*` verb that writes.
+        verb: Verb,
+        /// What.
+        action: Box<SetAction>,
+    },
+    /// A change of what a set shall be, on what it shall be at that moment.
+    SetChange {
+        /// A `set.*` verb that writes.
+        verb: Verb,
+        /// Which.
+        set: SetRef,
+        /// The change.
+        change: SetChange,
     },
     /// Stop a running task.
     TaskCancel {
@@ -137,6 +155,13 @@ impl Engine {
                 self.propose_guest(actor, verb, &who, timeout_s).await
             }
             Ask::Pod { cluster, spec } => self.propose_pod(actor, cluster, spec).await,
+            Ask::Set { verb, action } => {
+                let shown = format!("set {}", action.set());
+                self.propose_action(actor, verb, Action::Set(*action), &shown).await
+            }
+            Ask::SetChange { verb, set, change } => {
+                self.propose_set_change(actor, verb, set, change).await
+            }
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
     }
@@ -240,6 +265,24 @@ impl Engine {
                 self.keep(actor, plan).await
             }
         }
+    }
+
+    async fn propose_set_change(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        set: SetRef,
+        change: SetChange,
+    ) -> Result<Answer, Error> {
+        let shown = format!("set {set}");
+        if let Ruling::Denied { because } = self.may_set(actor, verb, &set) {
+            return self.refuse(actor, verb, &shown, because).await;
+        }
+        let action = match self.changed_set(&set, change).await? {
+            Ok(action) => action,
+            Err(why) => return Ok(Answer::Refused { why }),
+        };
+        self.propose_action(actor, verb, Action::Set(action), &shown).await
     }
 
     async fn propose_cancel(

@@ -10,7 +10,7 @@ use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{OperationId, UserId};
 use gantry_core::operation::Operation;
 use gantry_store::Lease;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -54,22 +54,20 @@ impl Engine {
             };
             let Ok(permit) = permit else { break };
             let owner = &self.inner.settings.owner;
-            let pause;
-            match self.store().claim_operation(owner, self.now_ms(), lease_ms).await {
+            let pause = match self.store().claim_operation(owner, self.now_ms(), lease_ms).await {
                 Ok(Some(lease)) => {
                     let (engine, stop) = (self.clone(), stop.clone());
                     running.spawn(async move {
-                        engine.carry(lease, stop).await;
-                        drop(permit);
+                        engine.carry(lease, stop, permit).await;
                     });
                     continue;
                 }
-                Ok(None) => pause = IDLE_LOOK,
+                Ok(None) => IDLE_LOOK,
                 Err(error) => {
                     tracing::error!(%error, "could not look for operations");
-                    pause = STORE_PAUSE;
+                    STORE_PAUSE
                 }
-            }
+            };
             drop(permit);
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -86,7 +84,7 @@ impl Engine {
         running.shutdown().await;
     }
 
-    async fn carry(&self, lease: Lease, stop: CancellationToken) {
+    async fn carry(&self, lease: Lease, stop: CancellationToken, permit: OwnedSemaphorePermit) {
         let (id, generation) = (lease.operation.id.clone(), lease.generation);
         let span = tracing::info_span!(
             "operation",
@@ -97,7 +95,7 @@ impl Engine {
         );
         let work = tracing::Instrument::instrument(
             async {
-                let mut carrier = Carrier::new(self, lease, stop.clone());
+                let mut carrier = Carrier::new(self, lease, stop.clone(), permit);
                 tokio::select! {
                     parked = carrier.run() => parked,
                     () = self.keep_lease(&id, generation) => Parked::LeaseLost,

@@ -116,6 +116,7 @@ impl Engine {
     pub(crate) async fn watch(&self, cluster: &ClusterId, stop: CancellationToken) {
         let Some(watched) = self.inner.clusters.get(cluster) else { return };
         tokio::select! {
+            () = self.keep_sets(cluster, stop.clone()) => {}
             () = self.poll(cluster, stop) => {}
             () = watched.client().keep_watch() => {}
             () = self.keep_templates(watched) => {}

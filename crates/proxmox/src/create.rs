@@ -61,6 +61,61 @@ pub struct RootFs {
     pub size_gib: u32,
 }
 
+/// One volume of a container besides its root disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Where inside: an absolute path.
+    pub path: String,
+    /// Whether backups hold it.
+    pub backup: bool,
+    /// Whether nothing may be written to it.
+    pub read_only: bool,
+}
+
+/// What a mount point mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A new volume, made and formatted with the container, which owns it.
+    New {
+        /// The storage; must hold `rootdir`.
+        storage: StorageId,
+        /// Size in GiB.
+        size_gib: u32,
+    },
+    /// An existing volume. One whose name says another owner is not deleted with this container
+    /// (`PVE::LXC::delete_mountpoint_volume`).
+    Existing(Volid),
+}
+
+impl MountPoint {
+    /// As `local-lvm:8,mp=/data,backup=1`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a value could be read as something else.
+    pub fn encode(&self) -> Result<PropertyString, Error> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if !self.path.starts_with('/') || self.path.contains("..") || !self.path.chars().all(plain)
+        {
+            return Err(Error::refused("mp", "must be an absolute path without .."));
+        }
+        let volume = match &self.source {
+            MountSource::New { storage, size_gib } => format!("{storage}:{size_gib}"),
+            MountSource::Existing(volid) => volid.to_string(),
+        };
+        let mut out = PropertyString::starting_with("mp", &volume)?;
+        out.set("mp", &self.path)?;
+        if self.backup {
+            out.set("backup", 1)?;
+        }
+        if self.read_only {
+            out.set("ro", 1)?;
+        }
+        Ok(out)
+    }
+}
+
 /// One network interface of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetIf {
@@ -82,6 +137,8 @@ pub struct NetIf {
     pub firewall: Option<bool>,
     /// Largest packet, 64 to 65535.
     pub mtu: Option<u16>,
+    /// Hardware address; left out: Proxmox makes one up.
+    pub hwaddr: Option<String>,
 }
 
 impl NetIf {
@@ -135,6 +192,13 @@ impl NetIf {
         if let Some(mtu) = self.mtu {
             out.set("mtu", mtu)?;
         }
+        if let Some(mac) = &self.hwaddr {
+            let octet = |o: &str| o.len() == 2 && o.bytes().all(|b| b.is_ascii_hexdigit());
+            if mac.split(':').count() != 6 || !mac.split(':').all(octet) {
+                return Err(Error::refused("hwaddr", "must look like 02:00:00:00:00:01"));
+            }
+            out.set("hwaddr", mac)?;
+        }
         Ok(out)
     }
 }
@@ -158,6 +222,8 @@ pub struct CreateLxc {
     pub hostname: Option<String>,
     /// Root file system.
     pub rootfs: Option<RootFs>,
+    /// Further volumes, `mp0` first.
+    pub mounts: Vec<MountPoint>,
     /// Cores.
     pub cores: Option<u32>,
     /// Memory in MiB.
@@ -200,6 +266,7 @@ impl CreateLxc {
             ostemplate,
             hostname: None,
             rootfs: None,
+            mounts: Vec::new(),
             cores: None,
             memory_mib: None,
             swap_mib: None,
@@ -260,6 +327,9 @@ impl CreateLxc {
         let keys = (!self.ssh_public_keys.is_empty()).then(|| self.ssh_public_keys.join("\n"));
         let tags = (!self.tags.is_empty()).then(|| self.tags.join(";"));
         let password = self.password.as_ref().map(|p| p.expose_secret().as_str());
+        for (n, mount) in self.mounts.iter().enumerate() {
+            form.push(&format!("mp{n}"), mount.encode()?);
+        }
         for (n, net) in self.net.iter().enumerate() {
             form.push(&format!("net{n}"), net.encode()?);
         }

@@ -36,7 +36,7 @@ pub use breaker::Settings as BreakerSettings;
 pub use cache::Freshness;
 pub use client::{Client, Discovery, EndpointFound};
 pub use config::{ClusterConfig, Tuning};
-pub use create::{CreateLxc, NetIf, RootFs, Volid};
+pub use create::{CreateLxc, MountPoint, MountSource, NetIf, RootFs, Volid};
 pub use error::{Advice, Error, TlsProblem};
 pub use form::{Form, PropertyString};
 pub use pool::{EndpointHealth, Health, NodeHealth, State};

@@ -140,6 +140,7 @@ impl Store {
         self.call("take over from the last process", async {
             self.pool.write(sql::OPERATIONS_FREE, args![]).await?;
             self.pool.write(sql::CARDS_FREE, args![]).await?;
+            self.pool.write(sql::SETS_FREE, args![]).await?;
             Ok(())
         })
         .await
@@ -291,4 +292,20 @@ fn read(row: &Row) -> Result<Operation, Fail> {
     }
     op.cancel_by = row.text_opt("cancel_by")?;
     Ok(op)
+}
+
+/// An operation from columns that a join calls `op_…`; `None` where it joined nothing.
+pub(crate) fn read_joined(row: &Row) -> Result<Option<Operation>, Fail> {
+    let Some(data) = row.text_opt("op_data")? else { return Ok(None) };
+    let id = row.text("op_id")?;
+    let mut op: Operation = serde_json::from_str(&data)
+        .map_err(|e| Fail::Row(format!("operation {id} does not read back: {e}")))?;
+    if op.id.as_str() != id
+        || op.plan.as_str() != row.text("op_plan_id")?
+        || op.state.as_str() != row.text("op_state")?
+    {
+        return Err(Fail::Row(format!("operation {id} contradicts itself")));
+    }
+    op.cancel_by = row.text_opt("op_cancel_by")?;
+    Ok(Some(op))
 }

@@ -225,7 +225,7 @@ impl Store {
     }
 }
 
-async fn insert(
+pub(crate) async fn insert(
     tx: &mut Tx,
     plan: &Plan,
     card: &CardId,

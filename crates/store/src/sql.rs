@@ -245,6 +245,51 @@ texts! {
          WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) ORDER BY cluster, vmid LIMIT 10000");
     POD_REMOVE = Text::same("DELETE FROM pods WHERE cluster = $1 AND vmid = $2");
 
+    // Sets.
+    SET_INSERT = Text::same(
+        "INSERT INTO sets (cluster, name, version, operation_id, created_ms, changed_ms, data) \
+         VALUES ($1, $2, 1, $3, $4, $4, $5) ON CONFLICT (cluster, name) DO NOTHING");
+    SET_CHANGE = Text::same(
+        "UPDATE sets SET version = version + 1, operation_id = $4, changed_ms = $5, data = $6 \
+         WHERE cluster = $1 AND name = $2 AND version = $3");
+    SET_FIND = Text::same(
+        "SELECT version, lease_gen, data FROM sets WHERE cluster = $1 AND name = $2");
+    SET_HOLD = holding!(
+        "SELECT version, lease_gen, data FROM sets WHERE cluster = $1 AND name = $2");
+    SETS_LIST = Text::same(
+        "SELECT version, lease_gen, data FROM sets WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) \
+         ORDER BY cluster, name LIMIT 1000");
+    SETS_LEAD = Text::same(
+        "UPDATE sets SET lease_gen = CASE WHEN lease_owner = $2 AND lease_until_ms > $3 THEN lease_gen \
+         ELSE lease_gen + 1 END, lease_owner = $2, lease_until_ms = $4 \
+         WHERE cluster = $1 AND (lease_owner = $2 OR lease_until_ms <= $3) \
+         RETURNING version, lease_gen, data");
+    SETS_FREE = Text::same("UPDATE sets SET lease_until_ms = 0");
+    SET_REMOVE = Text::same("DELETE FROM sets WHERE cluster = $1 AND name = $2");
+    REVISION_SAVE = Text::same(
+        "INSERT INTO set_revisions (cluster, name, number, data) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (cluster, name, number) DO UPDATE SET data = excluded.data");
+    REVISIONS_LIST = Text::same(
+        "SELECT data FROM set_revisions WHERE cluster = $1 AND name = $2 ORDER BY number DESC LIMIT 200");
+    REVISIONS_FORGET = Text::same(
+        "DELETE FROM set_revisions WHERE cluster = $1 AND name = $2 AND number < $3 AND number <> $4");
+    ORDINAL_INSERT = Text::same(
+        "INSERT INTO set_ordinals (cluster, name, ordinal, vmid, data) VALUES ($1, $2, $3, $4, $5)");
+    ORDINAL_HOLD = holding!(
+        "SELECT data FROM set_ordinals WHERE cluster = $1 AND name = $2 AND ordinal = $3");
+    ORDINAL_SAVE = Text::same(
+        "UPDATE set_ordinals SET operation_id = $4, settled_id = $5, data = $6 \
+         WHERE cluster = $1 AND name = $2 AND ordinal = $3");
+    ORDINAL_REMOVE = Text::same(
+        "DELETE FROM set_ordinals WHERE cluster = $1 AND name = $2 AND ordinal = $3");
+    ORDINALS_REMOVE = Text::same("DELETE FROM set_ordinals WHERE cluster = $1 AND name = $2");
+    ORDINALS_LIST = Text::same(
+        "SELECT o.name, o.data, p.data AS op_data, p.id AS op_id, p.plan_id AS op_plan_id, p.state AS op_state, \
+         p.cancel_by AS op_cancel_by FROM set_ordinals o LEFT JOIN operations p ON p.id = o.operation_id \
+         AND (o.settled_id IS NULL OR o.settled_id <> o.operation_id) \
+         WHERE o.cluster = $1 AND (CAST($2 AS TEXT) IS NULL OR o.name = $2) \
+         ORDER BY o.name, o.ordinal LIMIT 100000");
+
     // Settings and counters.
     SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");
     SETTING_SAVE = Text::same(

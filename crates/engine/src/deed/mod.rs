@@ -5,7 +5,9 @@
 //! (`step/`), proposing and confirming stay as they are.
 
 mod guest;
+mod member;
 mod pod;
+pub(crate) mod set;
 mod task;
 
 use gantry_core::action::{Action, GuestRef, Verb};
@@ -13,6 +15,7 @@ use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling};
+use gantry_core::set::{SetAction, SetStep};
 use gantry_proxmox::{Advice, Error as ProxmoxError};
 
 use crate::{Engine, Error};
@@ -91,6 +94,7 @@ pub(crate) fn target(op: &Operation) -> Option<(GuestRef, GuestKind)> {
             let guest = GuestRef { cluster: cluster.clone(), vmid };
             (guest, GuestKind::Lxc)
         }),
+        Action::Set(_) => member::part(op).and_then(|p| Some((p.guest()?, GuestKind::Lxc))),
         action => action.guest().map(|(guest, kind)| (guest.clone(), kind)),
     }
 }
@@ -104,6 +108,7 @@ impl Engine {
             }
             Action::CreatePod { cluster, spec } => self.pod_ruling(actor, verb, cluster, spec),
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
+            Action::Set(action) => self.set_ruling(actor, verb, action),
         }
     }
 
@@ -124,6 +129,7 @@ impl Engine {
             Action::CancelTask { cluster, upid } => {
                 self.plan_cancel_now(actor, verb, cluster, upid).await
             }
+            Action::Set(action) => self.plan_set_now(actor, verb, action).await,
         }
     }
 
@@ -132,6 +138,8 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::CreatePod => self.look_before_pod(op).await,
             StepKind::CancelTask => self.look_before_cancel(op).await,
+            StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
+            _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
         }
     }
@@ -146,6 +154,11 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::CreatePod => self.call_create_pod(op, aim).await,
             StepKind::CancelTask => self.call_cancel(op).await,
+            StepKind::Set(SetStep::Record) => self.call_record(op).await,
+            StepKind::Set(SetStep::Create | SetStep::MakeKeeper) => self.call_make(op, aim).await,
+            StepKind::Set(SetStep::Unprotect) => self.call_unprotect(op, aim).await,
+            // Watched by the walk itself; there is no call.
+            StepKind::Set(SetStep::Converge) => Ok(None),
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -154,6 +167,9 @@ impl Engine {
     pub(crate) async fn is_met(&self, op: &Operation, n: usize) -> Result<Seen, Error> {
         match &op.steps[n].kind {
             StepKind::CancelTask => self.is_cancel_met(op).await,
+            StepKind::Set(SetStep::Record) => self.is_record_met(op).await,
+            StepKind::Set(SetStep::Converge) => self.is_converge_met(op).await,
+            StepKind::Set(SetStep::Unprotect) => self.is_unprotected(op).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -161,8 +177,13 @@ impl Engine {
     /// Tasks of ours that fit step `n` and were not there before its intent.
     pub(crate) async fn tasks_since(&self, op: &Operation, n: usize) -> Result<Vec<Upid>, Error> {
         match &op.steps[n].kind {
-            StepKind::CancelTask => Ok(Vec::new()),
-            StepKind::CreatePod => self.create_tasks_since(op, n).await,
+            StepKind::CancelTask
+            | StepKind::Set(SetStep::Record | SetStep::Converge | SetStep::Unprotect) => {
+                Ok(Vec::new())
+            }
+            StepKind::CreatePod | StepKind::Set(SetStep::Create | SetStep::MakeKeeper) => {
+                self.create_tasks_since(op, n).await
+            }
             _ => self.guest_tasks_since(op, n).await,
         }
     }
@@ -170,7 +191,9 @@ impl Engine {
     /// Whether what is there was made by this operation, where that has to be told apart.
     pub(crate) async fn is_ours(&self, op: &Operation, n: usize) -> Result<bool, Error> {
         match &op.steps[n].kind {
-            StepKind::CreatePod => self.notes_name(op).await,
+            StepKind::CreatePod | StepKind::Set(SetStep::Create | SetStep::MakeKeeper) => {
+                self.notes_name(op).await
+            }
             _ => Ok(true),
         }
     }
@@ -179,10 +202,17 @@ impl Engine {
     pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
         match &op.steps[n].kind {
             StepKind::CreatePod => self.remember_pod(op).await,
+            StepKind::Set(SetStep::Create) => self.remember_made(op).await,
+            StepKind::Delete if is_member(op) => self.remember_removed(op).await,
             StepKind::Delete => self.forget_pod(op).await,
             _ => Ok(()),
         }
     }
+}
+
+/// Whether it is work on one ordinal of a set.
+fn is_member(op: &Operation) -> bool {
+    matches!(op.action, Action::Set(SetAction::Member { .. }))
 }
 
 /// A task is ours to adopt when it was not there before the intent.

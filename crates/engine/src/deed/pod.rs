@@ -6,7 +6,7 @@ use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
 use gantry_core::pod::{self, Ipv4, Ipv6, LivePlace, PodSpec, plan_pod};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_proxmox::{CreateLxc, Error as ProxmoxError, NetIf, RootFs};
+use gantry_proxmox::{CreateLxc, Error as ProxmoxError, MountPoint, MountSource, NetIf, RootFs};
 use gantry_store::PodRow;
 
 use super::{Aim, CallFault, Look, Planning, target};
@@ -121,7 +121,11 @@ impl Engine {
     }
 }
 
-fn create_request(spec: &PodSpec, op: &Operation, aim: &Aim) -> Result<CreateLxc, ProxmoxError> {
+pub(super) fn create_request(
+    spec: &PodSpec,
+    op: &Operation,
+    aim: &Aim,
+) -> Result<CreateLxc, ProxmoxError> {
     let invalid = |why: &str| ProxmoxError::Config { why: why.to_owned() };
     let vmid = aim.vmid.ok_or_else(|| invalid("no VMID was chosen"))?;
     let template = &spec.template;
@@ -135,10 +139,25 @@ fn create_request(spec: &PodSpec, op: &Operation, aim: &Aim) -> Result<CreateLxc
         ip6: (card.ipv6 != Ipv6::None).then(|| card.ipv6.to_string()),
         gw6: card.gateway6,
         mtu: card.mtu,
+        hwaddr: card.mac.clone(),
     });
     let number = |n: u64| u32::try_from(n).map_err(|_| invalid("a size is too large"));
     let storage = template.root.storage.clone().ok_or_else(|| invalid("no storage was chosen"))?;
+    let mut mounts = Vec::new();
+    for mount in &template.mounts {
+        let source = match &mount.volume {
+            Some(volume) => MountSource::Existing(volume.parse()?),
+            None => MountSource::New {
+                storage: mount.storage.clone().unwrap_or_else(|| storage.clone()),
+                size_gib: number(mount.size_gib)?,
+            },
+        };
+        let (path, backup, read_only) = (mount.path.clone(), mount.backup, mount.read_only);
+        mounts.push(MountPoint { source, path, backup, read_only });
+    }
     let mut request = CreateLxc::new(vmid, template.image.parse()?);
+    request.mounts = mounts;
+    request.protection = template.protection.then_some(true);
     request.rootfs = Some(RootFs { storage, size_gib: number(template.root.size_gib)? });
     request.hostname = Some(spec.name.clone());
     request.cores = Some(template.cores);

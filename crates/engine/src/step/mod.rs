@@ -3,6 +3,7 @@
 //! Every line between two saves may be the last one this process runs. What the next process finds in the store
 //! is enough to go on: `Pending` was never sent, `Intent` may have been, `Submitted` has a task to ask about.
 
+mod converge;
 mod look;
 mod probe;
 mod wait;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::Upid;
 use gantry_core::operation::{OpState, Operation, Outcome, StepKind, StepState};
+use gantry_core::set::SetStep;
 use gantry_proxmox::Advice;
 use gantry_store::Lease;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
@@ -54,11 +57,19 @@ pub(crate) struct Carrier<'a> {
     op: Operation,
     generation: i64,
     stop: CancellationToken,
+    /// Its place among the operations that work at the same time; given up by one that only watches.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Carrier<'a> {
-    pub(crate) fn new(engine: &'a Engine, lease: Lease, stop: CancellationToken) -> Self {
-        Self { engine, op: lease.operation, generation: lease.generation, stop }
+    pub(crate) fn new(
+        engine: &'a Engine,
+        lease: Lease,
+        stop: CancellationToken,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        let (op, generation) = (lease.operation, lease.generation);
+        Self { engine, op, generation, stop, place: Some(place) }
     }
 
     /// Works until the operation has ended or has to be let go.
@@ -86,6 +97,7 @@ impl<'a> Carrier<'a> {
             let next = match step.state {
                 StepState::Intent => self.probe(n).await?,
                 StepState::Submitted => self.wait(n).await?,
+                _ if step.kind == StepKind::Set(SetStep::Converge) => self.converge(n).await?,
                 _ => self.begin(n).await?,
             };
             if let Next::End(state, outcome) = next {

@@ -2,6 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
+use gantry_core::set::SetStep;
 
 use super::{Carrier, Next};
 
@@ -44,6 +45,13 @@ impl Carrier<'_> {
                     Some(vmid) => format!("{} was created as CT {vmid}.", self.op.name),
                     None => format!("{} was created.", self.op.name),
                 },
+                Verb::SetMember => match self.op.steps.last().map(|s| &s.kind) {
+                    Some(StepKind::Delete) => format!("{who} was deleted."),
+                    Some(StepKind::Set(SetStep::MakeKeeper)) => format!("{who} was made."),
+                    _ => format!("{who} runs."),
+                },
+                Verb::SetDelete => format!("{who} was deleted."),
+                Verb::SetPause => format!("The rollout of {who} is paused."),
                 _ => format!("{who}: done."),
             }
         };
@@ -168,5 +176,12 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Resume => "resume",
         StepKind::Delete => "delete",
         StepKind::CancelTask => "stop",
+        StepKind::Set(step) => match step {
+            SetStep::Record => "write down",
+            SetStep::Converge => "finish",
+            SetStep::MakeKeeper => "make",
+            SetStep::Create => "create",
+            SetStep::Unprotect => "take the protection off",
+        },
     }
 }

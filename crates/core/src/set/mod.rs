@@ -1,0 +1,26 @@
+//! Sets: several pods from one template, each with an identity of its own that outlives it.
+//!
+//! Everything here is decided from what was written down and what was seen, without a clock: the same set and the
+//! same observation give the same decision. The engine observes, asks `reconcile`, and carries out what it says as
+//! ordinary operations.
+
+pub mod action;
+pub mod file;
+pub mod identity;
+pub mod member;
+pub mod plan;
+pub mod reconcile;
+pub mod seen;
+pub mod spec;
+pub mod state;
+
+#[cfg(test)]
+mod simulation;
+
+pub use action::{Choice, SetAction, SetStep, Work};
+pub use file::SetFile;
+pub use identity::Identity;
+pub use reconcile::{Act, Decision, Phase, reconcile};
+pub use seen::{Drift, Observed, Pod, Readiness, Slot};
+pub use spec::{Keep, Management, SetKind, SetSpec, Update, VolumeSpec};
+pub use state::{Facts, Halt, Revision, Set, SetRef, SlotRecord};

@@ -1,0 +1,357 @@
+//! What a command on a set would do, in people's words.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::action::{Choice, SetAction};
+use super::spec::{Keep, SetSpec, Update};
+use super::state::Set;
+use crate::operation::StepKind;
+use crate::plan::{Change, Draft, Planned};
+use crate::set::SetStep;
+
+/// Most lines of a difference on a card.
+const LINES_MAX: usize = 12;
+
+/// What is true now, as far as a plan for a set rests on it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetFacts {
+    /// The set, where there is one.
+    pub set: Option<Set>,
+    /// Its pods that exist, by name.
+    pub pods: Vec<String>,
+    /// Ordinals whose volumes are there.
+    pub volumes: usize,
+    /// What stands in the way on the nodes: no image, no bridge, not online, a sentence each.
+    pub obstacles: Vec<String>,
+    /// The drift that is there now, by fingerprint, where one is to be resolved.
+    pub drift: Option<String>,
+    /// Whether that is about the set's own pod.
+    pub mendable: bool,
+}
+
+/// Lines that differ between two specifications, by key.
+pub fn differences(old: &SetSpec, new: &SetSpec) -> Vec<Change> {
+    let (old, new) = (flat(old), flat(new));
+    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let none = "—".to_owned();
+    keys.into_iter()
+        .filter(|k| old.get(*k) != new.get(*k))
+        .map(|k| Change {
+            what: k.clone(),
+            before: old.get(k).unwrap_or(&none).clone(),
+            after: new.get(k).unwrap_or(&none).clone(),
+        })
+        .collect()
+}
+
+/// A specification as `template.cores = 2`, a line a value.
+fn flat(spec: &SetSpec) -> BTreeMap<String, String> {
+    fn walk(path: &str, value: &serde_json::Value, out: &mut BTreeMap<String, String>) {
+        let under = |key: &str| {
+            if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+        };
+        match value {
+            serde_json::Value::Object(map) => {
+                map.iter().for_each(|(k, v)| walk(&under(k), v, out));
+            }
+            serde_json::Value::Array(list) => {
+                list.iter().enumerate().for_each(|(n, v)| walk(&under(&n.to_string()), v, out));
+            }
+            serde_json::Value::Null => {}
+            serde_json::Value::String(text) => {
+                out.insert(path.to_owned(), text.clone());
+            }
+            other => {
+                out.insert(path.to_owned(), other.to_string());
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    if let Ok(value) = serde_json::to_value(spec) {
+        walk("", &value, &mut out);
+    }
+    out
+}
+
+/// Plans a command on a set.
+pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
+    let refused = |why: String| Planned::Refused { why };
+    let nothing = |why: String| Planned::Nothing { why };
+    let set = action.set();
+    if let Some(now) = &facts.set
+        && now.deleting.is_some()
+    {
+        return refused(format!("{set} is being deleted; wait until that is over."));
+    }
+    let draft = |effects, changes, warnings, steps| {
+        Planned::Ready(Draft {
+            name: set.name.clone(),
+            target: format!("set {set}"),
+            effects,
+            changes,
+            warnings,
+            steps,
+            fingerprint: fingerprint(action, facts),
+            digest: String::new(),
+        })
+    };
+    let both = || vec![StepKind::Set(SetStep::Record), StepKind::Set(SetStep::Converge)];
+    let missing = || refused(format!("There is no set {set}. `/set list` shows which there are."));
+    match action {
+        SetAction::Put { spec, .. } => {
+            let problems = spec.problems();
+            if !problems.is_empty() {
+                let list: Vec<String> =
+                    problems.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
+                return refused(list.join("\n"));
+            }
+            if !facts.obstacles.is_empty() {
+                return refused(facts.obstacles.join("\n"));
+            }
+            match &facts.set {
+                None => draft(created(spec), Vec::new(), spec_warnings(spec), both()),
+                Some(now) => {
+                    let changes = differences(now.spec(), spec);
+                    if changes.is_empty() && !now.is_stuck() {
+                        return nothing(format!("{set} shall already be exactly this."));
+                    }
+                    if let Some(why) = immutable(now.spec(), spec) {
+                        return refused(why);
+                    }
+                    let mut warnings = spec_warnings(spec);
+                    if changes.len() > LINES_MAX {
+                        warnings
+                            .push(format!("And {} more differences.", changes.len() - LINES_MAX));
+                    }
+                    let effects = changed(now, spec);
+                    draft(effects, changes.into_iter().take(LINES_MAX).collect(), warnings, both())
+                }
+            }
+        }
+        SetAction::Pause { on, .. } => {
+            let Some(now) = &facts.set else { return missing() };
+            if now.paused.is_some() == *on {
+                let state = if *on { "already paused" } else { "not paused" };
+                return nothing(format!("The rollout of {set} is {state}."));
+            }
+            let effects = if *on {
+                vec![
+                    "Replace no more pods by newer ones until somebody resumes.".into(),
+                    "Pods that are lost are still made again.".into(),
+                ]
+            } else {
+                vec!["Go on replacing older pods.".into()]
+            };
+            let steps = if *on { vec![StepKind::Set(SetStep::Record)] } else { both() };
+            draft(effects, Vec::new(), Vec::new(), steps)
+        }
+        SetAction::Delete { volumes, .. } => {
+            if facts.set.is_none() {
+                return missing();
+            }
+            let mut effects = vec![
+                "Shut its pods down and delete them, from the highest ordinal down.".to_owned(),
+                "Then forget the set with its revisions.".into(),
+            ];
+            let mut warnings = Vec::new();
+            let mut changes: Vec<Change> = facts
+                .pods
+                .iter()
+                .take(LINES_MAX)
+                .map(|pod| Change { what: "Pod".into(), before: pod.clone(), after: "gone".into() })
+                .collect();
+            match volumes {
+                Keep::Retain if facts.volumes > 0 => effects.push(format!(
+                    "The volumes of {} ordinals stay, in the containers called …-volumes.",
+                    facts.volumes
+                )),
+                Keep::Retain => {}
+                Keep::Delete => {
+                    effects.push("Delete the volumes as well.".into());
+                    warnings.push("What is on the volumes is lost; this cannot be undone.".into());
+                    changes.push(Change {
+                        what: "Volumes".into(),
+                        before: format!("of {} ordinals", facts.volumes),
+                        after: "gone".into(),
+                    });
+                }
+            }
+            draft(effects, changes, warnings, both())
+        }
+        SetAction::Resolve { pod, what, choice, drift, .. } => {
+            if facts.set.is_none() {
+                return missing();
+            }
+            if facts.drift.as_ref() != Some(drift) {
+                return nothing(format!(
+                    "{pod} is not as it was told any more. `/set show` says how it is now."
+                ));
+            }
+            let changes = what.iter().map(|w| Change {
+                what: "Drift".into(),
+                before: w.clone(),
+                after: resolved(*choice).into(),
+            });
+            let (effects, steps) = match choice {
+                Choice::Adopt => (
+                    vec![format!(
+                        "Take {pod} as it is now for what it shall be. Its next replacement follows the set's template again."
+                    )],
+                    vec![StepKind::Set(SetStep::Record)],
+                ),
+                Choice::Ignore => (
+                    vec![format!("Leave {pod} as it is, and do not speak of exactly this again.")],
+                    vec![StepKind::Set(SetStep::Record)],
+                ),
+                Choice::Restore => (
+                    vec![
+                        format!(
+                            "Shut {pod} down, delete it and make it again with the same identity."
+                        ),
+                        "Its volumes stay; what is on its root disk is lost.".into(),
+                    ],
+                    both(),
+                ),
+            };
+            draft(effects, changes.take(LINES_MAX).collect(), Vec::new(), steps)
+        }
+        SetAction::Member { .. } => refused("that is done by gantry itself".into()),
+    }
+}
+
+fn resolved(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Adopt => "as it shall be",
+        Choice::Restore => "made again",
+        Choice::Ignore => "left alone",
+    }
+}
+
+fn created(spec: &SetSpec) -> Vec<String> {
+    let many = if spec.is_ordered() { "one after another" } else { "all at once" };
+    let mut effects = vec![format!(
+        "Create {} pods, {many}: {} to {}, on {}.",
+        spec.replicas,
+        pod_name(spec, spec.first_ordinal),
+        pod_name(spec, spec.first_ordinal + spec.replicas.saturating_sub(1)),
+        spec.nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    )];
+    if spec.replicas == 0 {
+        effects = vec!["Write the set down; it has no pods until it is scaled.".into()];
+    }
+    for volume in &spec.volumes {
+        effects.push(format!(
+            "Give each a volume {} of {} GiB on {}, mounted at {}. A stopped container called …-volumes owns it, so that it outlives the pod.",
+            volume.name, volume.size_gib, volume.storage, volume.path
+        ));
+    }
+    if let Some(service) = &spec.service {
+        effects.push(format!(
+            "Let {}.{} answer with the pods that are ready.",
+            service.name, service.zone
+        ));
+    }
+    effects
+        .push("From then on keep it so: pods that are lost are made again, in your name.".into());
+    effects
+}
+
+fn pod_name(spec: &SetSpec, ordinal: u32) -> String {
+    format!("{}-{ordinal}", spec.name)
+}
+
+fn changed(now: &Set, spec: &SetSpec) -> Vec<String> {
+    let mut effects = Vec::new();
+    let old = now.spec();
+    if spec.replicas > old.replicas {
+        effects.push(format!("Create {} more pods.", spec.replicas - old.replicas));
+    }
+    if spec.replicas < old.replicas {
+        let kept = match spec.on_scale_down {
+            Keep::Retain => "their volumes stay",
+            Keep::Delete => "their volumes are deleted",
+        };
+        effects.push(format!(
+            "Delete {} pods from the highest ordinal down; {kept}.",
+            old.replicas - spec.replicas
+        ));
+    }
+    if spec.key() != now.newest.key {
+        effects.push(match spec.update {
+            Update::Rolling { partition, max_unavailable } => {
+                let from = if partition > 0 {
+                    format!(", ordinals from {partition} on")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "Replace pods by revision {}, {max_unavailable} at a time from the highest ordinal down{from}. \
+                     Each must be ready within {} s, or the rollout halts and goes back.",
+                    now.newest.number + 1,
+                    spec.progress_deadline_s
+                )
+            }
+            Update::OnDelete => {
+                "Existing pods stay as they are until somebody deletes them.".into()
+            }
+        });
+    }
+    if effects.is_empty() {
+        effects.push("Write it down; no pod has to be made or deleted for it.".into());
+    }
+    effects
+}
+
+fn spec_warnings(spec: &SetSpec) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if spec.on_scale_down == Keep::Delete && spec.has_volumes() {
+        warnings.push("Volumes are deleted when a pod is scaled away.".into());
+    }
+    if spec.template.health.is_none() {
+        warnings.push("No health check: a pod that runs counts as ready.".into());
+    }
+    warnings
+}
+
+/// Why `new` cannot follow `old`: what identities and volumes rest on does not change under them.
+fn immutable(old: &SetSpec, new: &SetSpec) -> Option<String> {
+    let mut what = Vec::new();
+    if old.kind != new.kind {
+        what.push("kind");
+    }
+    if old.vmids != new.vmids {
+        what.push("vmids");
+    }
+    if old.volumes != new.volumes {
+        what.push("volumes");
+    }
+    if old.first_ordinal != new.first_ordinal {
+        what.push("first_ordinal");
+    }
+    (!what.is_empty()).then(|| {
+        format!(
+            "A set's {} cannot be changed: its pods' identities and volumes rest on that. \
+             Create another set, or delete this one, keeping its volumes, and create it again.",
+            what.join(", ")
+        )
+    })
+}
+
+/// Fingerprint of the facts: what the set shall be at this moment, and what is asked of it.
+pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
+    let set = facts.set.as_ref().map(|s| {
+        serde_json::json!([
+            s.newest.number,
+            s.newest.spec,
+            s.paused.is_some(),
+            s.deleting,
+            s.is_stuck()
+        ])
+    });
+    let value = serde_json::json!([action, set, facts.drift]);
+    hex::encode(Sha256::digest(value.to_string().as_bytes()))
+}

@@ -1,0 +1,245 @@
+//! Sets: writing down what they shall be. What follows is the reconciler's (`sets/`).
+
+use gantry_core::action::{Action, Verb};
+use gantry_core::advice::Advice;
+use gantry_core::id::Upid;
+use gantry_core::operation::Operation;
+use gantry_core::plan::Planned;
+use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::set::plan::plan_set;
+use gantry_core::set::{
+    Choice, Facts, Phase, Revision, Set, SetAction, SetRef, SetSpec, SlotRecord,
+};
+use gantry_store::{SetRow, StoreError};
+
+use super::{Aim, CallFault, Look, Planning, Seen};
+use crate::{Engine, Error};
+
+impl From<StoreError> for CallFault {
+    fn from(error: StoreError) -> Self {
+        let advice = if error.is_lost() { Advice::Probe } else { Advice::GiveUp };
+        Self { text: error.to_string(), advice, taken: false }
+    }
+}
+
+impl Engine {
+    /// A set is judged like a new pod: by its cluster, name, tags and pool, as it is and as it shall be.
+    pub(super) fn set_ruling(&self, actor: &Actor, verb: Verb, action: &SetAction) -> Ruling {
+        let set = action.set();
+        let judge = |spec: &SetSpec| {
+            let tags = spec.template.all_tags();
+            let pool = spec.template.pool.as_deref();
+            let target =
+                Target::NewPod { cluster: &set.cluster, name: &set.name, tags: &tags, pool };
+            self.may(actor, verb, target)
+        };
+        let known = self.set_seen(set).map(|s| judge(s.spec()));
+        let new = match action {
+            SetAction::Put { spec, .. } => Some(judge(spec)),
+            _ => None,
+        };
+        match (known, new) {
+            (Some(Ruling::Denied { because }), _) => Ruling::Denied { because },
+            (_, Some(ruling)) | (Some(ruling), None) => ruling,
+            // Nobody knows it: only who may do that to all of the cluster is told so.
+            (None, None) => self.may(actor, verb, Target::Cluster(&set.cluster)),
+        }
+    }
+
+    /// What policy says about `verb` on a set. Memory only.
+    pub fn may_set(&self, actor: &Actor, verb: Verb, set: &SetRef) -> Ruling {
+        self.set_ruling(actor, verb, &SetAction::Pause { set: set.clone(), on: true })
+    }
+
+    pub(super) async fn plan_set_now(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &SetAction,
+    ) -> Result<Planning, Error> {
+        let facts = self.set_facts(action).await?;
+        Ok(Planning {
+            planned: plan_set(action, &facts),
+            ruling: self.set_ruling(actor, verb, action),
+            read_ms: self.now_ms(),
+        })
+    }
+
+    pub(super) async fn look_before_record(&self, op: &Operation) -> Result<Look, Error> {
+        let Some(action) = commanded(op) else {
+            return Ok(Look::Changed("there is nothing to write down".into()));
+        };
+        let facts = self.set_facts(action).await?;
+        if facts.set.as_ref().is_some_and(|s| s.command == op.id) {
+            return Ok(Look::Already("it was written down".into()));
+        }
+        let node = facts.set.as_ref().map(Set::spec).or(match action {
+            SetAction::Put { spec, .. } => Some(&**spec),
+            _ => None,
+        });
+        Ok(match plan_set(action, &facts) {
+            Planned::Ready(draft) if draft.fingerprint == op.fingerprint => {
+                match node.and_then(|s| s.nodes.first()).cloned() {
+                    Some(node) => Look::Go(Aim { node, vmid: None, seen: Vec::new() }),
+                    None => Look::Changed("the set names no node".into()),
+                }
+            }
+            Planned::Ready(_) => {
+                Look::Changed("the set is not as it was when this was confirmed".into())
+            }
+            Planned::Nothing { why } | Planned::Refused { why } => Look::Changed(why),
+        })
+    }
+
+    pub(super) async fn call_record(&self, op: &Operation) -> Result<Option<Upid>, CallFault> {
+        let Some(action) = commanded(op) else {
+            return Err(CallFault::never_sent("there is nothing to write down"));
+        };
+        let set = action.set();
+        let row = self.store().find_set(set).await?;
+        if row.as_ref().is_some_and(|r| r.set.command == op.id) {
+            return Ok(None);
+        }
+        if let SetAction::Resolve { ordinal, choice, drift, .. } = action {
+            self.resolve(set, *ordinal, *choice, drift).await?;
+        }
+        let plan = self.store().find_plan(&op.plan).await?;
+        let Some(asker) = plan.map(|p| p.plan.asker) else {
+            return Err(CallFault::never_sent("its plan is not there any more"));
+        };
+        let version = row.as_ref().map(|r| r.version);
+        let Some(mut next) = self.next_set(op, action, row) else {
+            return Err(CallFault::never_sent(format!("there is no set {set}")));
+        };
+        next.by = op.by;
+        next.by_name = op.by_name.clone();
+        next.command = op.id.clone();
+        (next.guild, next.channel) = (asker.guild, asker.channel);
+        if !self.store().put_set(&next, version, self.now_ms()).await? {
+            return Err(CallFault::never_sent("the set was changed at this very moment"));
+        }
+        Ok(None)
+    }
+
+    /// What the set shall be after this.
+    fn next_set(&self, op: &Operation, action: &SetAction, row: Option<SetRow>) -> Option<Set> {
+        let now_ms = self.now_ms();
+        match (action, row) {
+            (SetAction::Put { spec, why, .. }, Some(row)) => {
+                let spec = SetSpec::clone(spec);
+                let mut next = row.set.with(spec, &op.by_name, now_ms, why);
+                // Asked for again after a halt: tried again.
+                next.halted = None;
+                Some(next)
+            }
+            (SetAction::Put { set, spec, why }, None) => Some(Set {
+                cluster: set.cluster.clone(),
+                newest: Revision {
+                    number: 1,
+                    key: spec.key(),
+                    spec: SetSpec::clone(spec),
+                    by_name: op.by_name.clone(),
+                    at_ms: now_ms,
+                    why: why.clone(),
+                },
+                good: None,
+                paused: None,
+                halted: None,
+                deleting: None,
+                by: op.by,
+                by_name: op.by_name.clone(),
+                guild: gantry_core::id::GuildId(0),
+                channel: gantry_core::id::ChannelId(0),
+                command: op.id.clone(),
+            }),
+            (SetAction::Pause { on, .. }, Some(row)) => {
+                let mut next = row.set;
+                next.paused = on.then(|| op.by_name.clone());
+                Some(next)
+            }
+            (SetAction::Delete { volumes, .. }, Some(row)) => {
+                let mut next = row.set;
+                next.deleting = Some(*volumes);
+                Some(next)
+            }
+            (SetAction::Resolve { .. }, Some(row)) => Some(row.set),
+            (SetAction::Member { .. }, _) | (_, None) => None,
+        }
+    }
+
+    async fn resolve(
+        &self,
+        set: &SetRef,
+        ordinal: u32,
+        choice: Choice,
+        drift: &str,
+    ) -> Result<(), CallFault> {
+        let seen = self.view(&set.cluster);
+        let slots = self.store().list_slots(&set.cluster, Some(&set.name)).await?;
+        let slot = slots.iter().find(|s| s.record.identity.ordinal == ordinal);
+        let facts = slot.and_then(|s| seen.as_ref()?.guest(s.record.identity.vmid).map(Facts::of));
+        let drift = drift.to_owned();
+        let change = move |record: &mut SlotRecord| match choice {
+            Choice::Adopt => record.facts = facts,
+            Choice::Ignore => record.ignored = Some(drift),
+            // Without a key it is made again.
+            Choice::Restore => record.key = None,
+        };
+        self.store().change_slot(set, ordinal, None, change).await?;
+        Ok(())
+    }
+
+    pub(super) async fn is_record_met(&self, op: &Operation) -> Result<Seen, Error> {
+        let Some(action) = commanded(op) else {
+            return Ok(Seen { met: false, now: "There is nothing to write down.".into() });
+        };
+        let row =
+            self.store().find_set(action.set()).await.map_err(Error::store("read the set"))?;
+        let met = match (&row, action) {
+            (Some(row), _) => row.set.command == op.id,
+            // It was written down, carried out and forgotten meanwhile.
+            (None, SetAction::Delete { .. }) => true,
+            (None, _) => false,
+        };
+        let now = match (met, row) {
+            (true, _) => "It is written down.".to_owned(),
+            (false, Some(row)) => format!("The set is as {} asked for it.", row.set.command),
+            (false, None) => format!("There is no set {}.", action.set()),
+        };
+        Ok(Seen { met, now })
+    }
+
+    /// Where a set stands, as a sentence; for the end of a command on it.
+    pub(super) async fn is_converge_met(&self, op: &Operation) -> Result<Seen, Error> {
+        let Some(action) = commanded(op) else {
+            return Ok(Seen { met: false, now: String::new() });
+        };
+        Ok(match self.set_now(action.set()).await? {
+            None => Seen { met: true, now: format!("There is no set {} any more.", action.set()) },
+            Some(now) => {
+                Seen { met: matches!(now.decision.phase, Phase::Converged), now: standing(&now) }
+            }
+        })
+    }
+}
+
+/// Where a set stands, as a sentence.
+pub(crate) fn standing(now: &crate::sets::SetNow) -> String {
+    let (d, set) = (&now.decision, &now.row.set);
+    let mut text = format!("{} of {} pods ready", d.ready, d.wanted);
+    if d.current < d.wanted {
+        text.push_str(&format!(", {} on revision {}", d.current, set.newest.number));
+    } else {
+        text.push_str(&format!(", revision {}", set.newest.number));
+    }
+    format!("{text}: {}.", d.phase.as_str())
+}
+
+/// The command an operation carries out, where it is one on a set.
+pub(crate) fn commanded(op: &Operation) -> Option<&SetAction> {
+    match &op.action {
+        Action::Set(SetAction::Member { .. }) => None,
+        Action::Set(action) => Some(action),
+        _ => None,
+    }
+}

@@ -1,0 +1,148 @@
+//! What a plan for a set rests on, read now.
+
+use std::time::Duration;
+
+use gantry_core::id::{GuestKind, Vmid};
+use gantry_core::plan::Planned;
+use gantry_core::pod::{PodSpec, plan_pod};
+use gantry_core::set::identity::allot;
+use gantry_core::set::member::keeper_of;
+use gantry_core::set::plan::SetFacts;
+use gantry_core::set::seen::Index;
+use gantry_core::set::{Pod, SetAction, SetRef, SetSpec};
+use gantry_core::world::ClusterView;
+
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Reads the cluster and the set now.
+    pub(crate) async fn set_facts(&self, action: &SetAction) -> Result<SetFacts, Error> {
+        let set = action.set();
+        let view = self.refresh(&set.cluster, Duration::ZERO).await;
+        let now = self.set_now(set).await?;
+        let mut facts = SetFacts::default();
+        if let Some(now) = &now {
+            facts.volumes = now.seen.slots.iter().filter(|s| s.keeper).count();
+            facts.pods = now
+                .seen
+                .slots
+                .iter()
+                .filter(|s| matches!(s.pod, Pod::Ours { .. } | Pod::Unseen))
+                .map(|s| {
+                    let id = &s.record.identity;
+                    format!("{} (CT {} on {})", id.name, id.vmid, id.node)
+                })
+                .collect();
+            if let SetAction::Resolve { ordinal, .. } = action {
+                let drift = now.seen.slot(*ordinal).and_then(|s| s.drift.as_ref());
+                facts.drift = drift.map(|d| d.fingerprint.clone());
+                facts.mendable = drift.is_some_and(|d| d.mendable);
+            }
+            facts.set = Some(now.row.set.clone());
+        }
+        if let Some(fault) = view.fault.as_ref() {
+            facts.obstacles.push(format!("{} could not be read: {fault}.", set.cluster));
+        } else if let SetAction::Put { spec, .. } = action
+            && spec.problems().is_empty()
+        {
+            facts.obstacles = self.obstacles(set, spec, &view, facts.set.is_none()).await?;
+        }
+        Ok(facts)
+    }
+
+    /// What stands in the way of making pods from this: on the nodes, and among numbers and names.
+    async fn obstacles(
+        &self,
+        set: &SetRef,
+        spec: &SetSpec,
+        view: &ClusterView,
+        new: bool,
+    ) -> Result<Vec<String>, Error> {
+        let mut found = Vec::new();
+        let taken = view.guests.iter().map(|g| g.vmid).collect();
+        let mut nodes = spec.nodes.clone();
+        nodes.sort();
+        nodes.dedup();
+        for node in &nodes {
+            let Ok(mut identity) =
+                allot(&set.cluster, spec, spec.first_ordinal, &Default::default())
+            else {
+                continue;
+            };
+            identity.node = node.clone();
+            let pod = spec.template.pod(identity.name.clone(), Some(node.clone()));
+            let keeper = spec.has_volumes().then(|| keeper_of(spec, &identity));
+            for pod in std::iter::once(pod).chain(keeper) {
+                if let Some(why) = self.refused_there(set, &pod).await? {
+                    found.push(why);
+                    break;
+                }
+            }
+        }
+        let sets = self.sets();
+        let clash = sets.iter().find(|s| {
+            let other = s.spec().vmids;
+            s.address() != *set
+                && s.cluster == set.cluster
+                && spec.vmids.from <= other.to
+                && other.from <= spec.vmids.to
+        });
+        if let Some(other) = clash {
+            let range = other.spec().vmids;
+            found.push(format!(
+                "Set {} has the numbers {} to {}; choose others.",
+                other.address(),
+                range.from,
+                range.to
+            ));
+        }
+        if new {
+            let index = Index::new(view);
+            for ordinal in spec.ordinals() {
+                match allot(&set.cluster, spec, ordinal, &taken) {
+                    Err(error) => {
+                        found.push(format!("No identity for {}-{ordinal}: {error}.", spec.name))
+                    }
+                    Ok(identity) => {
+                        let same = view.guests.iter().find(|g| g.name == identity.name);
+                        if let Some(same) = same {
+                            found.push(format!(
+                                "There already is a guest called {}: {}.",
+                                same.name,
+                                same.address()
+                            ));
+                        }
+                    }
+                }
+                if found.len() >= 10 {
+                    break;
+                }
+            }
+            let strange = index
+                .of_set(&spec.name)
+                .iter()
+                .filter(|g| g.kind == GuestKind::Lxc && !spec.vmids.contains(g.vmid))
+                .map(|g| g.vmid)
+                .collect::<Vec<Vmid>>();
+            if let Some(vmid) = strange.first() {
+                found.push(format!(
+                    "CT {vmid} says it is a set {}'s, outside of these numbers; choose a range that holds it, or another name.",
+                    spec.name
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Why the node cannot take a pod, the first reason found.
+    async fn refused_there(&self, set: &SetRef, pod: &PodSpec) -> Result<Option<String>, Error> {
+        let Some(node) = &pod.node else { return Ok(None) };
+        let mut place = self.look_at_place(&set.cluster, node, pod).await?;
+        // Its own pods have these names; others are looked for by number.
+        place.same_name.clear();
+        Ok(match plan_pod(pod, &set.cluster, &place) {
+            Planned::Refused { why } => Some(why),
+            Planned::Ready(_) | Planned::Nothing { .. } => None,
+        })
+    }
+}
