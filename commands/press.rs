@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{CardId, OperationId, PlanId};
 use gantry_core::policy::{Ruling, Target};
+use gantry_core::set::Choice;
 use gantry_engine::{Abandoned, Ask, Cancelled, Peek, Pressed};
 use serenity::all::{ComponentInteraction, ComponentInteractionDataKind, Http};
 
@@ -54,6 +55,8 @@ async fn serve(
     match token {
         Token::Confirm(plan) => confirm(visit, &plan).await,
         Token::CancelPlan(plan) => cancel_plan(visit, &plan).await,
+        Token::Adopt(plan) => settle_drift(visit, &plan, Choice::Adopt).await,
+        Token::Ignore(plan) => settle_drift(visit, &plan, Choice::Ignore).await,
         Token::CancelOp(operation) => cancel_op(visit, &operation).await,
         Token::ShowOp(operation) => show::open(visit, View::Op { operation }).await,
         Token::First(id) => turn(visit, &id, |_| 0).await,
@@ -263,6 +266,20 @@ pub(crate) async fn carry_out(
     typed: Option<&str>,
 ) -> Result<(), FaceError> {
     let pressed = visit.face.engine().confirm(&visit.actor, plan, typed).await?;
+    tell_pressed(visit, plan, pressed).await
+}
+
+/// Answers a drift for whoever pressed.
+async fn settle_drift(visit: &Visit, plan: &PlanId, choice: Choice) -> Result<(), FaceError> {
+    if visit.begin_press(true).await? == Go::Stop {
+        return Ok(());
+    }
+    in_its_place(visit, plan).await?;
+    let pressed = visit.face.engine().answer_drift(&visit.actor, plan, choice).await?;
+    tell_pressed(visit, plan, pressed).await
+}
+
+async fn tell_pressed(visit: &Visit, plan: &PlanId, pressed: Pressed) -> Result<(), FaceError> {
     visit.face.wake_courier();
     match pressed {
         Pressed::Started { operation, .. } => {

@@ -59,6 +59,10 @@ pub enum Token {
     Confirm(PlanId),
     /// Drop the plan.
     CancelPlan(PlanId),
+    /// Take a changed pod for what it shall be.
+    Adopt(PlanId),
+    /// Leave a changed pod alone.
+    Ignore(PlanId),
     /// The form in which the target's name was typed.
     TypedName(PlanId),
     /// Ask a running operation to stop.
@@ -88,6 +92,8 @@ impl Token {
         match self {
             Self::Confirm(id) => ("confirm", id.as_str()),
             Self::CancelPlan(id) => ("cancel-plan", id.as_str()),
+            Self::Adopt(id) => ("adopt", id.as_str()),
+            Self::Ignore(id) => ("ignore", id.as_str()),
             Self::TypedName(id) => ("name", id.as_str()),
             Self::CancelOp(id) => ("cancel-op", id.as_str()),
             Self::ShowOp(id) => ("show-op", id.as_str()),
@@ -129,6 +135,8 @@ impl FromStr for Token {
         Ok(match action {
             "confirm" => Self::Confirm(plan()?),
             "cancel-plan" => Self::CancelPlan(plan()?),
+            "adopt" => Self::Adopt(plan()?),
+            "ignore" => Self::Ignore(plan()?),
             "name" => Self::TypedName(plan()?),
             "cancel-op" => Self::CancelOp(operation()?),
             "show-op" => Self::ShowOp(operation()?),
@@ -152,7 +160,7 @@ mod tests {
     use super::*;
 
     fn any_token() -> impl Strategy<Value = Token> {
-        (0usize..13, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
+        (0usize..15, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
             let plan = PlanId::new(ms, random);
             let op = OperationId::new(ms, random);
             let screen = ScreenId::mint(ms, &seed, "list");
@@ -169,6 +177,8 @@ mod tests {
                 9 => Token::Refresh(screen),
                 10 => Token::Pick(screen),
                 11 => Token::Edit(screen),
+                12 => Token::Adopt(plan),
+                13 => Token::Ignore(plan),
                 _ => Token::Form(screen),
             }
         })

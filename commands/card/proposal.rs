@@ -1,7 +1,8 @@
 //! A plan before anybody has said yes to it, and a plan that was dropped.
 
-use gantry_core::action::{Tier, Verb};
+use gantry_core::action::{Action, Tier, Verb};
 use gantry_core::plan::{Change, Plan};
+use gantry_core::set::{Choice, SetAction};
 
 use super::{Button, Card, Line, Look, Piece, Tone, ago, as_of, bold, text, told};
 use crate::line;
@@ -38,15 +39,28 @@ pub fn proposal(plan: &Plan) -> Card {
         ])
         .say(line!["Lapses ", ago(plan.expires_ms), "."])
         .say(as_of(plan.observed_ms))
-        .buttons(vec![
-            Button::new(
-                Token::Confirm(plan.id.clone()),
-                format!("{} {}", words.todo, plan.name),
-                look,
-            ),
-            Button::new(Token::CancelPlan(plan.id.clone()), "Cancel", Look::Plain),
-        ])
+        .buttons(buttons(plan, look))
         .foot(format!("ref {}", plan.id))
+}
+
+fn buttons(plan: &Plan, look: Look) -> Vec<Button> {
+    let id = || plan.id.clone();
+    if let Action::Set(SetAction::Resolve { pod, choice, .. }) = &plan.action {
+        let ignore = Button::new(Token::Ignore(id()), "Ignore", Look::Plain);
+        if *choice == Choice::Ignore {
+            return vec![ignore];
+        }
+        return vec![
+            Button::new(Token::Confirm(id()), format!("Restore {pod}"), Look::Danger),
+            Button::new(Token::Adopt(id()), "Adopt as it is", Look::Main),
+            ignore,
+        ];
+    }
+    let label = format!("{} {}", words::verb(plan.verb).todo, plan.name);
+    vec![
+        Button::new(Token::Confirm(id()), label, look),
+        Button::new(Token::CancelPlan(id()), "Cancel", Look::Plain),
+    ]
 }
 
 fn change(change: &Change) -> Line {

@@ -16,6 +16,7 @@ mod harness;
 mod lost;
 mod press;
 mod process;
+mod sets;
 mod story;
 mod tidy;
 mod weather;

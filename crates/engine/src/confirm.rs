@@ -1,11 +1,12 @@
 //! What happens when somebody presses: rights of the presser, expiry, the world as it is now, and then
 //! exactly one operation per plan, however often and by however many people it is pressed.
 
-use gantry_core::action::{Tier, Verb};
+use gantry_core::action::{Action, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{CardId, OperationId, PlanId};
 use gantry_core::plan::{Plan, Planned};
 use gantry_core::policy::{Actor, Ruling};
+use gantry_core::set::{Choice, SetAction};
 use gantry_store::{Confirmation, PlanState, StoredPlan};
 
 use crate::deed::Planning;
@@ -206,6 +207,76 @@ impl Engine {
             Confirmation::Started => {
                 self.inner.work.notify_one();
                 self.card_touched();
+                Pressed::Started { operation: operation.id, card: stored.card }
+            }
+            Confirmation::Already(operation) => Pressed::Already { operation },
+            Confirmation::Dropped(why) => Pressed::Over { why },
+            Confirmation::NotFound => {
+                Pressed::Over { why: "That plan is not there any more.".into() }
+            }
+        })
+    }
+
+    /// Answers a drift of a set's pod for whoever presses: the question's plan gives way to one with that choice,
+    /// carried out at once. The press is the confirmation.
+    pub async fn answer_drift(
+        &self,
+        presser: &Actor,
+        plan: &PlanId,
+        choice: Choice,
+    ) -> Result<Pressed, Error> {
+        let stored = match self.open_plan(presser, plan).await? {
+            Open::Denied(because) => return Ok(Pressed::Denied { because }),
+            Open::Over(why) => return Ok(Pressed::Over { why }),
+            Open::Already(operation) => return Ok(Pressed::Already { operation }),
+            Open::Yes(stored) => stored,
+        };
+        let old = &stored.plan;
+        let mut action = old.action.clone();
+        match &mut action {
+            Action::Set(SetAction::Resolve { choice: asked, .. }) => *asked = choice,
+            _ => return Ok(Pressed::Over { why: "That is not about a changed pod.".into() }),
+        }
+        let Planning { planned, ruling, read_ms } =
+            self.plan_now(presser, old.verb, &action).await?;
+        let rule = match ruling {
+            Ruling::Allowed { rule, .. } => rule,
+            Ruling::Denied { because } => {
+                self.press_denied(presser, old, &because).await?;
+                return Ok(Pressed::Denied { because });
+            }
+        };
+        let draft = match planned {
+            Planned::Ready(draft) => draft,
+            Planned::Nothing { why } | Planned::Refused { why } => {
+                return Ok(Pressed::Over { why });
+            }
+        };
+        let new =
+            self.plan(presser, old.verb, action, (rule.clone(), Tier::Button), draft, read_ms);
+        let why = format!("{} chose to {}", presser.name, choice.as_str());
+        let dropped = self.plan_row(AuditEvent::Dropped, presser, old, &why);
+        let proposed = self.plan_row(AuditEvent::Proposed, presser, &new, &why);
+        let replaced = self
+            .store()
+            .replace_plan(&old.id, &why, &new, &[dropped, proposed])
+            .await
+            .map_err(Error::store("keep the choice"))?;
+        if !replaced {
+            return Ok(Pressed::Over { why: "Somebody else has just answered this.".into() });
+        }
+        let operation = self.new_operation(&new, presser.user, &presser.name);
+        let mut row = self.plan_row(AuditEvent::Confirmed, presser, &new, &rule);
+        row.operation = Some(operation.id.clone());
+        let confirmed = self
+            .store()
+            .confirm_plan(&new.id, &operation, &row)
+            .await
+            .map_err(Error::store("confirm the choice"))?;
+        self.inner.work.notify_one();
+        self.card_touched();
+        Ok(match confirmed {
+            Confirmation::Started => {
                 Pressed::Started { operation: operation.id, card: stored.card }
             }
             Confirmation::Already(operation) => Pressed::Already { operation },
