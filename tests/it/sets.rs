@@ -15,7 +15,7 @@ static NETWORK: AtomicU32 = AtomicU32::new(0);
 /// Pulls the demo's images onto two nodes, as somebody with a shell would.
 async fn pulls_images(bot: &Bot) {
     let (id, secret) = bot.proxmox.token();
-    let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+    let http = reqwest::Client::builder().danger_accept_invalid_certs(true).build().unwrap();
     let base = bot.proxmox.endpoints().remove(0);
     for node in ["pve1", "pve2"] {
         for tag in ["1", "2", "3"] {
