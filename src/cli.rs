@@ -293,6 +293,9 @@ pub fn secrets_of(config: &Config) -> Secrets {
     for cluster in &config.clusters {
         secrets.add(cluster.token_secret.expose_secret());
     }
+    for dns in &config.dns {
+        secrets.add(dns.key.expose_secret());
+    }
     if let Ok(url) = url::Url::parse(config.store.url.expose_secret())
         && let Some(password) = url.password()
     {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gantry_commands::{Face, FaceSettings, Scope};
 use gantry_core::id::ClusterId;
+use gantry_dns::{Deadlines, PowerDnsConfig, Publisher, Rfc2136Config};
 use gantry_engine::{Clock, Engine, Settings, Witness};
 use gantry_proxmox::{Client, ClusterConfig, Tls, Tuning};
 use gantry_store::{Store, StoreError};
@@ -57,6 +58,9 @@ pub enum Error {
     /// An HTTP client could not be built.
     #[error("could not prepare the HTTP client for Discord: {0}")]
     Http(#[from] reqwest::Error),
+    /// A name server's configuration cannot be used.
+    #[error("[[dns]]: {0}")]
+    Dns(#[from] gantry_dns::Error),
     /// An address in the configuration is none.
     #[error("discord.api_url: {0}")]
     Address(#[from] url::ParseError),
@@ -71,7 +75,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(_) | Self::Behind(_) => exit::DATABASE,
-            Self::Cluster { .. } | Self::Address(_) => exit::USAGE,
+            Self::Cluster { .. } | Self::Dns(_) | Self::Address(_) => exit::USAGE,
             Self::Front(FrontError::Address { .. } | FrontError::Token) => exit::USAGE,
             Self::Front(_) | Self::Http(_) => exit::FAILED,
         }
@@ -121,7 +125,8 @@ pub async fn build(
         clock.clone(),
         settings(config),
         witness,
-    );
+    )
+    .with_publisher(publisher(&config.dns)?);
     let api_base: Url = config.discord.api_url.parse()?;
     let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
     let face = Face::new(
@@ -317,6 +322,39 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
         }
     }
     Ok(store)
+}
+
+/// The name servers of the configuration, ready to be written.
+pub fn publisher(servers: &[config::Dns]) -> Result<Publisher, gantry_dns::Error> {
+    let provider = |dns: &config::Dns| {
+        let (name, zones, deadlines) = (&dns.name, dns.zones.clone(), Deadlines::default());
+        match &dns.provider {
+            config::Provider::PowerDns { url, tls } => {
+                let ca_file = match tls {
+                    config::Tls::CaFile(path) => Some(path.clone()),
+                    _ => None,
+                };
+                let (url, key) = (url.clone(), dns.key.clone());
+                let config = PowerDnsConfig { url, key, ca_file, deadlines };
+                gantry_dns::Provider::powerdns(name, zones, config)
+            }
+            config::Provider::Rfc2136 { server, key_name, algorithm } => {
+                let config = Rfc2136Config {
+                    server: server.clone(),
+                    key_name: key_name.to_string(),
+                    algorithm: match algorithm {
+                        config::Algorithm::HmacSha256 => gantry_dns::Algorithm::HmacSha256,
+                        config::Algorithm::HmacSha512 => gantry_dns::Algorithm::HmacSha512,
+                    },
+                    secret: dns.key.clone(),
+                    deadlines,
+                    clock: gantry_dns::Clock::system(),
+                };
+                gantry_dns::Provider::rfc2136(name, zones, config)
+            }
+        }
+    };
+    Publisher::new(servers.iter().map(provider).collect::<Result<_, _>>()?)
 }
 
 /// A client for a configured cluster.

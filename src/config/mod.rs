@@ -5,6 +5,7 @@
 
 mod clusters;
 mod discord;
+mod dns;
 mod log;
 mod operations;
 mod policy;
@@ -18,6 +19,7 @@ use gantry_core::policy::Policy;
 
 pub use clusters::{Cluster, Limits, Tls};
 pub use discord::{API_URL, Discord, Register, Shards};
+pub use dns::{Algorithm, Dns, Provider};
 pub use log::{DEFAULT_FILTER, Format, Log};
 pub use operations::Operations;
 pub use read::{Key, MASK, Mistake, Origin};
@@ -38,6 +40,8 @@ pub struct Config {
     pub discord: Discord,
     /// The clusters it drives.
     pub clusters: Vec<Cluster>,
+    /// The name servers headless services are published at; may be empty.
+    pub dns: Vec<Dns>,
     /// Where it keeps what it must not forget.
     pub store: Store,
     /// Who may do what.
@@ -155,6 +159,7 @@ impl Config {
         let mut root = reader.root(table);
         let discord = Discord::read(root.section("discord"));
         let clusters = Cluster::read_all(root.sections("clusters"));
+        let dns = Dns::read_all(root.sections("dns"));
         let store = Store::read(root.section("store"));
         let ids: Vec<_> = clusters.iter().map(|c| c.id.clone()).collect();
         let policy = policy::read(root.section("policy"), &ids);
@@ -171,6 +176,7 @@ impl Config {
         let config = discord.zip(store).map(|(discord, store)| Self {
             discord,
             clusters,
+            dns,
             store,
             policy,
             operations,

@@ -12,6 +12,7 @@ fn folder() -> tempfile::TempDir {
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
     std::fs::write(dir.path().join("secrets/discord-token"), "canary-discord\n").unwrap();
     std::fs::write(dir.path().join("secrets/lab-token"), "canary-lab\n").unwrap();
+    std::fs::write(dir.path().join("secrets/ns1-key"), "canary-ns1\n").unwrap();
     dir
 }
 
@@ -60,7 +61,7 @@ fn the_example_shows_every_key_with_its_default() {
     let live: toml::Table = EXAMPLE.parse().unwrap();
     let all: toml::Table = uncommented.parse().unwrap();
     // What a list element is called or may do has to be filled in; the example's words are no defaults.
-    let filled_in = ["endpoints", "roles", "verbs", "on"];
+    let filled_in = ["endpoints", "zones", "roles", "verbs", "on"];
     let mut seen = 0;
     for key in &loaded.keys {
         let at = format!("{}.{}", key.section, key.name);
@@ -212,4 +213,39 @@ fn paths_start_at_the_file() {
     let loaded = Config::parse(EXAMPLE, &path, []).unwrap();
     let url = loaded.config.store.url.expose_secret().clone();
     assert_eq!(url, format!("sqlite:{}", dir.path().join("gantry.db").display()));
+}
+
+#[test]
+fn name_servers_are_read_with_their_mistakes() {
+    let base = "[discord]\ntoken = \"t\"\n[[clusters]]\nid = \"lab\"\nendpoints = [\"https://pve1:8006\"]\n\
+                token_id = \"gantry@pve!bot\"\ntoken_secret = \"s\"\n";
+    let good = "[[dns]]\nname = \"api\"\nprovider = \"powerdns\"\nurl = \"http://ns1:8081\"\nzones = [\"Lab.example.\"]\nkey = \"k\"\n\
+                [[dns]]\nname = \"bind\"\nprovider = \"rfc2136\"\nserver = \"ns2:53\"\nkey_name = \"gantry\"\n\
+                zones = [\"0.0.10.in-addr.arpa\"]\n";
+    let loaded = parse(&format!("{base}{good}"), &[("GANTRY__DNS__BIND__KEY", "s3cret")]).unwrap();
+    let [api, bind] = loaded.config.dns.as_slice() else { panic!("{:?}", loaded.config.dns) };
+    assert_eq!(api.zones.first().map(|z| z.as_str()), Some("lab.example"));
+    assert!(matches!(&bind.provider, Provider::Rfc2136 { algorithm: Algorithm::HmacSha256, .. }));
+    assert!(!loaded.shown().contains("s3cret"));
+
+    let bad = "[[dns]]\nname = \"a b\"\nprovider = \"powerdns\"\nserver = \"x:53\"\nzones = [\"a..b\"]\n\
+               [[dns]]\nname = \"c\"\nprovider = \"bind\"\nzones = [\"lab.example\"]\nkey = \"k\"\n\
+               [[dns]]\nname = \"d\"\nprovider = \"rfc2136\"\nserver = \"x\"\nzones = [\"lab.example\"]\nkey = \"k\"\n";
+    let told = mistakes(&format!("{base}{bad}"), &[]).join("\n");
+    for at in [
+        "dns[0].name",
+        "dns[0].zones",
+        "dns[0].provider",
+        "dns[0].url",
+        "dns[0].key",
+        "dns[1].provider",
+        "dns[2].server",
+        "dns[2].key_name",
+    ] {
+        assert!(told.contains(at), "{at} is not told:\n{told}");
+    }
+    let twice = good
+        .replace("0.0.10.in-addr.arpa", "lab.example")
+        .replace("key_name", "key = \"k\"\nkey_name");
+    assert!(mistakes(&format!("{base}{twice}"), &[]).join("").contains("another server"));
 }

@@ -5,6 +5,7 @@
 mod cluster;
 mod database;
 mod discord;
+mod dns;
 mod privileges;
 
 use std::fmt;
@@ -105,6 +106,7 @@ pub async fn examine(loaded: &Loaded) -> Report {
     for cluster in &loaded.config.clusters {
         cluster::examine(cluster, &loaded.config.policy, &mut report).await;
     }
+    dns::examine(&loaded.config, &mut report).await;
     report
 }
 

@@ -24,6 +24,11 @@ impl Place {
     }
 
     fn loaded(&self, tls: &str, token: &str, secret: &str) -> Loaded {
+        let text = self.text(tls, token, secret);
+        Config::parse(&text, &self.folder.path().join("gantry.toml"), []).unwrap()
+    }
+
+    fn text(&self, tls: &str, token: &str, secret: &str) -> String {
         let mut text = format!(
             "[discord]\ntoken = \"{token}\"\napi_url = \"{}\"\n[[clusters]]\nid = \"lab\"\n",
             self.discord.url()
@@ -34,7 +39,7 @@ impl Place {
              [[policy.rules]]\nname = \"all\"\nroles = [1]\nverbs = [\"*\"]\non = [\"*\"]\n",
             self.proxmox.endpoints()
         );
-        Config::parse(&text, &self.folder.path().join("gantry.toml"), []).unwrap()
+        text
     }
 
     async fn report(&self, tls: &str) -> Report {
@@ -172,4 +177,37 @@ async fn a_database_out_of_reach_is_told_without_its_password() {
     let report = examine(&loaded).await;
     assert_eq!(line(&report, "database").state, State::Fail, "{report}");
     assert!(!report.to_string().contains("canary-db"), "{report}");
+}
+
+#[tokio::test]
+async fn name_servers_are_looked_at_zone_by_zone() {
+    let place = Place::start().await;
+    let dns = dns_twin::DnsTwin::start("right").await.unwrap();
+    dns.has_zone("lab.example.");
+    let server = |name: &str, key: &str, zone: &str| {
+        format!(
+            "[[dns]]\nname = \"{name}\"\nprovider = \"powerdns\"\nurl = \"{}\"\nkey = \"{key}\"\nzones = [\"{zone}\"]\n",
+            dns.url()
+        )
+    };
+    let more = [
+        server("good", "right", "lab.example"),
+        server("bare", "right", "other.example"),
+        server("shut", "wrong", "third.example"),
+    ];
+    let text = format!(
+        "{}{}",
+        place.text(BY_CA, &place.discord.token(), &place.proxmox.token().1),
+        more.concat()
+    );
+    let loaded = Config::parse(&text, &place.folder.path().join("gantry.toml"), []).unwrap();
+    let report = examine(&loaded).await;
+    assert_eq!(line(&report, "dns good: lab.example").state, State::Ok);
+    let bare = line(&report, "dns bare: other.example");
+    assert!(bare.text.contains("has no zone other.example"), "{report}");
+    assert_eq!(bare.fix.as_deref(), Some("Create the zone there, or correct zones in [[dns]]."));
+    let shut = line(&report, "dns shut: third.example");
+    assert!(shut.text.contains("does not accept the API key"), "{report}");
+    assert!(!report.to_string().contains("wrong"), "a key is shown:\n{report}");
+    assert_eq!(dns.writes(), Vec::<String>::new());
 }

@@ -63,7 +63,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "gantry-engine",
         folder: "crates/engine",
-        ours: &["gantry-core", "gantry-store", "gantry-proxmox", "gantry-nodeshell"],
+        ours: &["gantry-core", "gantry-store", "gantry-proxmox", "gantry-nodeshell", "gantry-dns"],
         never: &["serenity", "poise", "axum", "sqlx", "reqwest"],
     },
     Room {
@@ -82,6 +82,7 @@ const ROOMS: &[Room] = &[
             "gantry-core",
             "gantry-proxmox",
             "gantry-nodeshell",
+            "gantry-dns",
             "gantry-store",
             "gantry-engine",
             "gantry-commands",

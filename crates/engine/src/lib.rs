@@ -95,6 +95,7 @@ pub struct Cluster {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    publisher: Arc<gantry_dns::Publisher>,
 }
 
 struct Inner {
@@ -135,7 +136,19 @@ impl Engine {
                 work: Notify::new(),
                 cards: Notify::new(),
             }),
+            publisher: Arc::default(),
         }
+    }
+
+    /// With name servers to publish headless services at; without this call there are none.
+    #[must_use]
+    pub fn with_publisher(self, publisher: gantry_dns::Publisher) -> Self {
+        Self { publisher: Arc::new(publisher), ..self }
+    }
+
+    /// The name servers.
+    pub fn publisher(&self) -> &gantry_dns::Publisher {
+        &self.publisher
     }
 
     /// The store.
