@@ -147,19 +147,15 @@ impl Desk {
     ) -> Result<(), serenity::Error> {
         let path = format!("interactions/{}/{}/callback", self.id, self.token.0);
         let done = self.send(Method::Post, path, &response).await.map(drop);
-        self.responded(done, then)
+        self.note(done.as_ref().err(), then);
+        done
     }
 
     /// Notes how far an answer got.
-    fn responded(
-        &self,
-        done: Result<(), serenity::Error>,
-        then: Stage,
-    ) -> Result<(), serenity::Error> {
-        if done.is_ok() || code_of(done.as_ref().err()) == Some(ALREADY_ACKNOWLEDGED) {
+    fn note(&self, failed: Option<&serenity::Error>, then: Stage) {
+        if failed.is_none() || code_of(failed) == Some(ALREADY_ACKNOWLEDGED) {
             self.set(then);
         }
-        done
     }
 
     /// Sends JSON past every socket of our own.
@@ -217,7 +213,8 @@ impl Desk {
                         CreateInteractionResponse::Message(message.files(painted.attachments()));
                     let to = (self.id, self.token.0.as_str());
                     let done = message.execute(&*self.http, to).await;
-                    return self.responded(done, Stage::Answered);
+                    self.note(done.as_ref().err(), Stage::Answered);
+                    return done;
                 }
                 self.respond(CreateInteractionResponse::Message(message), Stage::Answered).await
             }
