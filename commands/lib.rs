@@ -7,6 +7,7 @@
 mod act;
 pub mod actor;
 mod audit;
+mod bridge;
 pub mod card;
 mod cluster;
 pub mod complete;
@@ -31,6 +32,7 @@ mod show;
 mod task;
 pub mod token;
 mod visit;
+mod vnet;
 mod wire;
 mod words;
 

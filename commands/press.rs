@@ -7,7 +7,7 @@ use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{CardId, OperationId, PlanId};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::set::Choice;
-use gantry_engine::{Abandoned, Ask, Cancelled, Peek, Pressed};
+use gantry_engine::{Abandoned, Ask, Cancelled, Kept, Peek, Pressed};
 use serenity::all::{ComponentInteraction, ComponentInteractionDataKind, Http};
 
 use crate::act;
@@ -58,6 +58,8 @@ async fn serve(
         Token::Adopt(plan) => settle_drift(visit, &plan, Choice::Adopt).await,
         Token::Ignore(plan) => settle_drift(visit, &plan, Choice::Ignore).await,
         Token::CancelOp(operation) => cancel_op(visit, &operation).await,
+        Token::Keep(operation) => decide(visit, &operation, true).await,
+        Token::PutBack(operation) => decide(visit, &operation, false).await,
         Token::ShowOp(operation) => show::open(visit, View::Op { operation }).await,
         Token::First(id) => turn(visit, &id, |_| 0).await,
         Token::Back(id) => turn(visit, &id, |page| page.saturating_sub(1)).await,
@@ -349,6 +351,27 @@ async fn cancel_op(visit: &Visit, operation: &OperationId) -> Result<(), FaceErr
             visit.say(&card::refusal(Verb::OpCancel, operation.as_str(), &because)).await
         }
         Cancelled::Over { why } => visit.say(&over(&why)).await,
+    }
+}
+
+/// Keep, or put back now. What follows in the message is the courier's.
+async fn decide(visit: &Visit, operation: &OperationId, keep: bool) -> Result<(), FaceError> {
+    if visit.begin_press(true).await? == Go::Stop {
+        return Ok(());
+    }
+    let kept = visit.face.engine().decide(&visit.actor, operation, keep).await?;
+    visit.face.wake_courier();
+    match kept {
+        Kept::Decided => Ok(()),
+        Kept::Denied { because } => {
+            let found = visit.face.engine().operation(operation).await?;
+            let card = match found {
+                Some(op) => card::refusal(op.verb, &op.target, &because),
+                None => card::note(Tone::Bad, "✗ Not allowed", &because),
+            };
+            visit.say(&card).await
+        }
+        Kept::Over { why } => visit.say(&over(&why)).await,
     }
 }
 

@@ -41,6 +41,8 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::guest::guest(),
         crate::pod::pod(),
         crate::set::set(),
+        crate::bridge::bridge(),
+        crate::vnet::vnet(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -220,6 +222,16 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
             "Datastore.Audit",
             "SDN.Use",
         ],
+        Verb::BridgeList | Verb::BridgeShow => &["Sys.Audit"],
+        Verb::BridgeCreate | Verb::BridgeSecure | Verb::BridgeApply | Verb::BridgeRevert => {
+            &["Sys.Audit", "Sys.Modify"]
+        }
+        Verb::BridgeDelete => &["Sys.Audit", "Sys.Modify", "VM.Audit"],
+        Verb::VnetList => &["SDN.Audit"],
+        Verb::VnetCreate | Verb::VnetApply | Verb::VnetRevert => {
+            &["SDN.Audit", "SDN.Allocate", "Sys.Audit"]
+        }
+        Verb::VnetDelete => &["SDN.Audit", "SDN.Allocate", "Sys.Audit", "VM.Audit"],
         Verb::TaskList | Verb::TaskShow | Verb::TaskLog => &["Sys.Audit"],
         Verb::TaskCancel => &["Sys.Modify"],
         Verb::OpList

@@ -3,6 +3,7 @@
 
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, UserId};
+use gantry_core::network::IfaceName;
 use gantry_core::pod::PodSpec;
 use gantry_core::set::SetRef;
 use gantry_core::world::GuestStatus;
@@ -82,6 +83,27 @@ pub enum View {
         cluster: ClusterId,
         /// Its name.
         node: NodeName,
+    },
+    /// The bridges of a node.
+    Bridges {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Which node.
+        node: NodeName,
+    },
+    /// One bridge.
+    Bridge {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Which node.
+        node: NodeName,
+        /// Which bridge.
+        name: IfaceName,
+    },
+    /// Zones, vnets and subnets.
+    Vnets {
+        /// Of which cluster.
+        cluster: ClusterId,
     },
     /// Guests or pods.
     Guests {
@@ -194,6 +216,9 @@ impl View {
             Self::Cluster { .. } => Verb::ClusterStatus,
             Self::Nodes { .. } => Verb::NodeList,
             Self::Node { .. } => Verb::NodeStatus,
+            Self::Bridges { .. } => Verb::BridgeList,
+            Self::Bridge { .. } => Verb::BridgeShow,
+            Self::Vnets { .. } => Verb::VnetList,
             Self::Guests { filter, .. } if filter.pods => Verb::PodList,
             Self::Guests { .. } => Verb::GuestList,
             Self::Guest { pod: true, .. } => Verb::PodShow,

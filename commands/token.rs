@@ -67,6 +67,10 @@ pub enum Token {
     TypedName(PlanId),
     /// Ask a running operation to stop.
     CancelOp(OperationId),
+    /// Keep a change that waits for somebody's word.
+    Keep(OperationId),
+    /// Put back such a change at once.
+    PutBack(OperationId),
     /// Show an operation with its trail.
     ShowOp(OperationId),
     /// A list's first page.
@@ -96,6 +100,8 @@ impl Token {
             Self::Ignore(id) => ("ignore", id.as_str()),
             Self::TypedName(id) => ("name", id.as_str()),
             Self::CancelOp(id) => ("cancel-op", id.as_str()),
+            Self::Keep(id) => ("keep", id.as_str()),
+            Self::PutBack(id) => ("put-back", id.as_str()),
             Self::ShowOp(id) => ("show-op", id.as_str()),
             Self::First(id) => ("first", id.as_str()),
             Self::Back(id) => ("back", id.as_str()),
@@ -139,6 +145,8 @@ impl FromStr for Token {
             "ignore" => Self::Ignore(plan()?),
             "name" => Self::TypedName(plan()?),
             "cancel-op" => Self::CancelOp(operation()?),
+            "keep" => Self::Keep(operation()?),
+            "put-back" => Self::PutBack(operation()?),
             "show-op" => Self::ShowOp(operation()?),
             "first" => Self::First(screen()?),
             "back" => Self::Back(screen()?),
@@ -160,7 +168,7 @@ mod tests {
     use super::*;
 
     fn any_token() -> impl Strategy<Value = Token> {
-        (0usize..15, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
+        (0usize..17, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
             let plan = PlanId::new(ms, random);
             let op = OperationId::new(ms, random);
             let screen = ScreenId::mint(ms, &seed, "list");
@@ -179,6 +187,8 @@ mod tests {
                 11 => Token::Edit(screen),
                 12 => Token::Adopt(plan),
                 13 => Token::Ignore(plan),
+                14 => Token::Keep(op),
+                15 => Token::PutBack(op),
                 _ => Token::Form(screen),
             }
         })

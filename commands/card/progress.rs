@@ -13,6 +13,9 @@ const LOG_LINES: usize = 6;
 
 /// What is happening now. `now_ms` gives the time taken so far.
 pub fn progress(op: &Operation, now_ms: i64) -> Card {
+    if let Some(until_ms) = super::network::waits_until(op) {
+        return super::network::keep_question(op, until_ms);
+    }
     let words = words::verb(op.verb);
     let queued = op.state == OpState::Queued;
     let title = if queued {
@@ -41,8 +44,12 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
     if op.progress.read_ms > 0 {
         card = card.say(super::as_of(op.progress.read_ms));
     }
+    if op.broken.is_some() {
+        card = card.say("⚠ It went wrong; what was before is being put back.");
+    }
     let mut buttons = Vec::new();
-    if op.can_cancel() {
+    let undoing = op.current().is_some_and(|(_, step)| step.kind.is_undo());
+    if op.can_cancel() && !undoing {
         buttons.push(Button::new(Token::CancelOp(op.id.clone()), "Cancel", Look::Plain));
     }
     buttons.push(Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain));

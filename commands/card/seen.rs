@@ -137,6 +137,7 @@ fn operation(state: OpState) -> Operation {
             read_ms: NOW + 11_000,
         },
         outcome: None,
+        broken: None,
     }
 }
 

@@ -8,6 +8,8 @@ mod work;
 mod world;
 
 use gantry_core::action::Verb;
+use gantry_core::id::ClusterId;
+use gantry_core::network::{Net, Scope};
 use gantry_core::policy::{Ruling, Target};
 
 use crate::card::Card;
@@ -66,7 +68,12 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
         View::Cluster { cluster } => {
             (cluster.to_string(), visit.may(view.verb(), Target::Cluster(cluster)))
         }
-        View::Node { cluster, node } => {
+        View::Vnets { cluster } => {
+            (cluster.to_string(), visit.may(view.verb(), Target::Cluster(cluster)))
+        }
+        View::Node { cluster, node }
+        | View::Bridges { cluster, node }
+        | View::Bridge { cluster, node, .. } => {
             (node.to_string(), visit.may(view.verb(), Target::Node(cluster, node)))
         }
         View::Guest { guest, .. } => {
@@ -98,6 +105,18 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Cluster { cluster } => world::cluster(visit, cluster, id).await,
         View::Nodes { cluster, page } => world::nodes(visit, cluster.as_ref(), page, id).await,
         View::Node { cluster, node } => world::node(visit, cluster, node, id).await,
+        View::Bridges { cluster, node } => {
+            let net = network(visit, cluster, Scope::Node(node.clone())).await?;
+            Ok(crate::card::bridge_list(cluster.as_str(), &net, id))
+        }
+        View::Bridge { cluster, node, name } => {
+            let net = network(visit, cluster, Scope::Node(node.clone())).await?;
+            Ok(crate::card::bridge_show(cluster.as_str(), &net, name.as_str(), id))
+        }
+        View::Vnets { cluster } => {
+            let net = network(visit, cluster, Scope::Sdn).await?;
+            Ok(crate::card::vnet_list(cluster.as_str(), &net, id))
+        }
         View::Guests { filter, page } => world::guests(visit, filter, page, id).await,
         View::Guest { guest, pod } => world::guest(visit, guest, *pod, id).await,
         View::Choice { verb, asked, guests, page, .. } => {
@@ -121,6 +140,11 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
             Ok(crate::card::note(crate::card::Tone::Plain, "A form", "Press Edit again to open it"))
         }
     }
+}
+
+/// A network as it is now.
+async fn network(visit: &Visit, cluster: &ClusterId, scope: Scope) -> Result<Net, FaceError> {
+    Ok(visit.face.engine().network(cluster, &scope).await?)
 }
 
 /// The verbs somebody may use on a guest as it is now, in the order of the help page.

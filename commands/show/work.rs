@@ -3,6 +3,7 @@
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::audit::AuditRow;
 use gantry_core::id::{ClusterId, OperationId, Upid, UserId};
+use gantry_core::network::Scope;
 use gantry_core::operation::Operation;
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::world::ClusterView;
@@ -136,6 +137,10 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
         return any;
     }
     match action {
+        Action::Network(action) => match &action.scope {
+            Scope::Node(node) => visit.may(verb, Target::Node(cluster, node)),
+            Scope::Sdn => visit.may(verb, Target::Cluster(cluster)),
+        },
         Action::CancelTask { upid, .. } => {
             visit.face.engine().may_task(&visit.actor, verb, cluster, upid)
         }

@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod harness;
 mod lost;
+mod network;
 mod press;
 mod process;
 mod sets;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
+use crate::network::NetworkAction;
 use crate::pod::PodSpec;
 use crate::set::SetAction;
 
@@ -134,6 +135,30 @@ verbs! {
     SetDrift = "set.drift", Button, true;
     /// What gantry does to one pod of a set, in the name of whoever confirmed the set.
     SetMember = "set.member", Button, true;
+    /// Bridges of a node, and what is pending there.
+    BridgeList = "bridge.list", None, false;
+    /// One bridge.
+    BridgeShow = "bridge.show", None, false;
+    /// Create a bridge.
+    BridgeCreate = "bridge.create", Button, true;
+    /// Make a bridge safer.
+    BridgeSecure = "bridge.secure", Button, true;
+    /// Remove a bridge.
+    BridgeDelete = "bridge.delete", TypedName, true;
+    /// Apply what somebody has staged on a node.
+    BridgeApply = "bridge.apply", Button, true;
+    /// Drop what is staged on a node.
+    BridgeRevert = "bridge.revert", Button, true;
+    /// Zones, vnets and subnets of the software-defined network.
+    VnetList = "vnet.list", None, false;
+    /// Create a vnet, and its zone where that is new.
+    VnetCreate = "vnet.create", Button, true;
+    /// Remove a vnet with its subnets.
+    VnetDelete = "vnet.delete", TypedName, true;
+    /// Apply what somebody has staged in the software-defined network.
+    VnetApply = "vnet.apply", Button, true;
+    /// Drop what is staged in the software-defined network.
+    VnetRevert = "vnet.revert", Button, true;
     /// Tasks of a cluster, whoever started them.
     TaskList = "task.list", None, false;
     /// One task.
@@ -196,8 +221,8 @@ impl Verb {
             Self::GuestSuspend => "Suspend",
             Self::GuestResume => "Resume",
             Self::GuestDelete | Self::PodDelete => "Delete",
-            Self::PodCreate | Self::SetCreate => "Create",
-            Self::SetApply => "Apply",
+            Self::PodCreate | Self::SetCreate | Self::BridgeCreate | Self::VnetCreate => "Create",
+            Self::SetApply | Self::BridgeApply | Self::VnetApply => "Apply",
             Self::SetScale => "Scale",
             Self::SetRollout => "Roll out",
             Self::SetPause => "Pause",
@@ -206,6 +231,9 @@ impl Verb {
             Self::SetDelete => "Delete",
             Self::SetDrift => "Restore",
             Self::SetMember => "Keep up",
+            Self::BridgeSecure => "Secure",
+            Self::BridgeDelete | Self::VnetDelete => "Remove",
+            Self::BridgeRevert | Self::VnetRevert => "Drop",
             Self::TaskCancel => "Stop",
             Self::OpCancel => "Cancel",
             _ => "Show",
@@ -291,6 +319,8 @@ pub enum Action {
     },
     /// Something done to a set.
     Set(SetAction),
+    /// Change a network.
+    Network(Box<NetworkAction>),
 }
 
 impl Action {
@@ -300,6 +330,7 @@ impl Action {
             Self::Power { guest, .. } | Self::Delete { guest, .. } => &guest.cluster,
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
             Self::Set(action) => &action.set().cluster,
+            Self::Network(action) => &action.cluster,
         }
     }
 
@@ -309,6 +340,7 @@ impl Action {
             // Work on one pod has that guest's turn; `Operation::turn` knows its number.
             Self::Set(SetAction::Member { .. }) => None,
             Self::Set(action) => Some(format!("set {}", action.set())),
+            Self::Network(action) => Some(action.turn()),
             _ => self.guest().map(|(guest, _)| format!("guest {guest}")),
         }
     }
@@ -319,7 +351,9 @@ impl Action {
             Self::Power { guest, kind, .. } | Self::Delete { guest, kind, .. } => {
                 Some((guest, *kind))
             }
-            Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) => None,
+            Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) | Self::Network(_) => {
+                None
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
+use crate::network::NetworkStep;
 use crate::set::SetStep;
 use crate::world::GuestStatus;
 
@@ -101,6 +102,8 @@ pub enum StepKind {
     CancelTask,
     /// A step on a set.
     Set(SetStep),
+    /// Something done to a network configuration.
+    Network(NetworkStep),
 }
 
 /// What must be seen before a step counts as done.
@@ -130,6 +133,7 @@ impl StepKind {
             Self::Delete => "Deleting",
             Self::CancelTask => "Stopping the task",
             Self::Set(step) => step.doing(),
+            Self::Network(step) => step.doing(),
         }
     }
 
@@ -146,6 +150,7 @@ impl StepKind {
             Self::Delete => "delete",
             Self::CancelTask => "cancel task",
             Self::Set(step) => step.name(),
+            Self::Network(step) => step.name(),
         }
     }
 
@@ -163,6 +168,7 @@ impl StepKind {
             Self::Delete => &["vzdestroy", "qmdestroy"],
             Self::CancelTask => &[],
             Self::Set(step) => step.task_types(),
+            Self::Network(step) => step.task_types(),
         }
     }
 
@@ -180,9 +186,20 @@ impl StepKind {
                 Expect::Status(&[GuestStatus::Paused, GuestStatus::Suspended, GuestStatus::Stopped])
             }
             Self::Delete => Expect::Gone,
-            Self::CancelTask => Expect::TaskEnded,
+            // What must be seen of a network is in its own steps.
+            Self::CancelTask | Self::Network(_) => Expect::TaskEnded,
             Self::Set(step) => step.expects(kind),
         }
+    }
+
+    /// Whether it belongs to putting things back: done although something failed or somebody cancelled.
+    pub fn is_undo(&self) -> bool {
+        matches!(self, Self::Network(step) if step.is_undo())
+    }
+
+    /// Whether its call may be sent again once a look has shown that it was not carried out.
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self, Self::Network(step) if step.is_repeatable())
     }
 }
 
@@ -229,6 +246,9 @@ pub struct Step {
     pub result: Option<String>,
     /// When it ended, milliseconds.
     pub ended_ms: Option<i64>,
+    /// Until when it waits for somebody, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<i64>,
 }
 
 impl Step {
@@ -245,6 +265,7 @@ impl Step {
             adopted: false,
             result: None,
             ended_ms: None,
+            until_ms: None,
         }
     }
 }
@@ -264,6 +285,15 @@ pub struct Outcome {
     pub now_ms: Option<i64>,
     /// What to do next, where there is something.
     pub advice: Option<String>,
+}
+
+/// How an operation broke before its steps that put things back were carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// How it would have ended.
+    pub state: OpState,
+    /// In words.
+    pub outcome: Outcome,
 }
 
 /// What a progress card shows while a step runs.
@@ -321,6 +351,9 @@ pub struct Operation {
     pub progress: Progress,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// How it broke, once it is putting things back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
 }
 
 impl Operation {

@@ -337,7 +337,10 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
             warnings.push("This cannot be undone.".into());
             (effects, steps)
         }
-        Action::CreatePod { .. } | Action::CancelTask { .. } | Action::Set(_) => {
+        Action::CreatePod { .. }
+        | Action::CancelTask { .. }
+        | Action::Set(_)
+        | Action::Network(_) => {
             return refused("that is not something done to a guest".into());
         }
     };

@@ -351,7 +351,7 @@ impl Engine {
         })
     }
 
-    async fn find_plan(&self, plan: &PlanId) -> Result<Option<StoredPlan>, Error> {
+    pub(crate) async fn find_plan(&self, plan: &PlanId) -> Result<Option<StoredPlan>, Error> {
         self.store().find_plan(plan).await.map_err(Error::store("read the plan"))
     }
 
@@ -383,7 +383,7 @@ impl Engine {
     }
 
     /// Policy for whoever presses, on the target as last seen.
-    fn may_plan(&self, presser: &Actor, plan: &Plan) -> Ruling {
+    pub(crate) fn may_plan(&self, presser: &Actor, plan: &Plan) -> Ruling {
         if presser.guild != plan.asker.guild {
             return Ruling::Denied { because: "this plan belongs to another server".into() };
         }
@@ -398,12 +398,23 @@ impl Engine {
         }
     }
 
-    async fn press_denied(&self, presser: &Actor, plan: &Plan, because: &str) -> Result<(), Error> {
+    pub(crate) async fn press_denied(
+        &self,
+        presser: &Actor,
+        plan: &Plan,
+        because: &str,
+    ) -> Result<(), Error> {
         let row = self.plan_row(AuditEvent::PressDenied, presser, plan, because);
         self.store().append_audit(&row).await.map_err(Error::store("write the audit log"))
     }
 
-    fn plan_row(&self, event: AuditEvent, actor: &Actor, plan: &Plan, detail: &str) -> AuditRow {
+    pub(crate) fn plan_row(
+        &self,
+        event: AuditEvent,
+        actor: &Actor,
+        plan: &Plan,
+        detail: &str,
+    ) -> AuditRow {
         let mut row = self.audit_row(event, actor, plan.verb, &plan.target, detail);
         row.plan = Some(plan.id.clone());
         row

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{CardId, ClusterId, Upid, UserId};
+use gantry_core::network::{NetworkAction, NetworkVerbs};
 use gantry_core::operation::{OpState, Operation, Progress, Step};
 use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
 use gantry_core::pod::PodSpec;
@@ -55,6 +56,8 @@ pub enum Ask {
         /// The change.
         change: SetChange,
     },
+    /// A change of a network.
+    Network(Box<NetworkAction>),
     /// Stop a running task.
     TaskCancel {
         /// Where.
@@ -161,6 +164,10 @@ impl Engine {
             }
             Ask::SetChange { verb, set, change } => {
                 self.propose_set_change(actor, verb, set, change).await
+            }
+            Ask::Network(action) => {
+                let (verb, shown) = (action.verb(), action.shown());
+                self.propose_action(actor, verb, Action::Network(action), &shown).await
             }
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
@@ -401,6 +408,7 @@ impl Engine {
             cancel_by: None,
             progress: Progress::default(),
             outcome: None,
+            broken: None,
         }
     }
 

@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// Longest text of the server that is passed on to people.
 const TEXT_MAX: usize = 600;
+/// Longest text of several lines that is kept: a diff of a network configuration.
+const LINES_MAX: usize = 64 * 1024;
 /// Most entries of an `errors` map that are passed on.
 const ERRORS_MAX: usize = 25;
 
@@ -33,6 +35,13 @@ pub(crate) fn clean(text: &str, secret: &str) -> String {
         out.push(if c.is_control() { ' ' } else { c });
     }
     out
+}
+
+/// The same for a text of several lines, whose lines and tabs stay.
+pub(crate) fn clean_lines(text: &str, secret: &str) -> String {
+    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "•••") };
+    let keep = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+    text.chars().take(LINES_MAX).map(keep).collect()
 }
 
 /// The error that an answer with a status of 300 or more stands for.

@@ -57,6 +57,12 @@ impl Path {
         path
     }
 
+    /// The same path with one more hole filled.
+    pub(crate) fn with(mut self, hole: &str, value: &str) -> Self {
+        self.fill(hole, value);
+        self
+    }
+
     fn fill(&mut self, hole: &str, value: &str) {
         let encoded = utf8_percent_encode(value, SEGMENT).to_string();
         self.text = self.text.replacen(hole, &encoded, 1);

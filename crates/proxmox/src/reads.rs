@@ -26,7 +26,7 @@ use crate::writes::GuestRef;
 const LOG_LINES_MAX: u64 = 5_000;
 
 impl Client {
-    fn get(&self, path: Path) -> Call {
+    pub(crate) fn get(&self, path: Path) -> Call {
         Call::get(path, self.tuning().read_timeout)
     }
 

@@ -126,11 +126,11 @@ impl SetConfig {
 }
 
 impl Client {
-    fn change(&self, method: Method, path: Path) -> Call {
+    pub(crate) fn change(&self, method: Method, path: Path) -> Call {
         Call::write(method, path, self.tuning().write_timeout)
     }
 
-    async fn accepted(&self, call: Call) -> Result<Accepted, Error> {
+    pub(crate) async fn accepted(&self, call: Call) -> Result<Accepted, Error> {
         let answer = self.submit(&call).await?;
         let upid: String = decode(&call, &answer, self.secret())?;
         let upid = upid.parse().map_err(|_| Error::Decode {

@@ -34,8 +34,12 @@ macro_rules! migration {
 }
 
 /// Every migration, in order.
-pub(crate) const ALL: &[Migration] =
-    &[migration!(1, "0001_start"), migration!(2, "0002_turns"), migration!(3, "0003_sets")];
+pub(crate) const ALL: &[Migration] = &[
+    migration!(1, "0001_start"),
+    migration!(2, "0002_turns"),
+    migration!(3, "0003_sets"),
+    migration!(4, "0004_networks"),
+];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(113668128240249)";

@@ -138,6 +138,13 @@ impl Row {
             Self::Postgres(row) => row.try_get(column)?,
         })
     }
+    pub(crate) fn int_opt(&self, column: &str) -> Result<Option<i64>, Fail> {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
     pub(crate) fn int(&self, column: &str) -> Result<i64, Fail> {
         Ok(match self {
             Self::Sqlite(row) => row.try_get(column)?,

@@ -290,6 +290,22 @@ texts! {
          WHERE o.cluster = $1 AND (CAST($2 AS TEXT) IS NULL OR o.name = $2) \
          ORDER BY o.name, o.ordinal LIMIT 100000");
 
+    // Changes of networks.
+    NETWORK_CHANGE_SAVE = Text::same(
+        "INSERT INTO network_changes (operation_id, cluster, scope, former, created_ms) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (operation_id) DO NOTHING");
+    NETWORK_CHANGE_FIND = Text::same(
+        "SELECT operation_id, former, until_ms, decision, decided_by, decided_ms FROM network_changes \
+         WHERE operation_id = $1");
+    NETWORK_CHANGE_UNTIL = Text::same(
+        "UPDATE network_changes SET until_ms = $2 WHERE operation_id = $1 AND until_ms IS NULL");
+    NETWORK_CHANGE_DECIDE = Text::same(
+        "UPDATE network_changes SET decision = $2, decided_by = $3, decided_ms = $4 \
+         WHERE operation_id = $1 AND decision IS NULL");
+    NETWORK_CHANGE_PRESS = Text::same(
+        "UPDATE network_changes SET decision = $2, decided_by = $3, decided_ms = $4 \
+         WHERE operation_id = $1 AND decision IS NULL AND until_ms > $4");
+
     // Settings and counters.
     SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");
     SETTING_SAVE = Text::same(

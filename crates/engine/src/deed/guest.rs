@@ -124,7 +124,10 @@ impl Engine {
                 let how = Delete { purge: true, destroy_unreferenced_disks: false, force: false };
                 client.delete(&at, how).await?
             }
-            StepKind::CreatePod | StepKind::CancelTask | StepKind::Set(_) => {
+            StepKind::CreatePod
+            | StepKind::CancelTask
+            | StepKind::Set(_)
+            | StepKind::Network(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));
             }
         };

@@ -6,6 +6,7 @@
 
 mod guest;
 mod member;
+pub(crate) mod network;
 mod pod;
 pub(crate) mod set;
 mod task;
@@ -75,6 +76,12 @@ impl CallFault {
     pub(crate) fn never_sent(why: impl Into<String>) -> Self {
         Self { text: why.into(), advice: Advice::GiveUp, taken: false }
     }
+
+    /// The database did not take it; nothing was sent to Proxmox.
+    pub(crate) fn not_stored(why: impl Into<String>) -> Self {
+        let advice = Advice::RetryAfter(std::time::Duration::from_secs(1));
+        Self { text: why.into(), advice, taken: false }
+    }
 }
 
 /// A plan on the world as it is now.
@@ -109,6 +116,7 @@ impl Engine {
             Action::CreatePod { cluster, spec } => self.pod_ruling(actor, verb, cluster, spec),
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
             Action::Set(action) => self.set_ruling(actor, verb, action),
+            Action::Network(action) => self.network_ruling(actor, verb, action),
         }
     }
 
@@ -130,6 +138,7 @@ impl Engine {
                 self.plan_cancel_now(actor, verb, cluster, upid).await
             }
             Action::Set(action) => self.plan_set_now(actor, verb, action).await,
+            Action::Network(action) => self.plan_network_now(actor, verb, action).await,
         }
     }
 
@@ -138,6 +147,7 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::CreatePod => self.look_before_pod(op).await,
             StepKind::CancelTask => self.look_before_cancel(op).await,
+            StepKind::Network(_) => self.look_before_network(op, n).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
@@ -159,6 +169,7 @@ impl Engine {
             StepKind::Set(SetStep::Unprotect) => self.call_unprotect(op, aim).await,
             // Watched by the walk itself; there is no call.
             StepKind::Set(SetStep::Converge) => Ok(None),
+            StepKind::Network(_) => self.call_network(op, n).await,
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -170,6 +181,7 @@ impl Engine {
             StepKind::Set(SetStep::Record) => self.is_record_met(op).await,
             StepKind::Set(SetStep::Converge) => self.is_converge_met(op).await,
             StepKind::Set(SetStep::Unprotect) => self.is_unprotected(op).await,
+            StepKind::Network(_) => self.is_network_met(op, n).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -177,6 +189,7 @@ impl Engine {
     /// Tasks of ours that fit step `n` and were not there before its intent.
     pub(crate) async fn tasks_since(&self, op: &Operation, n: usize) -> Result<Vec<Upid>, Error> {
         match &op.steps[n].kind {
+            StepKind::Network(_) => self.network_tasks_since(op, n).await,
             StepKind::CancelTask
             | StepKind::Set(SetStep::Record | SetStep::Converge | SetStep::Unprotect) => {
                 Ok(Vec::new())

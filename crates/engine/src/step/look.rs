@@ -3,12 +3,17 @@
 
 use std::time::Duration;
 
+use gantry_core::action::Action;
 use gantry_store::OpFilter;
 
+use super::keep::cut_off;
 use super::{Carrier, LOOK_AGAIN, Parked};
 use crate::Error;
 use crate::deed::{Look, Seen};
 
+/// How long putting something back is tried where Proxmox does not answer. Bounded, so that an operation ends and
+/// says so; long, because the node may come back.
+const PUT_BACK_WITHIN: Duration = Duration::from_secs(3600);
 /// Pause between two looks at whether an older operation on the same target has ended.
 const TURN_AGAIN: Duration = Duration::from_secs(1);
 /// Open operations on one target that are looked at; more than anybody starts.
@@ -20,11 +25,19 @@ impl Carrier<'_> {
         &mut self,
         n: usize,
     ) -> Result<Result<Look, Error>, Parked> {
-        let until = self.engine.now_ms() + ms(self.engine.inner.settings.settle_unreachable);
+        let undo = self.op.steps[n].kind.is_undo();
+        let patience =
+            if undo { PUT_BACK_WITHIN } else { self.engine.inner.settings.settle_unreachable };
+        let until = self.engine.now_ms() + ms(patience);
         loop {
             match self.engine.look(&self.op, n).await {
                 Err(error) if error.is_passing() && self.engine.now_ms() < until => {
-                    let remark = format!("{error}. Nothing was sent; trying again.");
+                    let remark = match &self.op.action {
+                        Action::Network(action) if undo => {
+                            format!("{error}. {}", cut_off(&action.scope))
+                        }
+                        _ => format!("{error}. Nothing was sent; trying again."),
+                    };
                     if self.op.progress.remark.as_ref() != Some(&remark) {
                         self.op.progress.remark = Some(remark);
                         self.op.progress.read_ms = self.engine.now_ms();
@@ -32,7 +45,7 @@ impl Carrier<'_> {
                     }
                     self.pause(LOOK_AGAIN).await?;
                     self.read_cancel().await;
-                    if self.op.cancel_by.is_some() {
+                    if self.op.cancel_by.is_some() && !undo {
                         return Ok(Ok(Look::Changed(
                             "stopped while waiting for Proxmox to answer".into(),
                         )));

@@ -4,6 +4,7 @@
 //! is enough to go on: `Pending` was never sent, `Intent` may have been, `Submitted` has a task to ask about.
 
 mod converge;
+mod keep;
 mod look;
 mod probe;
 mod wait;
@@ -91,7 +92,10 @@ impl<'a> Carrier<'a> {
         loop {
             self.check_stop()?;
             let Some((n, step)) = self.op.current() else {
-                let (state, outcome) = self.success().await;
+                let (state, outcome) = match self.network_success().await {
+                    Some(ended) => ended,
+                    None => self.success().await,
+                };
                 return self.end(state, outcome).await;
             };
             let next = match step.state {
@@ -101,6 +105,9 @@ impl<'a> Carrier<'a> {
                 _ => self.begin(n).await?,
             };
             if let Next::End(state, outcome) = next {
+                if self.turn_back(n, state, &outcome).await? {
+                    continue;
+                }
                 return self.end(state, outcome).await;
             }
         }
@@ -110,7 +117,8 @@ impl<'a> Carrier<'a> {
     async fn begin(&mut self, n: usize) -> Result<Next, Parked> {
         self.at("before look", n).await;
         self.read_cancel().await;
-        if self.op.cancel_by.is_some() {
+        // Putting back is never given up because somebody wanted the whole to stop.
+        if self.op.cancel_by.is_some() && !self.op.steps[n].kind.is_undo() {
             return Ok(self.cancelled_before(n).await);
         }
         if n == 0

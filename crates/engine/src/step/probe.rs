@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use gantry_core::operation::{OpState, StepState};
+use gantry_core::network::NetworkStep;
+use gantry_core::operation::{OpState, StepKind, StepState};
 
 use super::look::ms;
-use super::{Carrier, Next, Parked};
+use super::{ATTEMPTS_MAX, Carrier, Next, Parked};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -17,6 +18,13 @@ const LOOKS_MIN: u32 = 3;
 
 impl Carrier<'_> {
     pub(super) async fn probe(&mut self, n: usize) -> Result<Next, Parked> {
+        if matches!(
+            self.op.steps[n].kind,
+            StepKind::Network(NetworkStep::Save | NetworkStep::Keep { .. })
+        ) {
+            // Gantry's own table was written, or was not; writing it once more is writing it once.
+            return self.once_more(n).await;
+        }
         let began_ms = self.engine.now_ms();
         let intent_ms = self.op.steps[n].intent_ms.unwrap_or(began_ms);
         let settings = &self.engine.inner.settings;
@@ -87,6 +95,13 @@ impl Carrier<'_> {
                 self.close_step(n, StepState::Done, Some(result)).await?;
                 Ok(Next::Again)
             }
+            Ok(false)
+                if self.op.steps[n].kind.is_repeatable()
+                    && self.op.steps[n].attempt < ATTEMPTS_MAX =>
+            {
+                // Looked for, and provably not carried out.
+                self.once_more(n).await
+            }
             Ok(false) => {
                 let why = match self.op.steps[n].result.clone() {
                     Some(error) => format!("{error}, and no task of ours is there"),
@@ -101,6 +116,13 @@ impl Carrier<'_> {
                 Ok(self.unknown(n, why).await)
             }
         }
+    }
+
+    /// The step begins anew, with a look.
+    async fn once_more(&mut self, n: usize) -> Result<Next, Parked> {
+        self.op.steps[n].state = StepState::Pending;
+        self.save(None).await?;
+        Ok(Next::Again)
     }
 
     async fn unknown(&mut self, n: usize, why: String) -> Next {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gantry_core::id::Upid;
+use gantry_core::network::NetworkStep;
 use gantry_core::operation::{OpState, StepKind, StepState, percent_in};
 use gantry_proxmox::{ExitStatus, TaskStatus};
 
@@ -15,6 +16,8 @@ const PROGRESS_EVERY_MS: i64 = 2_000;
 const VERIFY_WITHIN: Duration = Duration::from_secs(15);
 /// The same where the HA manager carries it out: its task ends before the guest has changed state.
 const VERIFY_HA_WITHIN: Duration = Duration::from_secs(180);
+/// How long a node may be silent after its network was reloaded before the former configuration is put back.
+const RELOAD_WITHIN: Duration = Duration::from_secs(120);
 /// Pause between two checks of the promise.
 const VERIFY_PAUSE: Duration = Duration::from_millis(500);
 /// How often a task may be missing before its end is no longer waited for.
@@ -25,12 +28,17 @@ const STOP_TRIES: u32 = 30;
 impl Carrier<'_> {
     pub(super) async fn wait(&mut self, n: usize) -> Result<Next, Parked> {
         let Some(upid) = self.op.steps[n].upid.clone() else {
+            if matches!(self.op.steps[n].kind, StepKind::Network(NetworkStep::Keep { .. })) {
+                return self.wait_for_keep(n).await;
+            }
             // Calls that give no task are over when they are answered.
             return self.verify(n, "OK".into(), false).await;
         };
         let settings = self.engine.inner.settings.clone();
-        let deadline_ms = self.op.steps[n].intent_ms.unwrap_or_else(|| self.engine.now_ms())
-            + ms(settings.step_deadline);
+        let reload = self.op.steps[n].kind == StepKind::Network(NetworkStep::Reload);
+        let within = if reload { RELOAD_WITHIN } else { settings.step_deadline };
+        let deadline_ms =
+            self.op.steps[n].intent_ms.unwrap_or_else(|| self.engine.now_ms()) + ms(within);
         let mut pause = settings.task_poll_min;
         let mut missing = 0;
         let mut stop_tries = 0;
@@ -44,7 +52,9 @@ impl Carrier<'_> {
                 Ok(TaskStatus::Running) => {
                     self.show_progress(&upid, None).await?;
                     self.read_cancel().await;
-                    if self.op.cancel_by.is_some() && stop_tries < STOP_TRIES {
+                    // Half a reload is worse than a whole one: what was asked to stop is put back afterwards.
+                    let stops = !matches!(self.op.steps[n].kind, StepKind::Network(_));
+                    if self.op.cancel_by.is_some() && stops && stop_tries < STOP_TRIES {
                         let taken = self.stop_task(&upid).await?;
                         stop_tries = if taken { STOP_TRIES } else { stop_tries + 1 };
                     }
@@ -60,10 +70,8 @@ impl Carrier<'_> {
                 }
             }
             if self.engine.now_ms() >= deadline_ms {
-                let why = format!(
-                    "the task {upid} had not ended after {} min",
-                    settings.step_deadline.as_secs() / 60
-                );
+                let why =
+                    format!("the task {upid} had not ended after {} min", within.as_secs() / 60);
                 return Ok(Next::End(OpState::Unknown, self.words_unknown(n, why).await));
             }
             self.pause(pause).await?;
@@ -128,7 +136,9 @@ impl Carrier<'_> {
         let settings = &self.engine.inner.settings;
         let began_ms = self.engine.now_ms();
         let within_ms = began_ms + ms(if ha { VERIFY_HA_WITHIN } else { VERIFY_WITHIN });
-        let unreadable_ms = began_ms + ms(settings.settle_unreachable);
+        let reload = self.op.steps[n].kind == StepKind::Network(NetworkStep::Reload);
+        let patience = if reload { RELOAD_WITHIN } else { settings.settle_unreachable };
+        let unreadable_ms = began_ms + ms(patience);
         loop {
             self.check_stop()?;
             self.at("before verify", n).await;

@@ -1,9 +1,11 @@
 //! How an operation ended, in people's words: what happened, Proxmox's own text, what is true now, what to do.
 
-use gantry_core::action::Verb;
+use gantry_core::action::{Action, Verb};
+use gantry_core::network::NetworkStep;
 use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
 use gantry_core::set::SetStep;
 
+use super::keep::cut_off;
 use super::{Carrier, Next};
 
 impl Carrier<'_> {
@@ -87,6 +89,10 @@ impl Carrier<'_> {
                 "Nothing of it is left at Proxmox unless the line above says so; correct the cause and create it again."
                     .to_owned(),
             ),
+            StepKind::Network(step) if step.is_undo() => match &self.op.action {
+                Action::Network(action) => Some(cut_off(&action.scope)),
+                _ => None,
+            },
             StepKind::Start if self.op.verb == Verb::PodCreate => {
                 Some("The pod exists and is off. `/pod start` tries again; `/pod delete` removes it.".to_owned())
             }
@@ -183,5 +189,13 @@ fn verb_of(kind: &StepKind) -> &'static str {
             SetStep::Create => "create",
             SetStep::Unprotect => "take the protection off",
         },
+        StepKind::Network(NetworkStep::Save) => "save the former configuration for",
+        StepKind::Network(NetworkStep::Stage { .. }) => "write the change of",
+        StepKind::Network(NetworkStep::Reload) => "reload the network for",
+        StepKind::Network(NetworkStep::Keep { .. }) => "wait for Keep of",
+        StepKind::Network(NetworkStep::PutBack | NetworkStep::PutBackReload) => {
+            "put back what was before"
+        }
+        StepKind::Network(NetworkStep::Revert) => "drop the",
     }
 }

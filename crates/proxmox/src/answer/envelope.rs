@@ -15,6 +15,9 @@ pub(crate) struct Good<T> {
     pub(crate) data: Option<T>,
     #[serde(default, deserialize_with = "lenient::u64")]
     pub(crate) total: Option<u64>,
+    /// Stands beside `data` where a node's network has pending changes.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(crate) changes: Option<String>,
 }
 
 /// A bad answer's body; all of it may be absent.

@@ -151,6 +151,7 @@ pub fn operation(plan: &Plan, m: u32) -> Operation {
         cancel_by: None,
         progress: Progress::default(),
         outcome: None,
+        broken: None,
     }
 }
 

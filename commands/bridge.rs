@@ -1,0 +1,310 @@
+//! `/bridge …`: bridges of a node. Every change shows its diff, is made real in one confirmed step and put back
+//! unless somebody presses Keep.
+
+use gantry_core::id::{ClusterId, NodeName};
+use gantry_core::network::{
+    BridgeSpec, IfaceName, KEEP_DEFAULT_S, NetworkAction, NetworkChange, NetworkVerbs, Scope,
+    Secure,
+};
+use gantry_core::policy::{Ruling, Target};
+use gantry_engine::Ask;
+
+use crate::act;
+use crate::cluster::filter;
+use crate::complete;
+use crate::face::{Context, FaceError};
+use crate::screen::View;
+use crate::show;
+use crate::visit::{Visit, said, serve};
+
+/// Bridges of a node
+#[poise::command(
+    slash_command,
+    guild_only,
+    subcommands("list", "show", "create", "secure", "delete", "apply", "revert"),
+    subcommand_required
+)]
+pub async fn bridge(_: Context<'_>) -> Result<(), FaceError> {
+    Ok(())
+}
+
+/// The bridges of a node, and what is pending there
+#[poise::command(slash_command, guild_only)]
+async fn list(
+    ctx: Context<'_>,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        show::open(&visit, View::Bridges { cluster, node }).await
+    })
+    .await
+}
+
+/// One bridge with all its settings, read just now
+#[poise::command(slash_command, guild_only)]
+async fn show(
+    ctx: Context<'_>,
+    #[description = "Which bridge, such as vmbr0"]
+    #[max_length = 15]
+    bridge: String,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        let name = iface(&visit, &bridge)?;
+        show::open(&visit, View::Bridge { cluster, node, name }).await
+    })
+    .await
+}
+
+/// Create a bridge; put back unless somebody presses Keep
+#[poise::command(slash_command, guild_only)]
+#[expect(clippy::too_many_arguments, reason = "a slash command's options are its arguments")]
+async fn create(
+    ctx: Context<'_>,
+    #[description = "Its name, such as vmbr5"]
+    #[max_length = 15]
+    name: String,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Which deployment it is for; kept in its comment"]
+    #[max_length = 40]
+    deployment: Option<String>,
+    #[description = "A comment"]
+    #[max_length = 200]
+    comment: Option<String>,
+    #[description = "Interfaces plugged into it, separated by spaces; none: inside the node only"]
+    #[max_length = 300]
+    ports: Option<String>,
+    #[description = "The node's address on it, such as 10.9.0.1/24; IPv6 too, separated by a space"]
+    #[max_length = 62]
+    address: Option<String>,
+    #[description = "The node's default gateway"]
+    #[max_length = 15]
+    gateway: Option<String>,
+    #[description = "MTU in bytes"]
+    #[min = 1280]
+    #[max = 65_520]
+    mtu: Option<u32>,
+    #[description = "Whether it tells VLANs apart (no)"] vlanaware: Option<bool>,
+    #[description = "VLANs that may pass, such as 10 20 30-40 (2-4094)"]
+    #[max_length = 200]
+    vlans: Option<String>,
+    #[description = "Spanning tree (no); Proxmox's API cannot set it"] stp: Option<bool>,
+    #[description = "Minutes to press Keep in (5)"]
+    #[min = 1]
+    #[max = 20]
+    keep: Option<u32>,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        let ports = ports.unwrap_or_default();
+        let ports = ports
+            .split([' ', ','])
+            .filter(|p| !p.is_empty())
+            .map(|p| iface(&visit, p))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = address.unwrap_or_default();
+        let (six, four): (Vec<&str>, Vec<&str>) =
+            addresses.split([' ', ',']).filter(|a| !a.is_empty()).partition(|a| a.contains(':'));
+        let joined = |list: Vec<&str>| (!list.is_empty()).then(|| list.join(" "));
+        let spec = BridgeSpec {
+            name: iface(&visit, &name)?,
+            deployment: given(deployment),
+            comment: given(comment),
+            ports,
+            cidr: joined(four),
+            gateway: given(gateway),
+            cidr6: joined(six),
+            mtu,
+            vlan_aware: vlanaware.unwrap_or(vlans.is_some()),
+            vids: given(vlans),
+            stp: stp.unwrap_or(false),
+        };
+        on_node(&visit, cluster, node, NetworkChange::CreateBridge { spec }, keep).await
+    })
+    .await
+}
+
+/// Make a bridge safer: VLANs, and what a bridge cannot do otherwise
+#[poise::command(slash_command, guild_only)]
+#[expect(clippy::too_many_arguments, reason = "a slash command's options are its arguments")]
+async fn secure(
+    ctx: Context<'_>,
+    #[description = "Which bridge, such as vmbr5"]
+    #[max_length = 15]
+    bridge: String,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Tell VLANs apart"] vlanaware: Option<bool>,
+    #[description = "VLANs that may pass, such as 10 20 30-40"]
+    #[max_length = 200]
+    vlans: Option<String>,
+    #[description = "Multicast snooping; Proxmox's API cannot set it"] snooping: Option<bool>,
+    #[description = "Isolate ports from each other; Proxmox's API can do it on vnets only"]
+    isolate: Option<bool>,
+    #[description = "Spanning tree; Proxmox's API cannot set it"] stp: Option<bool>,
+    #[description = "Minutes to press Keep in (5)"]
+    #[min = 1]
+    #[max = 20]
+    keep: Option<u32>,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        let name = iface(&visit, &bridge)?;
+        // Whoever says nothing wants what a bridge can do.
+        let nothing = vlanaware.is_none()
+            && vlans.is_none()
+            && snooping.is_none()
+            && isolate.is_none()
+            && stp.is_none();
+        let how = Secure {
+            vlan_aware: if nothing { Some(true) } else { vlanaware },
+            vids: given(vlans),
+            multicast_snooping: snooping,
+            isolate_ports: isolate,
+            stp,
+        };
+        on_node(&visit, cluster, node, NetworkChange::SecureBridge { name, how }, keep).await
+    })
+    .await
+}
+
+/// Remove a bridge that no guest uses; put back unless somebody presses Keep
+#[poise::command(slash_command, guild_only)]
+async fn delete(
+    ctx: Context<'_>,
+    #[description = "Which bridge, such as vmbr5"]
+    #[max_length = 15]
+    bridge: String,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Minutes to press Keep in (5)"]
+    #[min = 1]
+    #[max = 20]
+    keep: Option<u32>,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        let name = iface(&visit, &bridge)?;
+        on_node(&visit, cluster, node, NetworkChange::DeleteBridge { name }, keep).await
+    })
+    .await
+}
+
+/// Apply what somebody has staged on a node; put back unless somebody presses Keep
+#[poise::command(slash_command, guild_only)]
+async fn apply(
+    ctx: Context<'_>,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Minutes to press Keep in (5)"]
+    #[min = 1]
+    #[max = 20]
+    keep: Option<u32>,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        on_node(&visit, cluster, node, NetworkChange::Apply, keep).await
+    })
+    .await
+}
+
+/// Drop what somebody has staged on a node
+#[poise::command(slash_command, guild_only)]
+async fn revert(
+    ctx: Context<'_>,
+    #[description = "On which node"]
+    #[autocomplete = "complete::node"]
+    node: String,
+    #[description = "Of which cluster, where several have a node of that name"]
+    #[autocomplete = "complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+        on_node(&visit, cluster, node, NetworkChange::Revert, None).await
+    })
+    .await
+}
+
+async fn on_node(
+    visit: &Visit,
+    cluster: ClusterId,
+    node: NodeName,
+    change: NetworkChange,
+    keep: Option<u32>,
+) -> Result<(), FaceError> {
+    ask(visit, NetworkAction { cluster, scope: Scope::Node(node), change, keep_s: seconds(keep) })
+        .await
+}
+
+/// Asks policy from memory, then the engine.
+pub(crate) async fn ask(visit: &Visit, action: NetworkAction) -> Result<(), FaceError> {
+    let (verb, shown) = (action.verb(), action.shown());
+    let ruling = match &action.scope {
+        Scope::Node(node) => visit.may(verb, Target::Node(&action.cluster, node)),
+        Scope::Sdn => visit.may(verb, Target::Cluster(&action.cluster)),
+    };
+    if let Ruling::Denied { because } = ruling {
+        return visit.refuse(verb, &shown, &because).await;
+    }
+    act::carry(visit, verb, &shown, None, Ask::Network(Box::new(action)), true).await
+}
+
+/// Minutes as seconds; the usual time where nobody says.
+pub(crate) fn seconds(minutes: Option<u32>) -> u32 {
+    minutes.map_or(KEEP_DEFAULT_S, |m| m.saturating_mul(60))
+}
+
+/// What was typed, unless it was nothing.
+pub(crate) fn given(text: Option<String>) -> Option<String> {
+    text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
+fn place(
+    visit: &Visit,
+    node: &str,
+    cluster: Option<&str>,
+) -> Result<(ClusterId, NodeName), FaceError> {
+    let only = filter(visit, cluster)?;
+    crate::node::find(visit, node, only.as_ref())
+}
+
+fn iface(visit: &Visit, name: &str) -> Result<IfaceName, FaceError> {
+    name.trim().parse().map_err(|error| {
+        said(
+            "No such interface",
+            &format!("{error}. Nothing was done"),
+            "`/bridge list` shows those of a node.",
+            &visit.reference(),
+        )
+    })
+}
