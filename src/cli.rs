@@ -292,6 +292,14 @@ pub fn secrets_of(config: &Config) -> Secrets {
     secrets.add(config.discord.token.expose_secret());
     for cluster in &config.clusters {
         secrets.add(cluster.token_secret.expose_secret());
+        // A log line holds no line break: the key is painted over line by line.
+        for shell in cluster.node_shell.iter() {
+            let key = shell.config().private_key;
+            key.expose_secret()
+                .lines()
+                .filter(|l| !l.starts_with('-'))
+                .for_each(|l| secrets.add(l));
+        }
     }
     for dns in &config.dns {
         secrets.add(dns.key.expose_secret());

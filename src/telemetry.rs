@@ -17,8 +17,18 @@ use crate::config::{DEFAULT_FILTER, Format, Log, MASK};
 use crate::discord::LOG_CEILING;
 
 /// Crates that print payloads, headers or key material below `info`; [`LOG_CEILING`] holds those on Discord's side.
-const RAW: &[&str] =
-    &["hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx", "tower", "tokio_rustls", "mio"];
+const RAW: &[&str] = &[
+    "hyper",
+    "hyper_util",
+    "h2",
+    "reqwest",
+    "russh",
+    "rustls",
+    "sqlx",
+    "tower",
+    "tokio_rustls",
+    "mio",
+];
 
 /// Secrets shorter than this are not painted over: they would hit ordinary words.
 const SECRET_MIN: usize = 8;

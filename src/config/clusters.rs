@@ -7,6 +7,7 @@ use secrecy::Secret;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::node_shell::NodeShell;
 use super::read::Section;
 
 /// Hexadecimal digits of a SHA-256.
@@ -29,6 +30,8 @@ pub struct Cluster {
     pub proxy: Option<Url>,
     /// What gantry asks of it at most.
     pub limits: Limits,
+    /// What the API cannot do, over SSH; off when absent.
+    pub node_shell: Option<NodeShell>,
 }
 
 /// How an endpoint proves who it is.
@@ -213,6 +216,7 @@ impl Cluster {
         }
         let proxy = s.may::<Url>("proxy");
         let limits = Limits::read(s.section("limits"));
+        let node_shell = NodeShell::read(s.section("node_shell"));
         s.finish();
         Some(Self {
             id: id?,
@@ -222,6 +226,7 @@ impl Cluster {
             tls,
             proxy,
             limits,
+            node_shell,
         })
     }
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod database;
 mod discord;
 mod dns;
+mod node_shell;
 mod privileges;
 
 use std::fmt;
@@ -105,6 +106,7 @@ pub async fn examine(loaded: &Loaded) -> Report {
     discord::examine(&loaded.config, &mut report).await;
     for cluster in &loaded.config.clusters {
         cluster::examine(cluster, &loaded.config.policy, &mut report).await;
+        node_shell::examine(cluster, &mut report).await;
     }
     dns::examine(&loaded.config, &mut report).await;
     report

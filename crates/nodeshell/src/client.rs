@@ -25,6 +25,7 @@ use crate::words::{ImageRef, Interface, StorageName, TemplateName, Volume};
 /// The node shell of a cluster.
 pub struct NodeShell {
     nodes: BTreeMap<NodeName, Node>,
+    public_key: String,
 }
 
 impl std::fmt::Debug for NodeShell {
@@ -49,6 +50,10 @@ impl NodeShell {
                         .to_owned(),
                 )
             })?;
+        let public_key = key
+            .public_key()
+            .to_openssh()
+            .map_err(|_| refused("the node shell's private key has no public half".to_owned()))?;
         let key = Arc::new(key);
         let mut nodes = BTreeMap::new();
         for (name, address) in config.nodes {
@@ -67,12 +72,17 @@ impl NodeShell {
             };
             nodes.insert(name, Node::new(dial, config.deadlines.clone()));
         }
-        Ok(Self { nodes })
+        Ok(Self { nodes, public_key })
     }
 
     /// The nodes that have a node shell.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
         self.nodes.keys()
+    }
+
+    /// gantry's public key, `ssh-ed25519 AAAA… comment`, for `authorized_keys`.
+    pub fn public_key(&self) -> &str {
+        &self.public_key
     }
 
     /// Whether a node has one.

@@ -97,7 +97,10 @@ impl Node {
             // Whatever is wrong with this connection, the next command does not find out by waiting.
             *self.link.lock().await = None;
         }
-        session::judge(&self.dial.node, said?, write)
+        let said = said.and_then(|said| session::judge(&self.dial.node, said, write));
+        // The caller says what becomes of it; here stands that it was asked.
+        tracing::debug!(node = %self.dial.node, verb = command.verb(), ok = said.is_ok(), "asked a node");
+        said
     }
 
     /// Forgets a rest, so that the next command dials at once: somebody has put something right.
