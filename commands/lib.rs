@@ -24,6 +24,7 @@ mod node;
 mod op;
 pub mod paint;
 mod pod;
+mod pod_spec;
 mod press;
 mod register;
 mod screen;

@@ -1,10 +1,10 @@
 //! `/pod …`: containers that gantry owns.
 
 use gantry_core::action::Verb;
-use gantry_core::id::{ClusterId, NodeName, StorageId};
+use gantry_core::id::StorageId;
 use gantry_core::pod::{Network, PodSpec, PodTemplate, Root};
 use gantry_core::policy::{Ruling, Target};
-use gantry_core::world::{ClusterView, GuestStatus, NodeState};
+use gantry_core::world::GuestStatus;
 
 use crate::act;
 use crate::cluster::{choose, filter};
@@ -29,7 +29,19 @@ const BRIDGE: &str = "vmbr0";
 #[poise::command(
     slash_command,
     guild_only,
-    subcommands("create", "list", "show", "start", "stop", "kill", "restart", "delete"),
+    subcommands(
+        "create",
+        "crate::pod_spec::apply",
+        "crate::pod_spec::spec",
+        "crate::pod_spec::update",
+        "list",
+        "show",
+        "start",
+        "stop",
+        "kill",
+        "restart",
+        "delete"
+    ),
     subcommand_required
 )]
 pub async fn pod(_: Context<'_>) -> Result<(), FaceError> {
@@ -48,7 +60,7 @@ async fn create(
     #[autocomplete = "complete::image"]
     #[max_length = 255]
     image: String,
-    #[description = "On which node; left out: the one with the most free memory"]
+    #[description = "On which node; left out: one is chosen, and the plan says why"]
     #[autocomplete = "complete::node"]
     node: Option<String>,
     #[description = "CPU cores (1)"]
@@ -84,16 +96,22 @@ async fn create(
         if let Ruling::Denied { because } = within {
             return visit.refuse(Verb::PodCreate, &name, &because).await;
         }
-        let node = place(&visit, &cluster, node.as_deref())?;
-        let storage = room(&visit, &cluster, &node, storage.as_deref())?;
+        let node = match node.as_deref() {
+            Some(asked) => Some(crate::node::find(&visit, asked, Some(&cluster))?.1),
+            None => None,
+        };
+        let storage = match storage.as_deref() {
+            Some(asked) => Some(storage_of(&visit, asked)?),
+            None => None,
+        };
         let spec = PodSpec {
             name: name.trim().to_owned(),
-            node: Some(node),
+            node,
             template: PodTemplate {
                 image: image.trim().to_owned(),
                 cores: cores.unwrap_or(CORES),
                 memory_mib: memory.map_or(MEMORY_MIB, u64::from),
-                root: Root { storage: Some(storage), size_gib: disk.map_or(DISK_GIB, u64::from) },
+                root: Root { storage, size_gib: disk.map_or(DISK_GIB, u64::from) },
                 networks: vec![Network::dhcp(bridge.unwrap_or_else(|| BRIDGE.to_owned()))],
                 start: start.unwrap_or(true),
                 ..PodTemplate::default()
@@ -115,62 +133,12 @@ async fn create(
     .await
 }
 
-fn view(visit: &Visit, cluster: &ClusterId) -> Option<std::sync::Arc<ClusterView>> {
-    visit.face.engine().views().into_iter().find(|v| v.cluster == *cluster)
-}
-
-/// The node asked for, or the one with the most free memory among those that are up.
-fn place(visit: &Visit, cluster: &ClusterId, asked: Option<&str>) -> Result<NodeName, FaceError> {
-    if let Some(asked) = asked {
-        return crate::node::find(visit, asked, Some(cluster)).map(|(_, node)| node);
-    }
-    let free = view(visit, cluster).and_then(|v| {
-        v.nodes
-            .iter()
-            .filter(|n| n.state == NodeState::Up)
-            .max_by_key(|n| n.mem_max.saturating_sub(n.mem))
-            .map(|n| n.name.clone())
-    });
-    free.ok_or_else(|| {
+fn storage_of(visit: &Visit, asked: &str) -> Result<StorageId, FaceError> {
+    asked.trim().parse().map_err(|error: gantry_core::id::BadId| {
         said(
-            "No node to create it on",
-            &format!("No node of {cluster} is known to be up. Nothing was created"),
-            "`/cluster status` shows why; or name a node.",
-            &visit.reference(),
-        )
-    })
-}
-
-/// The storage asked for, or the one with the most room for container disks on that node.
-fn room(
-    visit: &Visit,
-    cluster: &ClusterId,
-    node: &NodeName,
-    asked: Option<&str>,
-) -> Result<StorageId, FaceError> {
-    if let Some(asked) = asked {
-        return asked.trim().parse().map_err(|error: gantry_core::id::BadId| {
-            said(
-                "No such storage",
-                &format!("{error}. Nothing was created"),
-                "Choose one from the list.",
-                &visit.reference(),
-            )
-        });
-    }
-    let best = view(visit, cluster).and_then(|v| {
-        v.storages
-            .iter()
-            .filter(|s| s.active && s.content.iter().any(|c| c == "rootdir"))
-            .filter(|s| s.node == *node)
-            .max_by_key(|s| s.total.saturating_sub(s.used))
-            .map(|s| s.id.clone())
-    });
-    best.ok_or_else(|| {
-        said(
-            "No storage for its disk",
-            &format!("{node} has no active storage for container disks. Nothing was created"),
-            "Name a storage, or `/node status` shows what there is.",
+            "No such storage",
+            &format!("{error}. Nothing was created"),
+            "Choose one from the list.",
             &visit.reference(),
         )
     })

@@ -60,6 +60,7 @@ async fn serve(
         Token::CancelOp(operation) => cancel_op(visit, &operation).await,
         Token::Keep(operation) => decide(visit, &operation, true).await,
         Token::PutBack(operation) => decide(visit, &operation, false).await,
+        Token::Clean(operation) => clean(visit, &operation).await,
         Token::ShowOp(operation) => show::open(visit, View::Op { operation }).await,
         Token::First(id) => turn(visit, &id, |_| 0).await,
         Token::Back(id) => turn(visit, &id, |page| page.saturating_sub(1)).await,
@@ -373,6 +374,31 @@ async fn decide(visit: &Visit, operation: &OperationId, keep: bool) -> Result<()
         }
         Kept::Over { why } => visit.say(&over(&why)).await,
     }
+}
+
+/// Deletes what the creation of a pod left behind; policy and a fresh look decide, as for everything.
+async fn clean(visit: &Visit, operation: &OperationId) -> Result<(), FaceError> {
+    let verb = Verb::PodClean;
+    if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
+        return visit.refuse(verb, operation.as_str(), &because).await;
+    }
+    if visit.begin(true, true).await? == Go::Stop {
+        return Ok(());
+    }
+    let card = visit
+        .face
+        .engine()
+        .store()
+        .find_card_of_operation(operation)
+        .await
+        .map_err(store_error("Could not look up the operation"))?;
+    if card.is_none_or(|c| c.guild != visit.actor.guild) {
+        let because = "this operation belongs to another server";
+        visit.face.engine().denied(&visit.actor, verb, operation.as_str(), because).await?;
+        return visit.say(&card::refusal(verb, operation.as_str(), because)).await;
+    }
+    let ask = Ask::Clean { operation: operation.clone() };
+    act::carried(visit, verb, operation.as_str(), None, ask, false).await
 }
 
 /// Whether somebody may create pods at all; asked when the form opens.

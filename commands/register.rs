@@ -186,7 +186,9 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         Verb::ClusterStatus | Verb::NodeList | Verb::NodeStatus => {
             &["Sys.Audit", "Datastore.Audit"]
         }
-        Verb::GuestList | Verb::GuestShow | Verb::PodList | Verb::PodShow => &["VM.Audit"],
+        Verb::GuestList | Verb::GuestShow | Verb::PodList | Verb::PodShow | Verb::PodSpec => {
+            &["VM.Audit"]
+        }
         Verb::GuestStart
         | Verb::GuestShutdown
         | Verb::GuestStop
@@ -198,9 +200,13 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         | Verb::PodStop
         | Verb::PodKill
         | Verb::PodRestart => &["VM.Audit", "VM.PowerMgmt"],
-        Verb::GuestDelete | Verb::PodDelete => &["VM.Audit", "VM.PowerMgmt", "VM.Allocate"],
+        Verb::GuestDelete | Verb::PodDelete | Verb::PodClean => {
+            &["VM.Audit", "VM.PowerMgmt", "VM.Allocate"]
+        }
         // Pods are made, replaced and deleted in the name of whoever confirmed the set.
         Verb::PodCreate
+        | Verb::PodApply
+        | Verb::PodUpdate
         | Verb::SetCreate
         | Verb::SetApply
         | Verb::SetScale
@@ -284,7 +290,7 @@ mod tests {
     #[test]
     fn every_verb_but_the_button_has_a_command() {
         let names: Vec<String> = leaves().into_iter().map(|(n, _)| n.replace(' ', ".")).collect();
-        let buttons = [Verb::OpCancel, Verb::SetDrift, Verb::SetMember];
+        let buttons = [Verb::OpCancel, Verb::PodClean, Verb::SetDrift, Verb::SetMember];
         for verb in Verb::ALL.iter().filter(|v| !buttons.contains(v)) {
             assert!(names.iter().any(|n| n == verb.as_str()), "{verb} has no command");
         }

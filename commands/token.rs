@@ -73,6 +73,8 @@ pub enum Token {
     PutBack(OperationId),
     /// Show an operation with its trail.
     ShowOp(OperationId),
+    /// Delete what the creation of a pod left behind.
+    Clean(OperationId),
     /// A list's first page.
     First(ScreenId),
     /// One page back.
@@ -103,6 +105,7 @@ impl Token {
             Self::Keep(id) => ("keep", id.as_str()),
             Self::PutBack(id) => ("put-back", id.as_str()),
             Self::ShowOp(id) => ("show-op", id.as_str()),
+            Self::Clean(id) => ("clean", id.as_str()),
             Self::First(id) => ("first", id.as_str()),
             Self::Back(id) => ("back", id.as_str()),
             Self::Next(id) => ("next", id.as_str()),
@@ -148,6 +151,7 @@ impl FromStr for Token {
             "keep" => Self::Keep(operation()?),
             "put-back" => Self::PutBack(operation()?),
             "show-op" => Self::ShowOp(operation()?),
+            "clean" => Self::Clean(operation()?),
             "first" => Self::First(screen()?),
             "back" => Self::Back(screen()?),
             "next" => Self::Next(screen()?),
@@ -168,7 +172,7 @@ mod tests {
     use super::*;
 
     fn any_token() -> impl Strategy<Value = Token> {
-        (0usize..17, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
+        (0usize..18, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
             let plan = PlanId::new(ms, random);
             let op = OperationId::new(ms, random);
             let screen = ScreenId::mint(ms, &seed, "list");
@@ -189,6 +193,7 @@ mod tests {
                 13 => Token::Ignore(plan),
                 14 => Token::Keep(op),
                 15 => Token::PutBack(op),
+                16 => Token::Clean(op),
                 _ => Token::Form(screen),
             }
         })

@@ -25,4 +25,9 @@ pub trait Wire: Send + Sync {
         path: String,
         json: Vec<u8>,
     ) -> BoxFuture<'_, Result<Vec<u8>, serenity::Error>>;
+
+    /// Fetches a file that somebody attached, at most `limit` bytes of it. Only from Discord's own file hosts.
+    ///
+    /// The error is a sentence for people, without the full stop.
+    fn fetch(&self, url: String, limit: usize) -> BoxFuture<'_, Result<Vec<u8>, String>>;
 }

@@ -1,7 +1,7 @@
 //! Guests and pods: lists and one of them.
 
 use gantry_core::id::GuestKind;
-use gantry_core::pod::PodSpec;
+use gantry_core::pod::{Difference, PodSpec};
 use gantry_core::world::{Guest, GuestStatus};
 
 use super::question::guest_choice;
@@ -231,6 +231,10 @@ pub struct PodShow<'a> {
     pub spec: Option<&'a PodSpec>,
     /// Whether gantry's own store knows it; otherwise its notes did.
     pub in_store: bool,
+    /// What of it is not as it was applied last.
+    pub drift: &'a [Difference],
+    /// Settings that wait for its next start.
+    pub waiting: &'a [String],
     /// Whether it could be read just now; otherwise nothing is known of its specification.
     pub live: bool,
 }
@@ -256,7 +260,30 @@ pub fn pod_show(show: &PodShow<'_>) -> Card {
         ))],
     ];
     lines.extend(template.networks.iter().map(|card| line![text(card.describe())]));
+    lines.extend(
+        template
+            .mounts
+            .iter()
+            .map(|m| line![text(format!("{}: {} GiB at {}", m.name, m.size_gib, m.path))]),
+    );
+    if let Some(health) = &template.health {
+        lines.push(line!["Health: ", text(health.describe())]);
+    }
+    lines.extend(template.ports.iter().map(|p| {
+        let outside = p.node_port.map(|n| format!(" ← {n}")).unwrap_or_default();
+        line![text(format!("Port {} {}/{}{outside}", p.name, p.port, p.protocol.as_str()))]
+    }));
     card = card.field("As asked for", lines);
+    if !show.drift.is_empty() {
+        let lines = show.drift.iter().map(|d| {
+            line![text(&d.what), ": ", bold(&d.is), " now, ", text(&d.shall), " was applied"]
+        });
+        card = card.field("⚠ Changed outside gantry", lines.collect());
+    }
+    if !show.waiting.is_empty() {
+        let list = show.waiting.join(", ");
+        card = card.say(line!["Waits for its next start: ", text(list), "."]);
+    }
     if show.in_store {
         card
     } else {

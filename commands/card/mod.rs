@@ -29,7 +29,7 @@ pub use op::{OpList, op_list, op_show};
 pub use outcome::outcome;
 pub use progress::{progress, still};
 pub use proposal::{changed, dropped, proposal};
-pub use question::{choice, fault, note, problems, refusal, unknown_guest};
+pub use question::{choice, fault, file_problems, note, problems, refusal, unknown_guest};
 pub use set::{set_history, set_list, set_show};
 pub use task::{TaskList, task_list, task_log, task_show};
 pub use units::{bar, bytes, percent, span};

@@ -38,8 +38,15 @@ pub fn outcome(op: &Operation) -> Card {
         (Some(from), Some(to)) => format!(" · took {}", span(to - from)),
         _ => String::new(),
     };
-    card.buttons(vec![Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain)])
-        .foot(format!("ref {}{took} · {} by {}", op.id, begun(op), op.by_name))
+    let mut buttons = vec![Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain)];
+    if let Some(vmid) = op.left_behind() {
+        buttons.push(Button::new(
+            Token::Clean(op.id.clone()),
+            format!("Delete what is left (CT {vmid})"),
+            Look::Danger,
+        ));
+    }
+    card.buttons(buttons).foot(format!("ref {}{took} · {} by {}", op.id, begun(op), op.by_name))
 }
 
 fn said(mut card: Card, op: &Operation, outcome: &Outcome) -> Card {

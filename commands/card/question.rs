@@ -104,6 +104,17 @@ pub fn note(tone: Tone, title: impl Into<Line>, body: &str) -> Card {
     if body.trim().is_empty() { card } else { card.say(told(sentence(body))) }
 }
 
+/// What is wrong with a specification that came as a file.
+pub fn file_problems(file: &str, problems: &[Problem]) -> Card {
+    Card::new(Tone::Bad, line!["✗ Cannot use ", text(file)])
+        .say(match problems.len() {
+            1 => "One thing is wrong. Nothing was done.",
+            _ => "Several things are wrong. Nothing was done.",
+        })
+        .lines(problems.iter().map(|p| line!["• ", bold(&p.field), ": ", text(&p.why)]))
+        .say("Correct them and send the file again.")
+}
+
 /// What is wrong with a pod's specification, with a way back into the form.
 pub fn problems(name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
     Card::new(Tone::Bad, line!["✗ Cannot plan pod ", text(name)])

@@ -155,7 +155,16 @@ pub(crate) fn verbs_for(visit: &Visit, guest: &gantry_core::world::Guest, pod: b
         .filter(|v| v.writes() && v.is_pod() == pod)
         // `stop` and `shutdown` are the same; one of them is enough in a menu.
         .filter(|v| {
-            !matches!(v, Verb::PodCreate | Verb::OpCancel | Verb::TaskCancel | Verb::GuestStop)
+            !matches!(
+                v,
+                Verb::PodCreate
+                    | Verb::PodApply
+                    | Verb::PodUpdate
+                    | Verb::PodClean
+                    | Verb::OpCancel
+                    | Verb::TaskCancel
+                    | Verb::GuestStop
+            )
         })
         .filter(|v| crate::complete::makes_sense(*v, guest))
         .filter(|v| visit.may(*v, Target::Guest(guest)).is_allowed())

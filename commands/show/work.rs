@@ -155,7 +155,8 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
             };
             visit.may(verb, target)
         }
-        Action::Power { guest, .. } | Action::Delete { guest, .. } => {
+        Action::Power { .. } | Action::Delete { .. } | Action::Pod(_) => {
+            let Some((guest, _)) = action.guest() else { return any };
             let views = visit.face.engine().views();
             let found =
                 views.iter().find(|v| v.cluster == *cluster).and_then(|v| v.guest(guest.vmid));

@@ -300,6 +300,8 @@ pub(super) async fn guest(
             spec: detail.as_ref().and_then(|d| d.pod.as_ref()),
             in_store: detail.as_ref().is_some_and(|d| d.in_store),
             live: detail.is_some(),
+            drift: detail.as_ref().map(|d| d.drift.as_slice()).unwrap_or_default(),
+            waiting: detail.as_ref().map(|d| d.waiting.as_slice()).unwrap_or_default(),
         })
     } else {
         card::guest_show(&show)

@@ -7,6 +7,7 @@
 mod buckets;
 mod dial;
 mod end;
+mod file;
 mod forward;
 pub mod front;
 pub mod gateway;

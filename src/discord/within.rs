@@ -23,6 +23,11 @@ impl Wire for Front {
     ) -> BoxFuture<'_, Result<Vec<u8>, serenity::Error>> {
         self.track(self.send_within(method, path, json)).boxed()
     }
+
+    fn fetch(&self, url: String, limit: usize) -> BoxFuture<'_, Result<Vec<u8>, String>> {
+        let api = self.shared().settings.api_base.clone();
+        self.track(async move { super::file::fetch(&api, &url, limit).await }).boxed()
+    }
 }
 
 impl Front {

@@ -15,6 +15,7 @@ mod docs;
 mod harness;
 mod lost;
 mod network;
+mod pods;
 mod press;
 mod process;
 mod sets;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
 use crate::network::NetworkAction;
-use crate::pod::PodSpec;
+use crate::pod::placement::Choice;
+use crate::pod::{PodAction, PodSpec};
 use crate::set::SetAction;
 
 /// How much asking it takes before something is done.
@@ -93,10 +94,18 @@ verbs! {
     GuestDelete = "guest.delete", TypedName, true;
     /// Create a pod: a container that gantry owns.
     PodCreate = "pod.create", Button, true;
+    /// Make a pod what a file says.
+    PodApply = "pod.apply", Button, true;
+    /// Change how much a pod may use.
+    PodUpdate = "pod.update", Button, true;
+    /// Delete what a creation of a pod left behind. Done at once: it only ever takes what that creation made, while off.
+    PodClean = "pod.clean", None, true;
     /// Pods.
     PodList = "pod.list", None, false;
     /// One pod.
     PodShow = "pod.show", None, false;
+    /// A pod's specification, as a file.
+    PodSpec = "pod.spec", None, false;
     /// Start a pod.
     PodStart = "pod.start", None, true;
     /// Shut a pod down gracefully.
@@ -234,6 +243,8 @@ impl Verb {
             Self::BridgeSecure => "Secure",
             Self::BridgeDelete | Self::VnetDelete => "Remove",
             Self::BridgeRevert | Self::VnetRevert => "Drop",
+            Self::PodApply | Self::PodUpdate => "Change",
+            Self::PodClean => "Clean up",
             Self::TaskCancel => "Stop",
             Self::OpCancel => "Cancel",
             _ => "Show",
@@ -309,7 +320,12 @@ pub enum Action {
         cluster: ClusterId,
         /// What it shall be.
         spec: Box<PodSpec>,
+        /// Where it goes, where its specification leaves that open.
+        #[serde(default)]
+        placed: Option<Choice>,
     },
+    /// Something done to a pod that exists.
+    Pod(PodAction),
     /// Stop a running Proxmox task.
     CancelTask {
         /// In which cluster.
@@ -328,6 +344,7 @@ impl Action {
     pub fn cluster(&self) -> &ClusterId {
         match self {
             Self::Power { guest, .. } | Self::Delete { guest, .. } => &guest.cluster,
+            Self::Pod(pod) => &pod.guest().cluster,
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
             Self::Set(action) => &action.set().cluster,
             Self::Network(action) => &action.cluster,
@@ -351,6 +368,7 @@ impl Action {
             Self::Power { guest, kind, .. } | Self::Delete { guest, kind, .. } => {
                 Some((guest, *kind))
             }
+            Self::Pod(pod) => Some((pod.guest(), GuestKind::Lxc)),
             Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) | Self::Network(_) => {
                 None
             }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, Verb};
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::network::NetworkStep;
+use crate::pod::PodStep;
 use crate::set::SetStep;
 use crate::world::GuestStatus;
 
@@ -104,6 +105,8 @@ pub enum StepKind {
     Set(SetStep),
     /// Something done to a network configuration.
     Network(NetworkStep),
+    /// Something done to a pod.
+    Pod(PodStep),
 }
 
 /// What must be seen before a step counts as done.
@@ -134,6 +137,7 @@ impl StepKind {
             Self::CancelTask => "Stopping the task",
             Self::Set(step) => step.doing(),
             Self::Network(step) => step.doing(),
+            Self::Pod(step) => step.doing(),
         }
     }
 
@@ -151,6 +155,7 @@ impl StepKind {
             Self::CancelTask => "cancel task",
             Self::Set(step) => step.name(),
             Self::Network(step) => step.name(),
+            Self::Pod(step) => step.name(),
         }
     }
 
@@ -169,6 +174,7 @@ impl StepKind {
             Self::CancelTask => &[],
             Self::Set(step) => step.task_types(),
             Self::Network(step) => step.task_types(),
+            Self::Pod(step) => step.task_types(),
         }
     }
 
@@ -189,6 +195,7 @@ impl StepKind {
             // What must be seen of a network is in its own steps.
             Self::CancelTask | Self::Network(_) => Expect::TaskEnded,
             Self::Set(step) => step.expects(kind),
+            Self::Pod(step) => step.expects(kind),
         }
     }
 
@@ -374,6 +381,14 @@ impl Operation {
         }
         let new = || self.vmid.map(|vmid| format!("guest {}/{vmid}", self.action.cluster()));
         self.action.turn().or_else(new)
+    }
+
+    /// The container that a creation which came to no good end may have left behind.
+    pub fn left_behind(&self) -> Option<Vmid> {
+        let ended_badly =
+            matches!(self.state, OpState::Failed | OpState::Cancelled | OpState::Unknown);
+        let sent = self.steps.first().is_some_and(|s| s.intent_ms.is_some());
+        self.vmid.filter(|_| ended_badly && sent && matches!(self.action, Action::CreatePod { .. }))
     }
 
     /// Whether a Cancel button makes sense.

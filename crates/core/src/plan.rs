@@ -339,6 +339,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         }
         Action::CreatePod { .. }
         | Action::CancelTask { .. }
+        | Action::Pod(_)
         | Action::Set(_)
         | Action::Network(_) => {
             return refused("that is not something done to a guest".into());

@@ -313,8 +313,18 @@ fn typed(
         9 => user(state, guild, value, resolved)
             .or_else(|| role(guild, value, resolved))
             .ok_or_else(|| format!("there is no member or role \"{value}\".")),
+        11 => attachment(state, value, resolved)
+            .ok_or_else(|| format!("there is no uploaded file \"{value}\".")),
         _ => Err("options of this type cannot be typed here.".into()),
     }
+}
+
+/// A file that was uploaded before, by its id.
+fn attachment(state: &State, value: &str, resolved: &mut Map<String, Value>) -> Option<Value> {
+    let id = value.parse::<u64>().ok()?;
+    let json = state.uploads.get(&id)?.clone();
+    put(resolved, "attachments", id, json);
+    Some(json!(id.to_string()))
 }
 
 /// `<@1>`, `@name`, `name` or `1` without its decoration.

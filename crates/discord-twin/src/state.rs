@@ -155,6 +155,8 @@ pub(crate) struct State {
     pub(crate) nonces: HashMap<(u64, String), (u64, u64)>,
     pub(crate) attachments: BTreeMap<u64, Attachment>,
     pub(crate) attachment_bytes: usize,
+    /// Files people uploaded for a command, as the interaction tells of them.
+    pub(crate) uploads: BTreeMap<u64, Value>,
     pub(crate) gateway: Gateway,
     pub(crate) limiter: Limiter,
     pub(crate) troubles: Troubles,
@@ -188,6 +190,7 @@ impl Shared {
             nonces: HashMap::new(),
             attachments: BTreeMap::new(),
             attachment_bytes: 0,
+            uploads: BTreeMap::new(),
             gateway: Gateway::new(limit),
             limiter: Limiter::default(),
             troubles: Troubles::default(),

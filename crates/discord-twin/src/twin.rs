@@ -195,6 +195,24 @@ impl Twin {
         interact::command(&self.shared, place, text).await
     }
 
+    /// Uploads a file, as a client does before it sends a command with it; the id is what an attachment option takes.
+    pub fn upload(&self, name: &str, bytes: &[u8]) -> u64 {
+        let mut state = self.shared.lock();
+        let id = state.mint.next(self.shared.now_ms());
+        let url = format!("{}/attachments/1/{id}/{name}", self.shared.url);
+        let json = serde_json::json!({
+            "id": id.to_string(), "filename": name, "size": bytes.len(), "url": url,
+            "proxy_url": url, "content_type": "text/plain; charset=utf-8", "ephemeral": true,
+        });
+        state.uploads.insert(id, json);
+        let kept = crate::state::Attachment {
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            bytes: bytes.to_vec().into(),
+        };
+        state.keep_attachment(id, kept);
+        id
+    }
+
     /// Types into an autocompleted option and returns what is offered.
     ///
     /// # Errors

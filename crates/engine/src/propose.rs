@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
-use gantry_core::id::{CardId, ClusterId, Upid, UserId};
+use gantry_core::id::{CardId, ClusterId, OperationId, Upid, UserId};
 use gantry_core::network::{NetworkAction, NetworkVerbs};
 use gantry_core::operation::{OpState, Operation, Progress, Step};
 use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
@@ -18,6 +18,7 @@ use gantry_core::world::{ClusterView, Found, Guest, find_guest};
 use gantry_store::NewCard;
 
 use crate::deed::Planning;
+use crate::pods::Limits;
 use crate::sets::SetChange;
 use crate::{Engine, Error};
 
@@ -58,6 +59,27 @@ pub enum Ask {
     },
     /// A change of a network.
     Network(Box<NetworkAction>),
+    /// A pod that shall be what a specification says: created, or changed where it is there.
+    Apply {
+        /// Where.
+        cluster: ClusterId,
+        /// What it shall be.
+        spec: Box<PodSpec>,
+        /// Whether it is restarted where a change needs that.
+        restart: bool,
+    },
+    /// Other limits for a pod.
+    Update {
+        /// The pod as typed or completed.
+        who: String,
+        /// The limits.
+        limits: Limits,
+    },
+    /// Delete what the creation of a pod left behind.
+    Clean {
+        /// The operation that created it.
+        operation: OperationId,
+    },
     /// Stop a running task.
     TaskCancel {
         /// Where.
@@ -116,7 +138,7 @@ pub enum Answer {
 }
 
 /// Shortest and longest graceful shutdown, seconds. Longer ones outlive the operation's own deadline.
-const SHUTDOWN_RANGE_S: std::ops::RangeInclusive<u32> = 5..=1200;
+pub(crate) const SHUTDOWN_RANGE_S: std::ops::RangeInclusive<u32> = 5..=1200;
 
 impl Engine {
     /// Clusters as `actor` may see them: only guests that policy shows, or lets them act on with `verb`.
@@ -169,11 +191,16 @@ impl Engine {
                 let (verb, shown) = (action.verb(), action.shown());
                 self.propose_action(actor, verb, Action::Network(action), &shown).await
             }
+            Ask::Apply { cluster, spec, restart } => {
+                self.propose_apply(actor, cluster, spec, restart).await
+            }
+            Ask::Update { who, limits } => self.propose_update(actor, &who, &limits).await,
+            Ask::Clean { operation } => self.propose_clean(actor, &operation).await,
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
     }
 
-    async fn refuse(
+    pub(crate) async fn refuse(
         &self,
         actor: &Actor,
         verb: Verb,
@@ -234,17 +261,6 @@ impl Engine {
                 self.keep(actor, plan).await
             }
         }
-    }
-
-    async fn propose_pod(
-        &self,
-        actor: &Actor,
-        cluster: ClusterId,
-        spec: Box<PodSpec>,
-    ) -> Result<Answer, Error> {
-        let shown = spec.name.clone();
-        self.propose_action(actor, Verb::PodCreate, Action::CreatePod { cluster, spec }, &shown)
-            .await
     }
 
     /// Plans an action whose target is known; refusals are written down under `shown`.

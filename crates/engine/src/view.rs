@@ -5,8 +5,8 @@ use gantry_core::action::GuestRef;
 use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::LiveGuest;
-use gantry_core::pod::{self, PodSpec};
-use gantry_core::world::{Guest, Node, Storage};
+use gantry_core::pod::{self, Difference, PodSpec};
+use gantry_core::world::{Guest, GuestStatus, Node, Storage};
 use gantry_proxmox::{
     Freshness, GuestRef as At, State, TaskEntry, TaskFilter, TaskSource, TaskStatus,
 };
@@ -53,6 +53,10 @@ pub struct GuestDetail {
     pub ostype: Option<String>,
     /// Its specification, where it is a pod.
     pub pod: Option<PodSpec>,
+    /// What of it is not as it was applied last.
+    pub drift: Vec<Difference>,
+    /// Settings that wait for its next start.
+    pub waiting: Vec<String>,
     /// Whether gantry's database knows it; a pod that is not in there was found by its notes.
     pub in_store: bool,
 }
@@ -159,7 +163,21 @@ impl Engine {
             .map_err(Error::store("read the pods"))?;
         let from_notes = pod::read_notes(&notes).map(|(spec, _)| spec);
         let description = notes.split("<!-- gantry:").next().unwrap_or_default().trim().to_owned();
+        let spec =
+            live.guest.is_pod().then(|| kept.as_ref().map(|p| p.spec.clone()).or(from_notes));
+        let spec = spec.flatten();
+        let waiting = match live.guest.is_pod() && live.guest.status == GuestStatus::Running {
+            // A card without them is better than none.
+            true => {
+                let at = At::new(live.guest.node.clone(), kind, guest.vmid);
+                let client = self.client(&guest.cluster)?;
+                client.waiting_settings(&at, Freshness::Shared).await.unwrap_or_default()
+            }
+            false => Vec::new(),
+        };
         Ok(Some(GuestDetail {
+            drift: spec.as_ref().map(|s| pod::drift(s, &config.raw)).unwrap_or_default(),
+            waiting,
             description,
             onboot: config.onboot,
             nets: config
@@ -170,7 +188,7 @@ impl Engine {
                 .collect(),
             ostype: config.raw.get("ostype").cloned(),
             in_store: kept.is_some(),
-            pod: live.guest.is_pod().then(|| kept.map(|p| p.spec).or(from_notes)).flatten(),
+            pod: spec,
             live,
         }))
     }

@@ -256,6 +256,8 @@ pub struct CreateLxc {
     pub protection: Option<bool>,
     /// Starts as soon as it is created.
     pub start: Option<bool>,
+    /// Further settings, keys with their text; what stands in a field above must not stand here again.
+    pub settings: Vec<(String, String)>,
 }
 
 impl CreateLxc {
@@ -283,7 +285,13 @@ impl CreateLxc {
             onboot: None,
             protection: None,
             start: None,
+            settings: Vec::new(),
         }
+    }
+
+    /// Whether a field is left to say `key`, because the further settings do not.
+    fn said(&self, key: &str) -> bool {
+        !self.settings.iter().any(|(k, _)| k == key)
     }
 
     /// The parameters as sent.
@@ -333,11 +341,15 @@ impl CreateLxc {
         for (n, net) in self.net.iter().enumerate() {
             form.push(&format!("net{n}"), net.encode()?);
         }
+        for (key, value) in &self.settings {
+            check_setting(key, value)?;
+            form.push(key, value);
+        }
         Ok(form
             .with_some("cores", self.cores)
             .with_some("memory", self.memory_mib)
             .with_some("swap", self.swap_mib)
-            .with_flag("unprivileged", Some(self.unprivileged))
+            .with_flag("unprivileged", self.said("unprivileged").then_some(self.unprivileged))
             .with_some("features", self.nesting.then_some("nesting=1"))
             .with_some("password", password)
             .with_some("ssh-public-keys", keys)
@@ -350,4 +362,17 @@ impl CreateLxc {
             .with_flag("protection", self.protection)
             .with_flag("start", self.start))
     }
+}
+
+/// Settings by name: an allow-list grammar for the key, one line for the value. Variables of `env` are separated by NUL.
+fn check_setting(key: &str, value: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if key.is_empty() || !key.chars().all(plain) || matches!(key, "lock" | "restore" | "force") {
+        return Err(Error::refused(key, "is not the name of a setting"));
+    }
+    let ok = |c: char| !c.is_control() || (c == '\0' && key == "env");
+    if !value.chars().all(ok) {
+        return Err(Error::refused(key, "is one line"));
+    }
+    Ok(())
 }

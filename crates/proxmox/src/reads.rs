@@ -10,8 +10,9 @@ use gantry_core::id::{NodeName, StorageId, Upid, Vmid};
 use crate::access::Permissions;
 use crate::answer::envelope::List;
 use crate::answer::{
-    AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, Pool, Resource,
-    ResourceKind, Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog, TaskStatus, Volume,
+    AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, PendingSetting,
+    Pool, Resource, ResourceKind, Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog,
+    TaskStatus, Volume,
 };
 use crate::cache::Freshness;
 use crate::client::Client;
@@ -250,6 +251,20 @@ impl Client {
     /// See [`Error`].
     pub async fn storage_list(&self) -> Result<Arc<Vec<StorageDefinition>>, Error> {
         self.list(self.get(Path::fixed("/storage")), Freshness::Shared).await
+    }
+
+    /// `GET …/pending`: settings of a guest that wait for its next start.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn waiting_settings(
+        &self,
+        guest: &GuestRef,
+        freshness: Freshness,
+    ) -> Result<Vec<String>, Error> {
+        let path = guest.path("/nodes/{node}/{kind}/{vmid}/pending");
+        let rows: Arc<Vec<PendingSetting>> = self.list(self.get(path), freshness).await?;
+        Ok(rows.iter().filter(|row| row.waits()).map(|row| row.key.clone()).collect())
     }
 
     /// `GET /nodes/{node}/network`.

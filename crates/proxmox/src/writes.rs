@@ -246,6 +246,26 @@ impl Client {
         self.submit(&call).await.map(|_| ())
     }
 
+    /// Lets a container's disk grow to `size_gib`. Proxmox refuses to shrink one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn grow_disk(
+        &self,
+        guest: &GuestRef,
+        disk: &str,
+        size_gib: u64,
+    ) -> Result<Accepted, Error> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if disk.is_empty() || !disk.chars().all(plain) {
+            return Err(Error::refused("disk", "is the name of a disk such as rootfs or mp0"));
+        }
+        let path = guest.path("/nodes/{node}/{kind}/{vmid}/resize");
+        let mut call = self.change(Method::PUT, path);
+        call.body = Form::new().with("disk", disk).with("size", format!("{size_gib}G"));
+        self.accepted(call).await
+    }
+
     /// Asks a running task to stop. A finished one is no error.
     ///
     /// # Errors

@@ -130,6 +130,13 @@ fn takes(key: &str, is: Option<&str>, shall: Option<&str>) -> Takes {
 
 /// Every difference between `raw`, the configuration as read, and `spec`.
 pub fn differences(spec: &PodSpec, raw: &Raw) -> Vec<Difference> {
+    let mut spec = spec.clone();
+    if spec.template.root.storage.is_none() {
+        // Left open when it was created; where it is now is where it was put.
+        let is = raw.get("rootfs").and_then(|text| storage_of(text)?.parse().ok());
+        spec.template.root.storage = is;
+    }
+    let spec = &spec;
     let mut all: Vec<Difference> =
         SCALARS.iter().filter_map(|key| scalar(spec, raw, key)).collect();
     root(spec, raw, &mut all);

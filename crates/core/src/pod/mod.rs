@@ -3,9 +3,12 @@
 //!
 //! `PodSpec` is one pod; `PodTemplate` is what many pods of a set have in common.
 
+mod action;
+mod apply;
 mod config;
 mod diff;
 mod disk;
+mod fault;
 mod file;
 mod health;
 pub mod label;
@@ -26,16 +29,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use action::{PodAction, PodStep};
+pub use apply::{Applying, LivePod, plan_apply, plan_clean};
 pub use config::{Raw, settings};
 pub use diff::{Difference, Edit, Takes, differences, drift, is_done};
 pub use disk::{Mount, Root};
+pub use fault::PodFault;
 pub use file::PodFile;
 pub use health::{Health, Probe};
 pub use label::Match;
 pub use network::{Dns, Ipv4, Ipv6, Network};
+use notes::NOTES_KEY;
 pub use notes::{NOTES_MAX, notes, read_notes};
 pub use place::Place;
-pub use plan::{LivePlace, plan_pod};
+pub use plan::{LivePlace, plan_pod, tell_place};
 pub use problem::{Problem, Problems, is_label};
 pub use process::{Boot, Env, Features, Port, Protocol};
 pub use unit::{Cidr4, Cidr6, Milli};
@@ -362,6 +369,16 @@ impl PodSpec {
         );
         all.extend(found.done());
         all
+    }
+
+    /// The same pod with its node and storage filled in where it leaves them open.
+    pub fn placed(&self, at: Option<&placement::Choice>) -> Self {
+        let mut spec = self.clone();
+        if let Some(at) = at {
+            spec.node.get_or_insert_with(|| at.node.clone());
+            spec.template.root.storage.get_or_insert_with(|| at.storage.clone());
+        }
+        spec
     }
 
     /// All tags the guest gets, gantry's own first.

@@ -5,6 +5,8 @@ use super::PodSpec;
 
 /// Proxmox's limit for a guest's notes, characters (`lxc` create, `description`).
 pub const NOTES_MAX: usize = 8192;
+/// The setting a guest's notes are kept under.
+pub(super) const NOTES_KEY: &str = "description";
 /// Opens gantry's part of a guest's notes.
 const OPEN: &str = "<!-- gantry:pod:1 ";
 /// Closes it.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::plan::LivePlace;
 use super::{Match, PodSpec};
 use crate::id::{NodeName, StorageId};
@@ -29,7 +31,7 @@ pub struct Candidate {
 }
 
 /// Where a pod goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The node.
     pub node: NodeName,

@@ -9,6 +9,9 @@ use crate::id::{ClusterId, NodeName, StorageId};
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned, hash};
 
+/// Nodes told on a plan; more are only counted, so that it stays readable on a phone.
+const PLACES_SHOWN: usize = 6;
+
 /// Facts about the place where a pod shall be created, read just now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LivePlace {
@@ -49,6 +52,13 @@ impl LivePlace {
 /// Why the place cannot take the pod, the first reason found; `None` where it can.
 fn refusal(spec: &PodSpec, place: &LivePlace) -> Option<String> {
     let (node, template) = (&place.node, &spec.template);
+    let of_root = template.features.of_root();
+    if !of_root.is_empty() {
+        return Some(format!(
+            "Proxmox lets only root@pam itself set {}, no API token. Create the pod without, set it on the node with `pct set`, then apply the specification with it.",
+            of_root.join(" and ")
+        ));
+    }
     if !place.online {
         return Some(format!("{node} is not online."));
     }
@@ -193,4 +203,18 @@ pub fn plan_pod(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Plann
         ])),
         digest: String::new(),
     })
+}
+
+/// Tells on a plan why its node was chosen: `why` as `placement::choose` says it, the chosen one first.
+pub fn tell_place(planned: &mut Planned, why: &[String]) {
+    let Planned::Ready(draft) = planned else { return };
+    let mut lines: Vec<String> = why.iter().take(PLACES_SHOWN).cloned().collect();
+    if let Some(first) = lines.first_mut() {
+        first.insert_str(0, "Chosen ");
+    }
+    if let Some(more) = why.len().checked_sub(PLACES_SHOWN).filter(|n| *n > 0) {
+        lines.push(format!("{more} more nodes were looked at."));
+    }
+    let at = draft.effects.len().min(1);
+    draft.effects.splice(at..at, lines);
 }

@@ -2,7 +2,7 @@
 
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{GuestKind, Upid};
-use gantry_core::operation::{Expect, Operation, Step, StepKind};
+use gantry_core::operation::{Expect, Operation, Step, StepKind, StepState};
 use gantry_core::plan::{LiveGuest, Planned, describe, fingerprint, plan_guest};
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::GuestStatus;
@@ -63,7 +63,7 @@ impl Engine {
                 _ => Look::Changed(format!("{} is gone", op.target)),
             });
         };
-        if let Some(why) = is_another(op, &live) {
+        if let Some(why) = is_another(op, n, &live) {
             return Ok(Look::Changed(why));
         }
         let status = live.guest.status;
@@ -126,6 +126,7 @@ impl Engine {
             }
             StepKind::CreatePod
             | StepKind::CancelTask
+            | StepKind::Pod(_)
             | StepKind::Set(_)
             | StepKind::Network(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));
@@ -196,14 +197,18 @@ impl Engine {
 }
 
 /// Why the guest with that number is not the one that was confirmed, if so.
-fn is_another(op: &Operation, live: &LiveGuest) -> Option<String> {
+pub(super) fn is_another(op: &Operation, n: usize, live: &LiveGuest) -> Option<String> {
     if live.guest.name != op.name {
         return Some(format!(
             "the guest with that number is called {} now, not {}",
             live.guest.name, op.name
         ));
     }
-    if !op.digest.is_empty() && live.digest != op.digest {
+    // Once a step of its own has changed the configuration, the digest that was confirmed is over.
+    let by_us = op.steps[..n]
+        .iter()
+        .any(|s| matches!(s.kind, StepKind::Pod(_)) && s.state == StepState::Done);
+    if !op.digest.is_empty() && live.digest != op.digest && !by_us {
         return Some(format!("the configuration of {} was changed meanwhile", op.name));
     }
     None

@@ -168,7 +168,7 @@ impl Engine {
         let never = |e: Error| CallFault::never_sent(e.to_string());
         let pod = self.wanted_pod(&part).await.map_err(never)?.map_err(CallFault::never_sent)?;
         let client = self.client(&part.set.cluster).map_err(never)?;
-        let request = create_request(&pod, op, aim)?;
+        let request = create_request(&pod, None, op, aim)?;
         Ok(Some(client.create_lxc(&aim.node, &request).await?.upid))
     }
 

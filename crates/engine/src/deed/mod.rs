@@ -8,6 +8,7 @@ mod guest;
 mod member;
 pub(crate) mod network;
 mod pod;
+mod pod_change;
 pub(crate) mod set;
 mod task;
 
@@ -15,6 +16,7 @@ use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::Planned;
+use gantry_core::pod::PodStep;
 use gantry_core::policy::{Actor, Ruling};
 use gantry_core::set::{SetAction, SetStep};
 use gantry_proxmox::{Advice, Error as ProxmoxError};
@@ -113,7 +115,8 @@ impl Engine {
             Action::Power { guest, .. } | Action::Delete { guest, .. } => {
                 self.guest_ruling(actor, verb, guest)
             }
-            Action::CreatePod { cluster, spec } => self.pod_ruling(actor, verb, cluster, spec),
+            Action::CreatePod { cluster, spec, .. } => self.pod_ruling(actor, verb, cluster, spec),
+            Action::Pod(change) => self.pod_change_ruling(actor, verb, change),
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
             Action::Set(action) => self.set_ruling(actor, verb, action),
             Action::Network(action) => self.network_ruling(actor, verb, action),
@@ -131,9 +134,10 @@ impl Engine {
             Action::Power { guest, kind, .. } | Action::Delete { guest, kind, .. } => {
                 self.plan_guest_now(actor, verb, action, guest, *kind).await
             }
-            Action::CreatePod { cluster, spec } => {
-                self.plan_pod_now(actor, verb, cluster, spec).await
+            Action::CreatePod { cluster, spec, placed } => {
+                self.plan_pod_now(actor, verb, cluster, spec, placed.as_ref()).await
             }
+            Action::Pod(change) => self.plan_pod_change_now(actor, verb, change).await,
             Action::CancelTask { cluster, upid } => {
                 self.plan_cancel_now(actor, verb, cluster, upid).await
             }
@@ -148,6 +152,7 @@ impl Engine {
             StepKind::CreatePod => self.look_before_pod(op).await,
             StepKind::CancelTask => self.look_before_cancel(op).await,
             StepKind::Network(_) => self.look_before_network(op, n).await,
+            StepKind::Pod(step) => self.look_before_pod_step(op, n, step).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
@@ -170,6 +175,7 @@ impl Engine {
             // Watched by the walk itself; there is no call.
             StepKind::Set(SetStep::Converge) => Ok(None),
             StepKind::Network(_) => self.call_network(op, n).await,
+            StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -182,6 +188,7 @@ impl Engine {
             StepKind::Set(SetStep::Converge) => self.is_converge_met(op).await,
             StepKind::Set(SetStep::Unprotect) => self.is_unprotected(op).await,
             StepKind::Network(_) => self.is_network_met(op, n).await,
+            StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -191,6 +198,7 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::Network(_) => self.network_tasks_since(op, n).await,
             StepKind::CancelTask
+            | StepKind::Pod(PodStep::Configure { .. })
             | StepKind::Set(SetStep::Record | SetStep::Converge | SetStep::Unprotect) => {
                 Ok(Vec::new())
             }
@@ -218,6 +226,7 @@ impl Engine {
             StepKind::Set(SetStep::Create) => self.remember_made(op).await,
             StepKind::Delete if is_member(op) => self.remember_removed(op).await,
             StepKind::Delete => self.forget_pod(op).await,
+            StepKind::Pod(PodStep::Configure { .. }) => self.remember_applied(op).await,
             _ => Ok(()),
         }
     }

@@ -4,9 +4,10 @@ use gantry_core::action::{Action, Verb};
 use gantry_core::id::{ClusterId, Upid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
-use gantry_core::pod::{self, Ipv4, Ipv6, LivePlace, PodSpec, plan_pod};
+use gantry_core::pod::placement::Choice;
+use gantry_core::pod::{self, LivePlace, PodSpec, plan_pod};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_proxmox::{CreateLxc, Error as ProxmoxError, MountPoint, MountSource, NetIf, RootFs};
+use gantry_proxmox::{CreateLxc, Error as ProxmoxError};
 use gantry_store::PodRow;
 
 use super::{Aim, CallFault, Look, Planning, target};
@@ -36,8 +37,10 @@ impl Engine {
         verb: Verb,
         cluster: &ClusterId,
         spec: &PodSpec,
+        placed: Option<&Choice>,
     ) -> Result<Planning, Error> {
         let ruling = self.pod_ruling(actor, verb, cluster, spec);
+        let (spec, why) = (&spec.placed(placed), placed.map_or(&[][..], |p| &p.why));
         let Some(node) = &spec.node else {
             let planned = Planned::Refused { why: "No node was chosen for it.".into() };
             return Ok(Planning { planned, ruling, read_ms: self.now_ms() });
@@ -48,13 +51,16 @@ impl Engine {
             // What is wrong by itself needs nobody to be asked.
             LivePlace::unread(node.clone())
         };
-        Ok(Planning { planned: plan_pod(spec, cluster, &place), ruling, read_ms: place.read_ms })
+        let mut planned = plan_pod(spec, cluster, &place);
+        pod::tell_place(&mut planned, why);
+        Ok(Planning { planned, ruling, read_ms: place.read_ms })
     }
 
     pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {
-        let Action::CreatePod { cluster, spec } = &op.action else {
+        let Action::CreatePod { cluster, spec, placed } = &op.action else {
             return Ok(Look::Changed("there is no pod to create".into()));
         };
+        let spec = &spec.placed(placed.as_ref());
         let Some(node) = &spec.node else {
             return Ok(Look::Changed("no node was chosen for it".into()));
         };
@@ -75,11 +81,11 @@ impl Engine {
         op: &Operation,
         aim: &Aim,
     ) -> Result<Option<Upid>, CallFault> {
-        let Action::CreatePod { cluster, spec } = &op.action else {
+        let Action::CreatePod { cluster, spec, placed } = &op.action else {
             return Err(CallFault::never_sent("there is no pod to create"));
         };
         let client = self.client(cluster).map_err(|e| CallFault::never_sent(e.to_string()))?;
-        let request = create_request(spec, op, aim)?;
+        let request = create_request(spec, placed.as_ref(), op, aim)?;
         Ok(Some(client.create_lxc(&aim.node, &request).await?.upid))
     }
 
@@ -106,7 +112,7 @@ impl Engine {
 
     /// Keeps what the pod shall be.
     pub(super) async fn remember_pod(&self, op: &Operation) -> Result<(), Error> {
-        let (Action::CreatePod { cluster, spec }, Some(vmid)) = (&op.action, op.vmid) else {
+        let (Action::CreatePod { cluster, spec, .. }, Some(vmid)) = (&op.action, op.vmid) else {
             return Ok(());
         };
         let row = PodRow {
@@ -123,53 +129,19 @@ impl Engine {
 
 pub(super) fn create_request(
     spec: &PodSpec,
+    placed: Option<&Choice>,
     op: &Operation,
     aim: &Aim,
 ) -> Result<CreateLxc, ProxmoxError> {
     let invalid = |why: &str| ProxmoxError::Config { why: why.to_owned() };
     let vmid = aim.vmid.ok_or_else(|| invalid("no VMID was chosen"))?;
     let template = &spec.template;
-    let net = template.networks.iter().enumerate().map(|(n, card)| NetIf {
-        name: card.inner_name(n),
-        bridge: Some(card.bridge.clone()),
-        tag: card.vlan,
-        firewall: Some(card.firewall),
-        ip: (card.ipv4 != Ipv4::None).then(|| card.ipv4.to_string()),
-        gw: card.gateway4,
-        ip6: (card.ipv6 != Ipv6::None).then(|| card.ipv6.to_string()),
-        gw6: card.gateway6,
-        mtu: card.mtu,
-        hwaddr: card.mac.clone(),
-    });
-    let number = |n: u64| u32::try_from(n).map_err(|_| invalid("a size is too large"));
-    let storage = template.root.storage.clone().ok_or_else(|| invalid("no storage was chosen"))?;
-    let mut mounts = Vec::new();
-    for mount in &template.mounts {
-        let source = match &mount.volume {
-            Some(volume) => MountSource::Existing(volume.parse()?),
-            None => MountSource::New {
-                storage: mount.storage.clone().unwrap_or_else(|| storage.clone()),
-                size_gib: number(mount.size_gib)?,
-            },
-        };
-        let (path, backup, read_only) = (mount.path.clone(), mount.backup, mount.read_only);
-        mounts.push(MountPoint { source, path, backup, read_only });
-    }
     let mut request = CreateLxc::new(vmid, template.image.parse()?);
-    request.mounts = mounts;
-    request.protection = template.protection.then_some(true);
-    request.rootfs = Some(RootFs { storage, size_gib: number(template.root.size_gib)? });
-    request.hostname = Some(spec.name.clone());
-    request.cores = Some(template.cores);
-    request.memory_mib = Some(number(template.memory_mib)?);
-    request.swap_mib = Some(number(template.swap_mib)?);
-    request.net = net.collect();
-    request.tags = spec.all_tags();
+    request.settings = pod::settings(&spec.placed(placed))
+        .ok_or_else(|| invalid("no storage was chosen for its disks"))?;
     request.pool = template.pool.clone();
+    // Kept as it was written: what was left open stays open.
     request.description = Some(pod::notes(spec, op.id.as_str()));
-    request.unprivileged = template.unprivileged;
-    request.nesting = template.features.nesting;
-    request.onboot = Some(template.boot.start);
     request.ssh_public_keys = template.ssh_keys.clone();
     Ok(request)
 }

@@ -3,6 +3,7 @@
 use gantry_core::action::{Action, Verb};
 use gantry_core::network::NetworkStep;
 use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
+use gantry_core::pod::{PodFault, PodStep};
 use gantry_core::set::SetStep;
 
 use super::keep::cut_off;
@@ -43,6 +44,8 @@ impl Carrier<'_> {
                 Verb::GuestSuspend => format!("{who} was suspended."),
                 Verb::GuestResume => format!("{who} goes on."),
                 Verb::GuestDelete | Verb::PodDelete => format!("{who} was deleted."),
+                Verb::PodApply | Verb::PodUpdate => format!("{who} was changed."),
+                Verb::PodClean => format!("What was left of {who} was deleted."),
                 Verb::PodCreate => match self.op.vmid {
                     Some(vmid) => format!("{} was created as CT {vmid}.", self.op.name),
                     None => format!("{} was created.", self.op.name),
@@ -82,20 +85,14 @@ impl Carrier<'_> {
             summary.push_str(&format!(" Done before that: {}.", before.join(", ")));
         }
         let advice = match kind {
-            StepKind::Shutdown { .. } => Some(
-                "If it does not listen, `kill` pulls the plug; what is not on disk is lost then.".to_owned(),
-            ),
-            StepKind::CreatePod => Some(
-                "Nothing of it is left at Proxmox unless the line above says so; correct the cause and create it again."
-                    .to_owned(),
-            ),
             StepKind::Network(step) if step.is_undo() => match &self.op.action {
                 Action::Network(action) => Some(cut_off(&action.scope)),
                 _ => None,
             },
-            StepKind::Start if self.op.verb == Verb::PodCreate => {
-                Some("The pod exists and is off. `/pod start` tries again; `/pod delete` removes it.".to_owned())
+            kind if self.op.verb.is_pod() => {
+                PodFault::of(kind, &why).map(|fault| fault.next().to_owned())
             }
+            StepKind::Shutdown { .. } => Some(PodFault::Stop.next().to_owned()),
             _ => None,
         };
         self.op.steps[n].result = Some(why.clone());
@@ -197,5 +194,7 @@ fn verb_of(kind: &StepKind) -> &'static str {
             "put back what was before"
         }
         StepKind::Network(NetworkStep::Revert) => "drop the",
+        StepKind::Pod(PodStep::Configure { .. }) => "change",
+        StepKind::Pod(PodStep::Grow { .. }) => "grow a disk of",
     }
 }

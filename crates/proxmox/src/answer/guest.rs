@@ -173,3 +173,24 @@ impl<'de> Deserialize<'de> for GuestConfig {
         })
     }
 }
+
+/// A row of `GET …/pending`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PendingSetting {
+    /// The setting.
+    #[serde(default)]
+    pub key: String,
+    /// Its value from the next start on.
+    #[serde(default)]
+    pub pending: Option<Value>,
+    /// Whether it is taken out at the next start: 1, or 2 by force.
+    #[serde(default, deserialize_with = "lenient::u64")]
+    pub delete: Option<u64>,
+}
+
+impl PendingSetting {
+    /// Whether it changes at the next start.
+    pub fn waits(&self) -> bool {
+        self.pending.is_some() || self.delete.is_some_and(|n| n > 0)
+    }
+}

@@ -9,7 +9,7 @@ mod storage;
 mod task;
 
 pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
-pub use guest::{GuestConfig, GuestStatus};
+pub use guest::{GuestConfig, GuestStatus, PendingSetting};
 pub use node::{Iface, NodeStatus};
 pub use storage::{AplTemplate, Storage, StorageDefinition, Volume};
 pub use task::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};

@@ -1,0 +1,233 @@
+//! Pods that exist: making one what its specification says, and deleting what a creation left behind.
+
+use gantry_core::action::{Action, GuestRef, Verb};
+use gantry_core::id::{GuestKind, Upid};
+use gantry_core::operation::Operation;
+use gantry_core::plan::{Planned, describe};
+use gantry_core::pod::{
+    self, Applying, Edit, LivePod, PodAction, PodSpec, PodStep, is_done, plan_apply, plan_clean,
+};
+use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::world::GuestStatus;
+use gantry_proxmox::{Freshness, GuestRef as At, SetConfig};
+use gantry_store::PodRow;
+
+use super::guest::is_another;
+use super::{Aim, CallFault, Look, Planning, Seen};
+use crate::{Engine, Error};
+
+impl Engine {
+    /// A pod as it is now, with its configuration and what was applied last; `None` when it is not there.
+    pub(crate) async fn look_at_pod(&self, guest: &GuestRef) -> Result<Option<LivePod>, Error> {
+        let kind = GuestKind::Lxc;
+        let Some(mut live) = self.look_at_guest(guest, kind).await? else { return Ok(None) };
+        let client = self.client(&guest.cluster)?;
+        let at = At::new(live.guest.node.clone(), kind, guest.vmid);
+        let fail =
+            || Error::proxmox(format!("read {} {}", kind.short(), guest.vmid), &guest.cluster);
+        let config = client.guest_config(&at, Freshness::Fresh).await.map_err(fail())?;
+        // What is compared and what the write is bound to have to be the same state.
+        live.digest = config.digest.clone().unwrap_or_default();
+        let waiting = match live.guest.status {
+            GuestStatus::Running => {
+                client.waiting_settings(&at, Freshness::Fresh).await.map_err(fail())?
+            }
+            _ => Vec::new(),
+        };
+        let kept = self
+            .store()
+            .find_pod(&guest.cluster, guest.vmid)
+            .await
+            .map_err(Error::store("read the pods"))?;
+        let told = pod::read_notes(config.description.as_deref().unwrap_or_default());
+        let created_by = told
+            .as_ref()
+            .map(|(_, operation)| operation.clone())
+            .or_else(|| kept.as_ref().map(|row| row.operation.clone()))
+            .unwrap_or_default();
+        Ok(Some(LivePod {
+            live,
+            raw: config.raw.clone(),
+            waiting,
+            applied: kept.map(|row| row.spec).or_else(|| told.map(|(spec, _)| spec)),
+            created_by,
+        }))
+    }
+
+    /// Policy for a change: on the pod as it is, and on what it would become. Tags and pool decide who may do what, so
+    /// nobody may give a pod marks they could not have created it with.
+    pub(super) fn pod_change_ruling(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &PodAction,
+    ) -> Ruling {
+        let is = self.guest_ruling(actor, verb, action.guest());
+        let PodAction::Apply { guest, spec, .. } = action else { return is };
+        if !is.is_allowed() {
+            return is;
+        }
+        let tags = spec.all_tags();
+        let pool = spec.template.pool.as_deref();
+        let target =
+            Target::NewPod { cluster: &guest.cluster, name: &spec.name, tags: &tags, pool };
+        match (is, self.may(actor, verb, target)) {
+            (Ruling::Allowed { rule, needs }, Ruling::Allowed { needs: also, .. }) => {
+                Ruling::Allowed { rule, needs: needs.max(also) }
+            }
+            (_, denied) => denied,
+        }
+    }
+
+    pub(super) async fn plan_pod_change_now(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &PodAction,
+    ) -> Result<Planning, Error> {
+        let found = self.look_at_pod(action.guest()).await?;
+        let read_ms = found.as_ref().map_or_else(|| self.now_ms(), |pod| pod.live.read_ms);
+        let mut ruling = self.pod_change_ruling(actor, verb, action);
+        if let Some(found) = &found
+            && ruling.is_allowed()
+            && let denied @ Ruling::Denied { .. } =
+                self.may(actor, verb, Target::Guest(&found.live.guest))
+        {
+            // Tags and pool may have changed since the summary was read.
+            ruling = denied;
+        }
+        let planned = match (action, &found) {
+            (PodAction::Clean { operation, .. }, found) => {
+                plan_clean(operation.as_str(), found.as_ref())
+            }
+            (PodAction::Apply { guest, .. }, None) => {
+                Planned::Refused { why: format!("CT {} ({}) is gone.", guest.vmid, guest.cluster) }
+            }
+            (PodAction::Apply { spec, only, restart, timeout_s, .. }, Some(found)) => {
+                let how = Applying { spec, only, restart: *restart, timeout_s: *timeout_s };
+                plan_apply(&how, found)
+            }
+        };
+        Ok(Planning { planned, ruling, read_ms })
+    }
+
+    pub(super) async fn look_before_pod_step(
+        &self,
+        op: &Operation,
+        n: usize,
+        step: &PodStep,
+    ) -> Result<Look, Error> {
+        let Some((guest, _)) = op.action.guest() else {
+            return Ok(Look::Changed("there is no pod to do this to".into()));
+        };
+        let Some(found) = self.look_at_pod(guest).await? else {
+            return Ok(Look::Changed(format!("{} is gone", op.target)));
+        };
+        if let Some(why) = is_another(op, n, &found.live) {
+            return Ok(Look::Changed(why));
+        }
+        if let Some(lock) = &found.live.guest.lock {
+            return Ok(Look::Changed(format!("it is locked by Proxmox ({lock})")));
+        }
+        if step.edits().iter().all(|edit| is_done(edit, &found.raw)) {
+            return Ok(Look::Already("it was already so".into()));
+        }
+        if n == 0 && found.fingerprint() != op.fingerprint {
+            return Ok(Look::Changed(format!(
+                "{} is not as it was when this was confirmed: it is {} on {} now",
+                op.name,
+                found.live.guest.status.as_str(),
+                found.live.guest.node
+            )));
+        }
+        let node = found.live.guest.node;
+        let kinds = op.steps[n].kind.task_types();
+        let seen = match kinds {
+            [] => Vec::new(),
+            kinds => self.tasks_like(&guest.cluster, &node, guest.vmid, kinds).await?,
+        };
+        Ok(Look::Go(Aim { node, vmid: Some(guest.vmid), seen }))
+    }
+
+    pub(super) async fn call_pod_step(
+        &self,
+        op: &Operation,
+        step: &PodStep,
+        aim: &Aim,
+    ) -> Result<Option<Upid>, CallFault> {
+        let client =
+            self.client(op.action.cluster()).map_err(|e| CallFault::never_sent(e.to_string()))?;
+        let vmid =
+            aim.vmid.ok_or_else(|| CallFault::never_sent("there is no pod to do this to"))?;
+        let at = At { node: aim.node.clone(), kind: GuestKind::Lxc, vmid };
+        match step {
+            PodStep::Configure { edits } => {
+                // Bound to the configuration that was confirmed: whoever changed it meanwhile makes Proxmox refuse.
+                let mut change = SetConfig::new(op.digest.clone());
+                for edit in edits {
+                    change = match edit {
+                        Edit::Set(key, value) => change.set(key, value),
+                        Edit::Unset(key) => change.delete(key),
+                        Edit::Grow(..) | Edit::Nothing => change,
+                    };
+                }
+                client.set_config(&at, &change).await?;
+                Ok(None)
+            }
+            PodStep::Grow { disk, size_gib } => {
+                Ok(Some(client.grow_disk(&at, disk, *size_gib).await?.upid))
+            }
+        }
+    }
+
+    pub(super) async fn is_pod_step_met(
+        &self,
+        op: &Operation,
+        step: &PodStep,
+    ) -> Result<Seen, Error> {
+        let Some((guest, _)) = op.action.guest() else {
+            return Ok(Seen { met: false, now: "There is no pod.".into() });
+        };
+        let Some(found) = self.look_at_pod(guest).await? else {
+            return Ok(Seen { met: false, now: format!("{} is gone.", op.target) });
+        };
+        let left: Vec<String> = PodStep::Configure {
+            edits: step.edits().into_iter().filter(|edit| !is_done(edit, &found.raw)).collect(),
+        }
+        .touches();
+        let met = step.edits().iter().all(|edit| is_done(edit, &found.raw));
+        let who = describe(&found.live.guest);
+        let status = found.live.guest.status.as_str();
+        let now = match (met, left.is_empty()) {
+            (true, _) => format!("{who} is {status} and set up as asked for."),
+            (false, true) => format!("{who} is {status}; its notes are not as asked for."),
+            (false, false) => {
+                format!("{who} is {status}; not as asked for: {}.", left.join(", "))
+            }
+        };
+        Ok(Seen { met, now })
+    }
+
+    /// Keeps the specification that was applied.
+    pub(super) async fn remember_applied(&self, op: &Operation) -> Result<(), Error> {
+        let Action::Pod(PodAction::Apply { guest, spec, .. }) = &op.action else { return Ok(()) };
+        let kept = self
+            .store()
+            .find_pod(&guest.cluster, guest.vmid)
+            .await
+            .map_err(Error::store("read the pods"))?;
+        let row = match kept {
+            Some(row) => PodRow { spec: PodSpec::clone(spec), ..row },
+            // Found by its notes: from now on the store knows it again.
+            None => PodRow {
+                cluster: guest.cluster.clone(),
+                vmid: guest.vmid,
+                name: spec.name.clone(),
+                spec: PodSpec::clone(spec),
+                operation: self.look_at_pod(guest).await?.map(|p| p.created_by).unwrap_or_default(),
+                created_ms: self.now_ms(),
+            },
+        };
+        self.store().save_pod(&row).await.map_err(Error::store("remember the pod"))
+    }
+}
