@@ -19,6 +19,7 @@ mod pods;
 mod press;
 mod process;
 mod sets;
+mod sets_crash;
 mod story;
 mod tidy;
 mod weather;

@@ -48,12 +48,12 @@ async fn a_set_of_two(bot: &Bot) -> Reply {
     let question = bot
         .admin()
         .runs(&format!(
-            "/set create name:web replicas:2 image:local:vztmpl/web_1.tar vmids:7000-7099 nodes:pve1,pve2 \
+            "/set create name:shop replicas:2 image:local:vztmpl/web_1.tar vmids:7000-7099 nodes:pve1,pve2 \
              storage:local-lvm address:127.{process}.{network}.10/8 volume:data:4:/data health:http:8080/"
         ))
         .await;
     let text = question.text();
-    for words in ["Create 2 pods", "web-0 to web-1", "…-volumes", "in your name"] {
+    for words in ["Create 2 pods", "shop-0 to shop-1", "…-volumes", "in your name"] {
         assert!(text.contains(words), "{words} is not in:\n{text}");
     }
     bot.admin().confirms(&question, "").await;
@@ -84,12 +84,12 @@ bot_test! {
     async fn pods_of_a_set_come_back_as_themselves(bot: &mut Bot) {
         a_set_of_two(bot).await;
         let pod = bot.proxmox.guest(7000).unwrap();
-        assert_eq!((pod.name.as_str(), pod.status.as_str(), pod.node.as_str()), ("web-0", "running", "pve1"));
+        assert_eq!((pod.name.as_str(), pod.status.as_str(), pod.node.as_str()), ("shop-0", "running", "pve1"));
         let keeper = bot.proxmox.guest(7099).unwrap();
-        assert_eq!((keeper.name.as_str(), keeper.status.as_str()), ("web-0-volumes", "stopped"));
+        assert_eq!((keeper.name.as_str(), keeper.status.as_str()), ("shop-0-volumes", "stopped"));
         assert_eq!(keeper.config["protection"], "1");
         assert!(pod.config["mp0"].contains("vm-7099-disk-1,mp=/data"), "{:?}", pod.config);
-        let shown = bot.admin().runs("/set show set:web").await.text();
+        let shown = bot.admin().runs("/set show set:shop").await.text();
         for words in ["2 of 2 ready", "pve2", "running", "as it shall be"] {
             assert!(shown.contains(words), "{words} is not in:\n{shown}");
         }
@@ -99,7 +99,7 @@ bot_test! {
         assert!(data.is_some());
         bot.meddles(&json!({ "action": "destroy", "vmid": 7000 }));
         bot.looks().await;
-        until("web-0 runs again", async || runs(bot, 7000)).await;
+        until("shop-0 runs again", async || runs(bot, 7000)).await;
         bot.settle().await;
         let again = bot.proxmox.guest(7000).unwrap();
         assert_eq!((again.name, again.config["net0"].clone()), (pod.name, pod.config["net0"].clone()));
@@ -107,25 +107,25 @@ bot_test! {
         let told = bot
             .discord
             .until_message("#ops", "admin", PATIENCE, |m| {
-                discord_twin::text_of(m).contains("web-0 (CT 7000 on pve1, lab)")
+                discord_twin::text_of(m).contains("shop-0 (CT 7000 on pve1, lab)")
             })
             .await;
         assert!(told.is_some(), "what gantry did by itself is told in the channel");
 
-        commands(bot, "/set scale set:web replicas:3", "", "3 of 3 pods ready").await;
+        commands(bot, "/set scale set:shop replicas:3", "", "3 of 3 pods ready, revision 1: as it shall be").await;
         assert!(runs(bot, 7002));
-        commands(bot, "/set scale set:web replicas:1", "", "1 of 1 pods ready").await;
+        commands(bot, "/set scale set:shop replicas:1", "", "1 of 1 pods ready, revision 1: as it shall be").await;
         assert!(bot.proxmox.guest(7001).is_none() && bot.proxmox.guest(7002).is_none());
         assert!(data_of(bot, 7098).is_some(), "volumes of scaled pods stay");
         let kept = data_of(bot, 7098);
-        commands(bot, "/set scale set:web replicas:2", "", "2 of 2 pods ready").await;
+        commands(bot, "/set scale set:shop replicas:2", "", "2 of 2 pods ready, revision 1: as it shall be").await;
         assert_eq!(data_of(bot, 7098), kept, "and are used again");
 
-        commands(bot, "/set delete set:web", "web", "was deleted").await;
+        commands(bot, "/set delete set:shop", "shop", "was deleted").await;
         assert!((7000..7003).all(|vmid| bot.proxmox.guest(vmid).is_none()));
         assert_eq!((data_of(bot, 7099), data_of(bot, 7098)), (data, kept), "volumes stay");
         let listed = bot.admin().runs("/set list").await.text();
-        assert!(!listed.contains("lab/web"), "{listed}");
+        assert!(!listed.contains("lab/shop"), "{listed}");
         // Nobody could have done that without a right to.
         let refused = bot.viewer().runs("/set create name:x replicas:1 image:local:vztmpl/web_1.tar vmids:7200-7210").await;
         assert!(refused.is_ephemeral());
@@ -141,7 +141,7 @@ bot_test! {
         a_set_of_two(bot).await;
         let data = (data_of(bot, 7099), data_of(bot, 7098));
         let image = |vmid| bot.proxmox.guest(vmid).and_then(|g| g.image).unwrap_or_default();
-        let question = bot.admin().runs("/set rollout start set:web image:local:vztmpl/web_2.tar").await;
+        let question = bot.admin().runs("/set rollout start set:shop image:local:vztmpl/web_2.tar").await;
         assert!(question.text().contains("1 at a time"), "{}", question.text());
         bot.admin().confirms(&question, "").await;
         until("the highest is replaced first", async || runs(bot, 7001) && image(7001).ends_with("web:2")).await;
@@ -153,17 +153,17 @@ bot_test! {
         bot.settle().await;
         assert!(image(7000).ends_with("web:1") && image(7001).ends_with("web:1"));
         assert_eq!((data_of(bot, 7099), data_of(bot, 7098)), data, "whatever happened to the pods");
-        let history = bot.admin().runs("/set history set:web").await.text();
+        let history = bot.admin().runs("/set history set:shop").await.text();
         assert!(history.contains("undo of 2 to 1"), "{history}");
 
         // Paused, started, resumed, undone by a person.
-        let paused = bot.admin().runs("/set rollout pause set:web").await;
+        let paused = bot.admin().runs("/set rollout pause set:shop").await;
         bot.until_says(paused.message, "is paused").await;
-        commands(bot, "/set rollout start set:web image:local:vztmpl/web_3.tar", "", "paused the rollout").await;
+        commands(bot, "/set rollout start set:shop image:local:vztmpl/web_3.tar", "", "paused the rollout").await;
         assert!(image(7001).ends_with("web:1"));
-        commands(bot, "/set rollout resume set:web", "", "2 of 2 pods ready, revision 4: as it shall be").await;
+        commands(bot, "/set rollout resume set:shop", "", "2 of 2 pods ready, revision 4: as it shall be").await;
         assert!(image(7000).ends_with("web:3") && image(7001).ends_with("web:3"));
-        commands(bot, "/set rollout undo set:web revision:1", "", "2 of 2 pods ready, revision 5: as it shall be").await;
+        commands(bot, "/set rollout undo set:shop revision:1", "", "2 of 2 pods ready, revision 5: as it shall be").await;
         assert!(image(7000).ends_with("web:1") && image(7001).ends_with("web:1"));
     }
 }
@@ -199,7 +199,7 @@ bot_test! {
         bot.admin().does(&card, "adopt").await;
         bot.settle().await;
         bot.looks().await;
-        let shown = bot.admin().runs("/set show set:web").await.text();
+        let shown = bot.admin().runs("/set show set:shop").await.text();
         assert!(!shown.contains("instead of"), "{shown}");
         changes(4096);
         let card = told(4096).await;

@@ -33,7 +33,15 @@ struct Known {
     since_ms: Option<i64>,
     asked_ms: i64,
     booted_ms: i64,
+    /// Which pod of that number it was asked of: what the one before it answered says nothing about this one.
+    made_ms: i64,
     why: String,
+}
+
+impl Known {
+    fn is_about(&self, made_ms: i64, booted_ms: i64) -> bool {
+        self.made_ms == made_ms && (self.booted_ms - booted_ms).abs() <= RESTARTED_MS
+    }
 }
 
 /// Health of all pods that are asked.
@@ -70,16 +78,24 @@ impl Health {
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (set.cluster.clone(), record.identity.vmid);
-        match known.get(&key).filter(|k| (k.booted_ms - booted_ms).abs() <= RESTARTED_MS) {
+        match known.get(&key).filter(|k| k.is_about(record.made_ms, booted_ms)) {
             None => Readiness::NotReady("its health has not been asked yet".into()),
             Some(Known { since_ms: Some(since), .. }) => Readiness::Ready(*since),
             Some(known) => Readiness::NotReady(known.why.clone()),
         }
     }
 
-    fn note(&self, key: (ClusterId, Vmid), check: &Check, answer: Result<(), String>, now_ms: i64) {
+    fn note(
+        &self,
+        key: (ClusterId, Vmid),
+        made_ms: i64,
+        check: &Check,
+        answer: Result<(), String>,
+        now_ms: i64,
+    ) {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = all.get_mut(&key) else { return };
+        // An answer of the pod before this one comes too late.
+        let Some(known) = all.get_mut(&key).filter(|k| k.made_ms == made_ms) else { return };
         match answer {
             Ok(()) => {
                 (known.good, known.bad) = (known.good.saturating_add(1), 0);
@@ -98,11 +114,18 @@ impl Health {
     }
 
     /// Whether it is time to ask; notes that it is being asked. A guest that was started again begins anew.
-    fn is_due(&self, key: &(ClusterId, Vmid), check: &Check, booted_ms: i64, now_ms: i64) -> bool {
+    fn is_due(
+        &self,
+        key: &(ClusterId, Vmid),
+        check: &Check,
+        (made_ms, booted_ms): (i64, i64),
+        now_ms: i64,
+    ) -> bool {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(key.clone()).or_default();
-        if (known.booted_ms - booted_ms).abs() > RESTARTED_MS {
+        if !known.is_about(made_ms, booted_ms) {
             *known = Known {
+                made_ms,
                 booted_ms,
                 why: "its health has not been asked yet".into(),
                 ..Known::default()
@@ -137,7 +160,8 @@ impl Engine {
             };
             let key = (set.cluster.clone(), id.vmid);
             let health = &self.inner.sets.health;
-            if !health.is_due(&key, &check, booted_ms(&guest, now_ms), now_ms) {
+            let this = (slot.record.made_ms, booted_ms(&guest, now_ms));
+            if !health.is_due(&key, &check, this, now_ms) {
                 continue;
             }
             let Ok(permit) = health.room.clone().try_acquire_owned() else { continue };
@@ -145,7 +169,7 @@ impl Engine {
             // Bounded by the permits and by its own deadline; its answer is for the next pass.
             tokio::spawn(async move {
                 let answer = ask(address, &check).await;
-                engine.inner.sets.health.note(key, &check, answer, engine.now_ms());
+                engine.inner.sets.health.note(key, this.0, &check, answer, engine.now_ms());
                 drop(permit);
             });
         }

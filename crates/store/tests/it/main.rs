@@ -13,4 +13,5 @@ mod memory;
 mod migrations;
 mod plans;
 mod secrets;
+mod sets;
 mod trouble;

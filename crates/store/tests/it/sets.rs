@@ -1,0 +1,157 @@
+//! Sets: one leader at a time, one operation on an ordinal at a time, and nobody overwrites what others wrote.
+
+use gantry_core::audit::AuditEvent;
+use gantry_core::id::{ChannelId, GuildId, OperationId, UserId};
+use gantry_core::operation::OpState;
+use gantry_core::set::identity::allot;
+use gantry_core::set::spec::VmidRange;
+use gantry_core::set::{Revision, Set, SetSpec, SlotRecord};
+use gantry_store::{Member, Store};
+
+use crate::harness::*;
+use crate::leases::pod;
+
+/// How long a leader leads in these tests, milliseconds.
+const LEAD: i64 = 60_000;
+
+fn set(name: &str) -> Set {
+    let range = VmidRange { from: vmid(700), to: vmid(799) };
+    let nodes = vec!["pve1".parse().unwrap()];
+    let spec =
+        SetSpec { name: name.into(), ..SetSpec::new(2, range, nodes, pod("web-0").template) };
+    Set {
+        cluster: lab(),
+        newest: Revision {
+            number: 1,
+            key: spec.key(),
+            spec,
+            by_name: "ada".into(),
+            at_ms: NOW,
+            why: "created".into(),
+        },
+        good: None,
+        paused: None,
+        halted: None,
+        deleting: None,
+        by: UserId(1),
+        by_name: "ada".into(),
+        guild: GuildId(1),
+        channel: ChannelId(2),
+        command: OperationId::new(NOW, 1),
+    }
+}
+
+fn record(set: &Set, ordinal: u32) -> SlotRecord {
+    SlotRecord::new(allot(&set.cluster, set.spec(), ordinal, &Default::default()).unwrap())
+}
+
+async fn led(store: &Store, set: &Set) -> i64 {
+    assert!(store.put_set(set, None, NOW).await.unwrap());
+    let led = store.lead_sets(&lab(), "one", NOW, LEAD).await.unwrap();
+    assert_eq!(led.len(), 1);
+    led[0].generation
+}
+
+both! {
+    async fn what_a_set_shall_be_is_changed_by_one_command_at_a_time(db: Db) {
+        let web = set("web");
+        assert!(db.store.put_set(&web, None, NOW).await.unwrap());
+        assert!(!db.store.put_set(&web, None, NOW).await.unwrap(), "there is one already");
+        let row = db.store.find_set(&web.address()).await.unwrap().unwrap();
+        assert_eq!((row.set.clone(), row.version), (web.clone(), 1));
+        let mut spec = web.spec().clone();
+        spec.template.cores = 4;
+        let next = web.clone().with(spec, "bea", NOW + 1, "applied");
+        assert!(db.store.put_set(&next, Some(1), NOW).await.unwrap());
+        assert!(!db.store.put_set(&web, Some(1), NOW).await.unwrap(), "made on what is not any more");
+        let numbers: Vec<u32> =
+            db.store.list_revisions(&web.address()).await.unwrap().iter().map(|r| r.number).collect();
+        assert_eq!(numbers, [2, 1]);
+        assert_eq!(db.store.list_sets(Some(&lab())).await.unwrap().len(), 1);
+    }
+}
+
+both! {
+    async fn of_two_processes_one_leads(db: Db) {
+        let web = set("web");
+        let generation = led(&db.store, &web).await;
+        assert!(db.store.lead_sets(&lab(), "two", NOW + 1, LEAD).await.unwrap().is_empty());
+        let again = db.store.lead_sets(&lab(), "one", NOW + 2, LEAD).await.unwrap();
+        assert_eq!(again[0].generation, generation, "leading on is no new lease");
+        let at = web.address();
+        assert!(db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
+        // The first one sleeps through its lease.
+        let later = NOW + 2 + LEAD;
+        let taken = db.store.lead_sets(&lab(), "two", later, LEAD).await.unwrap();
+        assert_eq!(taken[0].generation, generation + 1);
+        assert!(!db.store.add_slot(&at, generation, &record(&web, 1)).await.unwrap());
+        let changed = db.store.change_slot(&at, 0, Some(generation), |r| r.failures = 9).await;
+        assert!(!changed.unwrap());
+        let mut bad = web.clone();
+        bad.paused = Some("ghost".into());
+        assert!(!db.store.lead_put_set(&bad, 1, generation, NOW).await.unwrap());
+        assert!(!db.store.remove_slot(&at, 0, generation).await.unwrap());
+        assert!(!db.store.remove_set(&at, generation).await.unwrap());
+        let slots = db.store.list_slots(&lab(), Some("web")).await.unwrap();
+        assert_eq!((slots.len(), slots[0].record.failures), (1, 0), "nothing of it was kept");
+        assert!(db.store.remove_set(&at, generation + 1).await.unwrap());
+        assert!(db.store.list_slots(&lab(), None).await.unwrap().is_empty());
+        assert!(db.store.find_set(&at).await.unwrap().is_none());
+    }
+}
+
+both! {
+    async fn an_ordinal_is_worked_on_by_one_operation_at_a_time(db: Db) {
+        let web = set("web");
+        let generation = led(&db.store, &web).await;
+        let at = web.address();
+        assert!(db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
+        let start = async |n: u32| {
+            let plan = plan(n);
+            let op = operation(&plan, n);
+            let audit = audit(n, AuditEvent::Confirmed, &plan);
+            let member = Member {
+                set: &at,
+                ordinal: 0,
+                generation,
+                plan: &plan,
+                operation: &op,
+                card: Err(card(n)),
+                audit: &audit,
+            };
+            (db.store.start_member(&member).await.unwrap(), op)
+        };
+        let (begun, op) = start(1).await;
+        assert!(begun);
+        assert!(!start(2).await.0, "the first one has not been settled");
+        let slot = db.store.list_slots(&lab(), None).await.unwrap().remove(0);
+        assert_eq!(slot.operation.map(|o| o.id), Some(op.id.clone()));
+        // The operation writes what it made while the leader writes something else: both are kept.
+        let made = |r: &mut SlotRecord| r.key = Some("abc".into());
+        assert!(db.store.change_slot(&at, 0, None, made).await.unwrap());
+        let lease = db.store.claim_operation("worker", NOW, LEAD).await.unwrap().unwrap();
+        let mut running = lease.operation.clone();
+        running.state = OpState::Running;
+        assert!(db.store.save_operation(&running, lease.generation, None).await.unwrap());
+        let settled = op.id.clone();
+        let settle = move |r: &mut SlotRecord| r.settled = Some(settled);
+        assert!(db.store.change_slot(&at, 0, Some(generation), settle).await.unwrap());
+        let slot = db.store.list_slots(&lab(), None).await.unwrap().remove(0);
+        assert_eq!((slot.record.key.as_deref(), slot.operation), (Some("abc"), None));
+        assert!(start(3).await.0);
+        assert_eq!(audited(&db.store, AuditEvent::Confirmed).await, 2);
+    }
+}
+
+both! {
+    async fn no_number_is_given_to_two_ordinals(db: Db) {
+        let web = set("web");
+        let generation = led(&db.store, &web).await;
+        let at = web.address();
+        assert!(db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
+        let mut twin = record(&web, 1);
+        twin.identity.vmid = vmid(700);
+        assert!(!db.store.add_slot(&at, generation, &twin).await.unwrap());
+        assert!(!db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
+    }
+}

@@ -1,0 +1,91 @@
+//! Kill -9 anywhere while a set is kept up: its pod is made, and replaced, exactly once, and the set gets there.
+
+use std::time::Duration;
+
+use gantry_core::set::{Phase, SetRef};
+use gantry_engine::POINTS;
+use serde_json::json;
+
+use crate::bot_test;
+use crate::harness::{Bot, until};
+
+/// How long a point may take to be reached; some are never passed.
+const REACHED_WITHIN: Duration = Duration::from_millis(1_500);
+/// The pod's number.
+const POD: u32 = 7300;
+
+async fn a_set_of_one(bot: &Bot) {
+    let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
+    let command = format!(
+        "/set create name:one replicas:1 image:{image} vmids:{POD}-7309 nodes:pve1 storage:local-lvm"
+    );
+    let question = bot.admin().runs(&command).await;
+    bot.admin().confirms(&question, "").await;
+    stands(bot).await;
+    bot.settle().await;
+}
+
+/// Waits until the set is as it shall be, seen on a reading of its own.
+async fn stands(bot: &Bot) {
+    let engine = bot.engine();
+    let set = SetRef { cluster: "lab".parse().unwrap(), name: "one".into() };
+    let runs = || bot.proxmox.guest(POD).is_some_and(|g| g.status == "running");
+    until("the set is as it shall be", async || {
+        let now = engine.set_now(&set).await.unwrap();
+        runs() && now.is_some_and(|n| n.decision.phase == Phase::Converged)
+    })
+    .await;
+}
+
+/// How often Proxmox really did these to the pod, for gantry.
+fn did(bot: &Bot) -> [usize; 4] {
+    ["create", "start", "shutdown", "destroy"].map(|what| {
+        let all = bot.proxmox.changes();
+        let ours = all.iter().filter(|c| c.user != "control" && c.vmid == Some(POD));
+        ours.filter(|c| c.what == what).count()
+    })
+}
+
+/// Kills at every point of both steps; `begin` starts it, `wanted` is what must have been done, once each.
+async fn through_all_points(bot: &mut Bot, wanted: [usize; 4], begin: impl AsyncFn(&Bot)) {
+    a_set_of_one(bot).await;
+    let mut reached = 0;
+    for step in 0..2 {
+        for point in POINTS {
+            bot.proxmox.forget();
+            bot.guillotine.set(point, step);
+            begin(bot).await;
+            if bot.guillotine.has_fallen(REACHED_WITHIN).await {
+                reached += 1;
+                bot.restart().await;
+            }
+            bot.guillotine.lift();
+            // Not before the pod was taken away is its being there a sign of anything.
+            until("it was done", async || did(bot).iter().zip(wanted).all(|(d, w)| *d >= w)).await;
+            stands(bot).await;
+            bot.settle().await;
+            assert_eq!(did(bot), wanted, "killed {point} of step {step}");
+        }
+    }
+    assert!(reached >= POINTS.len(), "only {reached} points were reached");
+}
+
+bot_test! {
+    async fn a_lost_pod_is_made_again_once(bot: &mut Bot) {
+        through_all_points(bot, [1, 1, 0, 0], async |bot| {
+            bot.meddles(&json!({ "action": "destroy", "vmid": POD }));
+            bot.looks().await;
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn a_pod_is_replaced_once(bot: &mut Bot) {
+        through_all_points(bot, [1, 1, 1, 1], async |bot| {
+            let question = bot.admin().runs("/set rollout start set:one").await;
+            bot.admin().confirms(&question, "").await;
+        })
+        .await;
+    }
+}
