@@ -32,6 +32,7 @@ impl Error {
                 matches!(source.advice(), gantry_proxmox::Advice::RetryAfter(_))
                     || matches!(**source, gantry_proxmox::Error::Other { status, .. } if status >= 500)
             }
+            Self::Store { source, .. } => source.is_passing(),
             _ => false,
         }
     }

@@ -99,6 +99,11 @@ impl<'a> Carrier<'a> {
                 return self.end(state, outcome).await;
             };
             let next = match step.state {
+                // Writing down is compare-and-set on gantry's own record: whether it was done can be read, and doing
+                // it again changes nothing.
+                StepState::Intent if step.kind == StepKind::Set(SetStep::Record) => {
+                    self.begin(n).await?
+                }
                 StepState::Intent => self.probe(n).await?,
                 StepState::Submitted => self.wait(n).await?,
                 _ if step.kind == StepKind::Set(SetStep::Converge) => self.converge(n).await?,
