@@ -144,7 +144,13 @@ bot_test! {
         let question = bot.admin().runs("/set rollout start set:shop image:local:vztmpl/web_2.tar").await;
         assert!(question.text().contains("1 at a time"), "{}", question.text());
         bot.admin().confirms(&question, "").await;
-        until("the highest is replaced first", async || runs(bot, 7001) && image(7001).ends_with("web:2")).await;
+        let replaced = || runs(bot, 7001) && image(7001).ends_with("web:2");
+        if !bot.discord.until(PATIENCE, |_| replaced()).await {
+            let set = gantry_core::set::SetRef { cluster: "lab".parse().unwrap(), name: "shop".into() };
+            let now = bot.engine().set_now(&set).await.unwrap().unwrap();
+            let card = discord_twin::text_of(&bot.message(question.message));
+            panic!("the highest is not replaced: {:?}\n{:?}\n{card}\n{:?}", now.decision, now.seen, bot.proxmox.guest(7001));
+        }
         assert!(image(7000).ends_with("web:1"), "one at a time");
         bot.until_says(question.message, "not ready").await;
         bot.clock.advance(Duration::from_secs(11 * 60));

@@ -22,8 +22,8 @@ use crate::Engine;
 const AT_ONCE: usize = 64;
 /// Most of an HTTP answer that is read: the status line is all that counts.
 const ANSWER_MAX: u64 = 512;
-/// A start time that moved by more than this is another start, milliseconds.
-const RESTARTED_MS: i64 = 30_000;
+/// An uptime that went back by more than this is another start, seconds.
+const RESTARTED_S: u64 = 5;
 
 /// What is known of one pod's health.
 #[derive(Debug, Clone, Default)]
@@ -32,15 +32,15 @@ struct Known {
     bad: u32,
     since_ms: Option<i64>,
     asked_ms: i64,
-    booted_ms: i64,
+    uptime_s: u64,
     /// Which pod of that number it was asked of: what the one before it answered says nothing about this one.
     made_ms: i64,
     why: String,
 }
 
 impl Known {
-    fn is_about(&self, made_ms: i64, booted_ms: i64) -> bool {
-        self.made_ms == made_ms && (self.booted_ms - booted_ms).abs() <= RESTARTED_MS
+    fn is_about(&self, made_ms: i64, uptime_s: u64) -> bool {
+        self.made_ms == made_ms && uptime_s + RESTARTED_S >= self.uptime_s
     }
 }
 
@@ -72,13 +72,12 @@ impl Health {
         guest: &Guest,
         now_ms: i64,
     ) -> Readiness {
-        let booted_ms = booted_ms(guest, now_ms);
         if set.revision_for(record.identity.ordinal).spec.template.health.is_none() {
-            return Readiness::Ready(booted_ms);
+            return Readiness::Ready(booted_ms(guest, now_ms));
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (set.cluster.clone(), record.identity.vmid);
-        match known.get(&key).filter(|k| k.is_about(record.made_ms, booted_ms)) {
+        match known.get(&key).filter(|k| k.is_about(record.made_ms, guest.uptime_s)) {
             None => Readiness::NotReady("its health has not been asked yet".into()),
             Some(Known { since_ms: Some(since), .. }) => Readiness::Ready(*since),
             Some(known) => Readiness::NotReady(known.why.clone()),
@@ -118,19 +117,19 @@ impl Health {
         &self,
         key: &(ClusterId, Vmid),
         check: &Check,
-        (made_ms, booted_ms): (i64, i64),
+        (made_ms, uptime_s): (i64, u64),
         now_ms: i64,
     ) -> bool {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(key.clone()).or_default();
-        if !known.is_about(made_ms, booted_ms) {
+        if !known.is_about(made_ms, uptime_s) {
             *known = Known {
                 made_ms,
-                booted_ms,
                 why: "its health has not been asked yet".into(),
                 ..Known::default()
             };
         }
+        known.uptime_s = uptime_s;
         let due = now_ms - known.asked_ms >= i64::from(check.interval_s) * 1000;
         if due {
             known.asked_ms = now_ms;
@@ -160,7 +159,7 @@ impl Engine {
             };
             let key = (set.cluster.clone(), id.vmid);
             let health = &self.inner.sets.health;
-            let this = (slot.record.made_ms, booted_ms(&guest, now_ms));
+            let this = (slot.record.made_ms, guest.uptime_s);
             if !health.is_due(&key, &check, this, now_ms) {
                 continue;
             }
