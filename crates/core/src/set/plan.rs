@@ -332,6 +332,10 @@ fn immutable(old: &SetSpec, new: &SetSpec) -> Option<String> {
     if old.first_ordinal != new.first_ordinal {
         what.push("first_ordinal");
     }
+    let named = |spec: &SetSpec| spec.service.as_ref().map(|s| (s.name.clone(), s.zone.clone()));
+    if old.service.is_some() && named(old) != named(new) {
+        what.push("service");
+    }
     (!what.is_empty()).then(|| {
         format!(
             "A set's {} cannot be changed: its pods' identities and volumes rest on that. \

@@ -459,6 +459,7 @@ impl Work<'_> {
         let does: Vec<u32> =
             self.seen.slots.iter().filter(|s| s.record.published).map(Slot::ordinal).collect();
         if shall != does {
+            self.out.waits.push("The names in DNS are brought up to date.".into());
             self.out.acts.push(Act::Publish(shall));
         }
     }

@@ -79,6 +79,14 @@ impl Engine {
                 }
             }
         }
+        if let Some(service) = &spec.service
+            && service.zone.zone_among(self.publisher().zones()).is_none()
+        {
+            found.push(format!(
+                "No configured name server has the zone {}; add it to the configuration, or leave the service out.",
+                service.zone
+            ));
+        }
         let sets = self.sets();
         let clash = sets.iter().find(|s| {
             let other = s.spec().vmids;

@@ -7,9 +7,10 @@ use gantry_core::action::Verb;
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{ClusterId, OperationId, Vmid};
 use gantry_core::operation::OpState;
+use gantry_core::service::Member;
 use gantry_core::set::identity::{Identity, allot, keeper_name};
 use gantry_core::set::seen::{Index, is_ours};
-use gantry_core::set::{Act, Decision, Halt, Observed, SetRef, SlotRecord, Work, reconcile};
+use gantry_core::set::{Act, Decision, Halt, Observed, SetRef, Slot, SlotRecord, Work, reconcile};
 use gantry_store::{SetRow, SlotRow};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ use crate::{Engine, Error};
 const LOOK: Duration = Duration::from_millis(500);
 /// How long this process leads a set without a pass; longer than a few readings.
 const LEAD_MS: i64 = 60_000;
+/// Longest a pass waits for name servers; other sets of the cluster wait meanwhile.
+const NAMES_WITHIN: Duration = Duration::from_secs(20);
 /// Rounds in one pass: writing things down makes the next decision possible at once.
 const ROUNDS: u32 = 4;
 
@@ -294,6 +297,9 @@ impl Engine {
     /// Lets the names of exactly these ordinals answer.
     async fn publish(&self, row: &SetRow, seen: &Observed, shall: &[u32]) -> Result<bool, Error> {
         let set = row.set.address();
+        if !self.names_say(row, seen, shall).await {
+            return Ok(false);
+        }
         for slot in &seen.slots {
             let ordinal = slot.ordinal();
             let published = shall.contains(&ordinal);
@@ -306,6 +312,44 @@ impl Engine {
                 .map_err(Error::store("write down which names answer"))?;
         }
         Ok(true)
+    }
+
+    /// Brings the name servers there; whether they say so now. What failed is tried again with the next pass.
+    async fn names_say(&self, row: &SetRow, seen: &Observed, shall: &[u32]) -> bool {
+        let Some(service) = &row.set.spec().service else { return true };
+        let service = service.service(&row.set.address().to_string());
+        let address = |s: &Slot| {
+            let text = s.record.identity.address.as_deref()?;
+            text.split('/').next()?.parse().ok()
+        };
+        let members: Vec<Member> = seen
+            .slots
+            .iter()
+            .filter(|s| shall.contains(&s.ordinal()))
+            .map(|s| Member {
+                name: s.record.identity.name.clone(),
+                addresses: address(s).into_iter().collect(),
+                ready: s.is_ready(row.set.spec().min_ready_s, self.now_ms()),
+            })
+            .collect();
+        let said = async {
+            if members.is_empty() {
+                self.publisher().withdraw(&service).await
+            } else {
+                self.publisher().publish(&service, &members).await
+            }
+        };
+        match tokio::time::timeout(NAMES_WITHIN, said).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, set = %row.set.address(), "the names could not be brought up to date; trying again");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(set = %row.set.address(), "the name servers did not answer in time; trying again");
+                false
+            }
+        }
     }
 
     /// An audit row about what gantry does by itself.
