@@ -115,19 +115,19 @@ fn contains(name: &str, text: &str) -> bool {
 }
 
 /// Who types, and behind what; `None` outside a server.
-fn asker<'a>(ctx: Context<'a>) -> Option<(Actor, &'a Engine)> {
+pub(crate) fn asker<'a>(ctx: Context<'a>) -> Option<(Actor, &'a Engine)> {
     let i = ctx.interaction;
     let actor = actor(i.guild_id, i.member.as_deref(), i.channel_id, i.channel.as_ref())?;
     Some((actor, ctx.framework.user_data.engine()))
 }
 
 /// The verb a command asks for: `pod delete` is `pod.delete`.
-fn verb_of(ctx: Context<'_>) -> Option<Verb> {
+pub(crate) fn verb_of(ctx: Context<'_>) -> Option<Verb> {
     ctx.command().qualified_name.replace(' ', ".").parse().ok()
 }
 
 /// Another option of the same command, as far as it is filled in.
-fn other<'a>(options: &'a [ResolvedOption<'a>], name: &str) -> Option<&'a str> {
+pub(crate) fn other<'a>(options: &'a [ResolvedOption<'a>], name: &str) -> Option<&'a str> {
     options.iter().find(|o| o.name == name).and_then(|o| match &o.value {
         ResolvedValue::String(text) => Some(*text),
         ResolvedValue::Autocomplete { value, .. } => Some(*value),
@@ -135,7 +135,7 @@ fn other<'a>(options: &'a [ResolvedOption<'a>], name: &str) -> Option<&'a str> {
     })
 }
 
-fn answer(choices: Vec<(String, String)>) -> CreateAutocompleteResponse {
+pub(crate) fn answer(choices: Vec<(String, String)>) -> CreateAutocompleteResponse {
     let choices = choices
         .into_iter()
         .filter(|(_, value)| !value.is_empty() && units(value) <= OPTION_TEXT_MAX)

@@ -20,6 +20,7 @@ mod fault;
 mod form;
 mod guest;
 mod help;
+mod image;
 mod node;
 mod op;
 pub mod paint;

@@ -141,6 +141,16 @@ async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError
             }
             act::carry(visit, verb, &who, None, Ask::TaskCancel { cluster, upid }, true).await
         }
+        View::Images { cluster, .. } => {
+            let parts = value.split_once('/');
+            match parts.and_then(|(n, v)| Some((n.parse().ok()?, v.parse().ok()?))) {
+                Some((node, image)) => {
+                    let node = Some(node);
+                    show::open(visit, View::Image { cluster, image, node, users: false }).await
+                }
+                None => unknown(visit).await,
+            }
+        }
         View::Ops { .. } => match value.parse() {
             Ok(operation) => show::open(visit, View::Op { operation }).await,
             Err(_) => unknown(visit).await,

@@ -43,6 +43,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::set::set(),
         crate::bridge::bridge(),
         crate::vnet::vnet(),
+        crate::image::image(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -238,6 +239,18 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
             &["SDN.Audit", "SDN.Allocate", "Sys.Audit"]
         }
         Verb::VnetDelete => &["SDN.Audit", "SDN.Allocate", "Sys.Audit", "VM.Audit"],
+        Verb::ImageList | Verb::ImageCache => &["Datastore.Audit"],
+        Verb::ImageUsedBy => &["Datastore.Audit", "VM.Audit"],
+        Verb::ImageShow => &["Datastore.Audit", "VM.Audit", "Sys.AccessNetwork"],
+        Verb::ImagePull | Verb::ImagePrepare => {
+            &["Datastore.Audit", "Datastore.AllocateTemplate", "Sys.AccessNetwork"]
+        }
+        Verb::ImagePrune | Verb::ImageDelete => {
+            &["Datastore.Audit", "Datastore.AllocateTemplate", "VM.Audit"]
+        }
+        Verb::ImageConvert => {
+            &["VM.Audit", "VM.Allocate", "VM.Config.Disk", "Datastore.AllocateSpace"]
+        }
         Verb::TaskList | Verb::TaskShow | Verb::TaskLog => &["Sys.Audit"],
         Verb::TaskCancel => &["Sys.Modify"],
         Verb::OpList
@@ -314,7 +327,8 @@ mod tests {
     fn check(value: &Value) {
         let name = value["name"].as_str().unwrap();
         assert!(
-            (1..=32).contains(&name.len()) && name.chars().all(|c| c.is_ascii_lowercase()),
+            (1..=32).contains(&name.len())
+                && name.chars().all(|c| c.is_ascii_lowercase() || "-_".contains(c)),
             "{name}"
         );
         let description = value["description"].as_str().unwrap();

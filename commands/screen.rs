@@ -3,10 +3,12 @@
 
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, UserId};
+use gantry_core::image::ImageRef;
 use gantry_core::network::IfaceName;
 use gantry_core::pod::PodSpec;
 use gantry_core::set::SetRef;
 use gantry_core::world::GuestStatus;
+use gantry_engine::ImageFilter;
 use gantry_engine::store::Screen;
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +121,26 @@ pub enum View {
         /// Whether it was asked for as a pod.
         pod: bool,
     },
+    /// Images.
+    Images {
+        /// Of which cluster.
+        cluster: ClusterId,
+        /// Which.
+        filter: ImageFilter,
+        /// Page.
+        page: u64,
+    },
+    /// One image.
+    Image {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Which.
+        image: ImageRef,
+        /// Only as this node sees it.
+        node: Option<NodeName>,
+        /// Whether only its users are asked for.
+        users: bool,
+    },
     /// Tasks.
     Tasks {
         /// Of which cluster.
@@ -223,6 +245,10 @@ impl View {
             Self::Guests { .. } => Verb::GuestList,
             Self::Guest { pod: true, .. } => Verb::PodShow,
             Self::Guest { .. } => Verb::GuestShow,
+            Self::Images { filter, .. } if filter.fetched => Verb::ImageCache,
+            Self::Images { .. } => Verb::ImageList,
+            Self::Image { users: true, .. } => Verb::ImageUsedBy,
+            Self::Image { .. } => Verb::ImageShow,
             Self::Tasks { .. } => Verb::TaskList,
             Self::Task { .. } => Verb::TaskShow,
             Self::TaskLog { .. } => Verb::TaskLog,
@@ -241,6 +267,7 @@ impl View {
         match self {
             Self::Nodes { page, .. }
             | Self::Guests { page, .. }
+            | Self::Images { page, .. }
             | Self::Tasks { page, .. }
             | Self::Sets { page, .. }
             | Self::Ops { page, .. }

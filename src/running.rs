@@ -410,6 +410,7 @@ fn settings(config: &Config) -> Settings {
         step_deadline: seconds(o.step_deadline_s),
         settle: seconds(o.settle_s),
         owner: owner(),
+        images: config.images.clone(),
         ..Settings::default()
     }
 }

@@ -14,6 +14,7 @@ use gantry_core::policy::{Ruling, Target};
 
 use crate::card::Card;
 use crate::face::FaceError;
+use crate::image::show as image;
 use crate::screen::{self, View};
 use crate::token::ScreenId;
 use crate::visit::{Go, Visit};
@@ -92,6 +93,9 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
             format!("{} {}", upid.kind(), upid.id()),
             visit.face.engine().may_task(&visit.actor, view.verb(), cluster, upid),
         ),
+        View::Images { cluster, .. } | View::Image { cluster, .. } => {
+            (cluster.to_string(), visit.may(view.verb(), Target::Within(cluster)))
+        }
         _ => (String::new(), visit.may(view.verb(), Target::Any)),
     };
     match ruling {
@@ -121,6 +125,12 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Guest { guest, pod } => world::guest(visit, guest, *pod, id).await,
         View::Choice { verb, asked, guests, page, .. } => {
             Ok(world::choice(visit, *verb, asked, guests, *page, id))
+        }
+        View::Images { cluster, filter, page } => {
+            image::images(visit, cluster, filter, page, id).await
+        }
+        View::Image { cluster, image, node, users } => {
+            image::image(visit, cluster, image, node.as_ref(), *users, id).await
         }
         View::Tasks { cluster, filter, page, shown } => {
             work::tasks(visit, cluster, filter, page, shown, id).await

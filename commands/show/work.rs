@@ -155,7 +155,10 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
             };
             visit.may(verb, target)
         }
-        Action::Power { .. } | Action::Delete { .. } | Action::Pod(_) => {
+        Action::Image(image) if image.guest().is_none() => {
+            visit.face.engine().ruling_on_images(&visit.actor, verb, image)
+        }
+        Action::Power { .. } | Action::Delete { .. } | Action::Pod(_) | Action::Image(_) => {
             let Some((guest, _)) = action.guest() else { return any };
             let views = visit.face.engine().views();
             let found =

@@ -6,6 +6,7 @@
 mod clusters;
 mod discord;
 mod dns;
+mod images;
 mod log;
 mod node_shell;
 mod operations;
@@ -16,6 +17,7 @@ mod store;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use gantry_core::image::ImageRules;
 use gantry_core::policy::Policy;
 
 pub use clusters::{Cluster, Limits, Tls};
@@ -50,6 +52,8 @@ pub struct Config {
     pub policy: Policy,
     /// Timings of plans and operations.
     pub operations: Operations,
+    /// Where nodes may fetch images from.
+    pub images: ImageRules,
     /// What is logged.
     pub log: Log,
 }
@@ -166,6 +170,7 @@ impl Config {
         let ids: Vec<_> = clusters.iter().map(|c| c.id.clone()).collect();
         let policy = policy::read(root.section("policy"), &ids);
         let operations = Operations::read(root.section("operations"));
+        let images = images::read(root.section("images"));
         let log = Log::read(root.section("log"));
         root.finish();
         let (keys, mut mistakes) = reader.finish();
@@ -182,6 +187,7 @@ impl Config {
             store,
             policy,
             operations,
+            images,
             log,
         });
         (config, keys, mistakes)

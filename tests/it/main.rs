@@ -13,6 +13,7 @@ mod courier;
 mod crash;
 mod docs;
 mod harness;
+mod images;
 mod lost;
 mod network;
 mod pods;

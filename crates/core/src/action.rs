@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
+use crate::image::ImageAction;
 use crate::network::NetworkAction;
 use crate::pod::placement::Choice;
 use crate::pod::{PodAction, PodSpec};
@@ -168,6 +169,24 @@ verbs! {
     VnetApply = "vnet.apply", Button, true;
     /// Drop what is staged in the software-defined network.
     VnetRevert = "vnet.revert", Button, true;
+    /// Images on storages.
+    ImageList = "image.list", None, false;
+    /// One image: what it is, where it is, what can be had.
+    ImageShow = "image.show", None, false;
+    /// Fetch an image onto a storage.
+    ImagePull = "image.pull", Button, true;
+    /// Have an image where it is needed.
+    ImagePrepare = "image.prepare", Button, true;
+    /// Turn a disk or guest into another form.
+    ImageConvert = "image.convert", Button, true;
+    /// What gantry fetched, and what it costs.
+    ImageCache = "image.cache", None, false;
+    /// Who uses an image.
+    ImageUsedBy = "image.used-by", None, false;
+    /// Delete images that nothing uses.
+    ImagePrune = "image.prune", TypedName, true;
+    /// Delete an image.
+    ImageDelete = "image.delete", TypedName, true;
     /// Tasks of a cluster, whoever started them.
     TaskList = "task.list", None, false;
     /// One task.
@@ -245,6 +264,10 @@ impl Verb {
             Self::BridgeRevert | Self::VnetRevert => "Drop",
             Self::PodApply | Self::PodUpdate => "Change",
             Self::PodClean => "Clean up",
+            Self::ImagePull => "Fetch",
+            Self::ImagePrepare => "Prepare",
+            Self::ImageConvert => "Convert",
+            Self::ImagePrune | Self::ImageDelete => "Delete",
             Self::TaskCancel => "Stop",
             Self::OpCancel => "Cancel",
             _ => "Show",
@@ -337,6 +360,8 @@ pub enum Action {
     Set(SetAction),
     /// Change a network.
     Network(Box<NetworkAction>),
+    /// Something done to images.
+    Image(ImageAction),
 }
 
 impl Action {
@@ -348,6 +373,7 @@ impl Action {
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
             Self::Set(action) => &action.set().cluster,
             Self::Network(action) => &action.cluster,
+            Self::Image(action) => action.cluster(),
         }
     }
 
@@ -358,6 +384,7 @@ impl Action {
             Self::Set(SetAction::Member { .. }) => None,
             Self::Set(action) => Some(format!("set {}", action.set())),
             Self::Network(action) => Some(action.turn()),
+            Self::Image(action) => action.turn(),
             _ => self.guest().map(|(guest, _)| format!("guest {guest}")),
         }
     }
@@ -369,6 +396,7 @@ impl Action {
                 Some((guest, *kind))
             }
             Self::Pod(pod) => Some((pod.guest(), GuestKind::Lxc)),
+            Self::Image(action) => action.guest(),
             Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) | Self::Network(_) => {
                 None
             }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod dns;
 pub mod document;
 pub mod id;
+pub mod image;
 pub mod network;
 pub mod operation;
 pub mod plan;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
+use crate::image::ImageStep;
 use crate::network::NetworkStep;
 use crate::pod::PodStep;
 use crate::set::SetStep;
@@ -107,6 +108,8 @@ pub enum StepKind {
     Network(NetworkStep),
     /// Something done to a pod.
     Pod(PodStep),
+    /// Something done to an image.
+    Image(Box<ImageStep>),
 }
 
 /// What must be seen before a step counts as done.
@@ -138,6 +141,7 @@ impl StepKind {
             Self::Set(step) => step.doing(),
             Self::Network(step) => step.doing(),
             Self::Pod(step) => step.doing(),
+            Self::Image(step) => step.doing(),
         }
     }
 
@@ -156,6 +160,7 @@ impl StepKind {
             Self::Set(step) => step.name(),
             Self::Network(step) => step.name(),
             Self::Pod(step) => step.name(),
+            Self::Image(step) => step.name(),
         }
     }
 
@@ -175,6 +180,7 @@ impl StepKind {
             Self::Set(step) => step.task_types(),
             Self::Network(step) => step.task_types(),
             Self::Pod(step) => step.task_types(),
+            Self::Image(step) => step.task_types(),
         }
     }
 
@@ -183,7 +189,7 @@ impl StepKind {
     pub fn expects(&self, kind: GuestKind) -> Expect {
         match self {
             Self::Suspend | Self::Resume if kind == GuestKind::Lxc => Expect::Exists,
-            Self::CreatePod => Expect::Exists,
+            Self::CreatePod | Self::Image(_) => Expect::Exists,
             Self::Start | Self::Resume | Self::Reboot { .. } => {
                 Expect::Status(&[GuestStatus::Running])
             }

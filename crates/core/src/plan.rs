@@ -341,7 +341,8 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         | Action::CancelTask { .. }
         | Action::Pod(_)
         | Action::Set(_)
-        | Action::Network(_) => {
+        | Action::Network(_)
+        | Action::Image(_) => {
             return refused("that is not something done to a guest".into());
         }
     };

@@ -169,6 +169,19 @@ pub struct Storage {
     pub content: Vec<String>,
 }
 
+/// An image on a storage as it was seen last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenImage {
+    /// The node it was seen from.
+    pub node: NodeName,
+    /// Whether all nodes see it.
+    pub shared: bool,
+    /// Its volume id.
+    pub volid: String,
+    /// `vztmpl`, `iso` or `import`.
+    pub kind: String,
+}
+
 /// One cluster at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -188,6 +201,10 @@ pub struct ClusterView {
     pub storages: Vec<Storage>,
     /// Container templates seen, as volume ids, for autocompletion.
     pub templates: Vec<String>,
+    /// Images seen on storages, by volume id and node, for completion.
+    pub images: Vec<SeenImage>,
+    /// Templates that can be had, with their headline, for completion.
+    pub catalogue: Vec<(String, String)>,
     /// Why the newest read failed, in people's words; `None` when it did not.
     pub fault: Option<String>,
 }
@@ -204,6 +221,8 @@ impl ClusterView {
             guests: Vec::new(),
             storages: Vec::new(),
             templates: Vec::new(),
+            images: Vec::new(),
+            catalogue: Vec::new(),
             fault: None,
         }
     }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use gantry_core::id::{NodeName, StorageId};
-use gantry_core::world::{ClusterView, Guest, GuestStatus, Node, NodeState, Storage};
+use gantry_core::id::NodeName;
+use gantry_core::world::{ClusterView, Guest, GuestStatus, Node, NodeState, SeenImage, Storage};
 use gantry_proxmox::{Client, Error, Freshness, Resource, ResourceKind, State};
 
-/// Most storages whose templates are read in one go.
-const TEMPLATE_STORAGES_MAX: usize = 16;
-/// Most templates kept for completion.
-const TEMPLATES_MAX: usize = 500;
+/// Most storages whose images are read in one go.
+const IMAGE_STORAGES_MAX: usize = 32;
+/// Most images, and most offers, kept for completion.
+const IMAGES_MAX: usize = 2000;
 
 /// Reads a cluster again. `old` gives what cannot be read now, and since when nodes have been in their state.
 pub(crate) async fn read(
@@ -30,6 +30,8 @@ pub(crate) async fn read(
     view.quorate = status.as_ref().map(|s| s.quorate);
     view.version = version;
     view.templates.clone_from(&old.templates);
+    view.images.clone_from(&old.images);
+    view.catalogue.clone_from(&old.catalogue);
     let known: BTreeMap<_, _> = old.guests.iter().map(|g| (g.vmid, g)).collect();
     for row in resources.iter() {
         match row.kind {
@@ -176,26 +178,63 @@ fn mark_unreachable(view: &mut ClusterView) {
     }
 }
 
-/// Container templates for completion. A storage that cannot be read is left out; the next read tries again.
-pub(crate) async fn templates(client: &Client, view: &ClusterView) -> Vec<String> {
+/// Images for completion, and the templates Proxmox's list has. A storage that cannot be read is left out; the next
+/// read tries again.
+pub(crate) async fn images(
+    client: &Client,
+    view: &ClusterView,
+) -> (Vec<SeenImage>, Vec<(String, String)>) {
     let up = |node: &NodeName| view.node(node).is_some_and(|n| n.state == NodeState::Up);
-    let mut places: Vec<(NodeName, StorageId)> = Vec::new();
-    for s in view.storages.iter().filter(|s| s.active && s.content.iter().any(|c| c == "vztmpl")) {
-        let again = s.shared && places.iter().any(|(_, id)| *id == s.id);
+    let mut places: Vec<&Storage> = Vec::new();
+    for s in view.storages.iter().filter(|s| s.active && s.content.iter().any(|c| is_image(c))) {
+        let again = s.shared && places.iter().any(|p| p.id == s.id);
         if up(&s.node) && !again {
-            places.push((s.node.clone(), s.id.clone()));
+            places.push(s);
         }
     }
-    places.truncate(TEMPLATE_STORAGES_MAX);
+    places.truncate(IMAGE_STORAGES_MAX);
     let mut found = Vec::new();
-    for (node, storage) in places {
-        match client.storage_content(&node, &storage, Some("vztmpl"), Freshness::Shared).await {
-            Ok(volumes) => found.extend(volumes.iter().filter_map(|v| v.volid.clone())),
-            Err(error) => tracing::debug!(%node, %storage, %error, "could not read templates"),
+    for place in &places {
+        for content in place.content.iter().filter(|c| is_image(c)) {
+            let read =
+                client.storage_content(&place.node, &place.id, Some(content), Freshness::Shared);
+            match read.await {
+                Ok(volumes) => found.extend(volumes.iter().filter_map(|v| {
+                    let (node, kind) = (place.node.clone(), content.clone());
+                    Some(SeenImage { node, kind, shared: place.shared, volid: v.volid.clone()? })
+                })),
+                Err(error) => {
+                    tracing::debug!(node = %place.node, storage = %place.id, %error, "could not read images");
+                    break;
+                }
+            }
         }
     }
-    found.sort();
+    found.sort_by(|a, b| (&a.volid, &a.node).cmp(&(&b.volid, &b.node)));
+    found.truncate(IMAGES_MAX);
+    let node = places.first().map(|p| p.node.clone());
+    let mut catalogue = Vec::new();
+    if let Some(node) = node {
+        match client.aplinfo(&node).await {
+            Ok(list) => catalogue.extend(list.iter().filter_map(|t| {
+                Some((t.template.clone()?, t.headline.clone().unwrap_or_default()))
+            })),
+            Err(error) => tracing::debug!(%node, %error, "could not read the template list"),
+        }
+        catalogue.sort();
+        catalogue.truncate(IMAGES_MAX);
+    }
+    (found, catalogue)
+}
+
+fn is_image(content: &str) -> bool {
+    content.parse::<gantry_core::image::Content>().is_ok()
+}
+
+/// The container templates among images, each volume id once.
+pub(crate) fn templates(images: &[SeenImage]) -> Vec<String> {
+    let mut found: Vec<String> =
+        images.iter().filter(|i| i.kind == "vztmpl").map(|i| i.volid.clone()).collect();
     found.dedup();
-    found.truncate(TEMPLATES_MAX);
     found
 }

@@ -7,6 +7,7 @@ mod clock;
 mod confirm;
 mod deed;
 mod error;
+mod images;
 mod inventory;
 mod keep;
 mod observe;
@@ -26,12 +27,14 @@ use std::time::Duration;
 
 use gantry_core::action::Verb;
 use gantry_core::id::{AuditId, CardId, ClusterId, OperationId, PlanId};
+use gantry_core::image::ImageRules;
 use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
+pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};
 pub use keep::Kept;
 pub use pods::Limits;
 pub use propose::{Answer, Ask};
@@ -67,6 +70,8 @@ pub struct Settings {
     pub settle_unreachable: Duration,
     /// Who this process is, in leases.
     pub owner: String,
+    /// Where nodes may fetch images from.
+    pub images: ImageRules,
 }
 
 impl Default for Settings {
@@ -83,6 +88,7 @@ impl Default for Settings {
             settle: Duration::from_secs(10),
             settle_unreachable: Duration::from_secs(300),
             owner: "gantry".into(),
+            images: ImageRules::default(),
         }
     }
 }

@@ -80,6 +80,8 @@ pub enum Ask {
         /// The operation that created it.
         operation: OperationId,
     },
+    /// Something done to images.
+    Image(crate::ImageAsk),
     /// Stop a running task.
     TaskCancel {
         /// Where.
@@ -196,6 +198,7 @@ impl Engine {
             }
             Ask::Update { who, limits } => self.propose_update(actor, &who, &limits).await,
             Ask::Clean { operation } => self.propose_clean(actor, &operation).await,
+            Ask::Image(ask) => self.propose_image(actor, ask).await,
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
     }

@@ -1,7 +1,8 @@
 //! One cluster under watch: its newest view in memory, read again by one reader at a time.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,8 @@ pub(crate) struct Watched {
     tried_ms: AtomicI64,
     /// One VMID is chosen at a time. A lock for each cluster: one that does not answer keeps no other waiting.
     choosing: tokio::sync::Mutex<()>,
+    /// Tags of OCI repositories that somebody asked about, newest first; for completion.
+    tags: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 impl Watched {
@@ -39,11 +42,17 @@ impl Watched {
             reading: tokio::sync::Mutex::new(()),
             tried_ms: AtomicI64::new(0),
             choosing: tokio::sync::Mutex::new(()),
+            tags: Mutex::new(BTreeMap::new()),
         }
     }
 
     pub(crate) fn client(&self) -> &gantry_proxmox::Client {
         &self.cluster.client
+    }
+
+    /// Looks at, or changes, the tags that are remembered.
+    pub(crate) fn tags<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Vec<String>>) -> T) -> T {
+        look(&mut self.tags.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn view(&self) -> Arc<ClusterView> {
@@ -132,13 +141,15 @@ impl Engine {
                 self.inner.clock.sleep(Duration::from_millis(100)).await;
                 continue;
             }
-            let read = inventory::templates(watched.client(), &view);
+            let read = inventory::images(watched.client(), &view);
             match tokio::time::timeout(TEMPLATES_WITHIN, read).await {
-                Ok(templates) => {
+                Ok((images, catalogue)) => {
                     // Between two reads of the view, so that none of them is lost.
                     let _reading = watched.reading.lock().await;
                     let mut next = ClusterView::clone(&watched.view());
-                    next.templates = templates;
+                    next.templates = inventory::templates(&images);
+                    next.images = images;
+                    next.catalogue = catalogue;
                     watched.view.store(Arc::new(next));
                 }
                 Err(_) => tracing::debug!("container templates were not read in time"),

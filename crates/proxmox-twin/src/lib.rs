@@ -352,6 +352,13 @@ impl Twin {
         self.shared.lock().volume_views(node, storage)
     }
 
+    /// Puts a file onto a storage as somebody at the node would: `local:iso/x.iso`.
+    pub fn put_file(&self, node: &str, volid: &str, bytes: u64) {
+        let mut state = self.shared.lock();
+        let volume = volume::Volume { bytes, created: 1, ..volume::Volume::default() };
+        state.put_volume(node, volid, volume);
+    }
+
     /// Puts an image into its registry; the same reference may change its digest.
     pub fn publish_image(&self, image: RemoteImage) {
         self.shared.lock().internet.publish_image(image);

@@ -16,6 +16,7 @@ mod decode;
 mod error;
 mod firewall;
 mod form;
+mod images;
 mod lenient;
 mod limit;
 mod network;
@@ -32,7 +33,8 @@ mod writes;
 pub use access::Permissions;
 pub use answer::{
     AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, Node,
-    NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, Version, Volume,
+    NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, UrlMetadata, Version,
+    Volume,
 };
 pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
 pub use breaker::Settings as BreakerSettings;
@@ -43,6 +45,7 @@ pub use create::{CreateLxc, MountPoint, MountSource, NetIf, RootFs, Volid};
 pub use error::{Advice, Error, TlsProblem};
 pub use firewall::{FirewallAt, FirewallRule, NewRule};
 pub use form::{Form, PropertyString};
+pub use images::{DownloadUrl, MoveDisk};
 pub use network::{IfaceChange, NodeNetwork, Row};
 pub use pool::{EndpointHealth, Health, NodeHealth, State};
 pub use sdn::{SdnLock, SdnView};

@@ -50,6 +50,18 @@ impl Path {
         path
     }
 
+    /// A path of a volume on a storage.
+    pub(crate) fn volume(
+        template: &'static str,
+        node: &NodeName,
+        storage: &StorageId,
+        volume: &str,
+    ) -> Self {
+        let mut path = Self::storage(template, node, storage);
+        path.fill("{volume}", volume);
+        path
+    }
+
     /// A path of a task, on the node that runs it.
     pub(crate) fn task(template: &'static str, upid: &Upid) -> Self {
         let mut path = Self::node(template, upid.node());

@@ -39,6 +39,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(2, "0002_turns"),
     migration!(3, "0003_sets"),
     migration!(4, "0004_networks"),
+    migration!(5, "0005_images"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -289,6 +289,19 @@ texts! {
          AND (o.settled_id IS NULL OR o.settled_id <> o.operation_id) \
          WHERE o.cluster = $1 AND (CAST($2 AS TEXT) IS NULL OR o.name = $2) \
          ORDER BY o.name, o.ordinal LIMIT 100000");
+    // Images.
+    IMAGE_SAVE = Text::same(
+        "INSERT INTO images (cluster, owner, volid, digest, bytes, prepared_ms, last_used_ms, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (cluster, owner, volid) DO UPDATE SET \
+         digest = excluded.digest, bytes = excluded.bytes, prepared_ms = excluded.prepared_ms, \
+         data = excluded.data");
+    IMAGES_LIST = Text::same(
+        "SELECT cluster, owner, volid, digest, bytes, prepared_ms, last_used_ms, data FROM images \
+         WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) ORDER BY cluster, volid, owner LIMIT 10000");
+    IMAGE_TOUCH = Text::same(
+        "UPDATE images SET last_used_ms = $4 WHERE cluster = $1 AND volid = $2 \
+         AND (owner = $3 OR owner = '*') AND last_used_ms < $4");
+    IMAGE_REMOVE = Text::same("DELETE FROM images WHERE cluster = $1 AND owner = $2 AND volid = $3");
 
     // Changes of networks.
     NETWORK_CHANGE_SAVE = Text::same(

@@ -188,6 +188,10 @@ concurrent = 32
 poll_s = 5
 settle_s = 5
 
+[images]
+hosts = ["cloud.demo", "iso.demo", "templates.demo"]
+registries = ["registry.demo", "docker.io"]
+
 {policy}
 "##,
             discord = self.discord.url(),
@@ -346,14 +350,15 @@ settle_s = 5
         self.discord.message(id).unwrap_or_else(|| panic!("there is no message {id}"))
     }
 
-    /// Waits until the message says `text`, and gives everything it says.
+    /// Waits until the message says `text`, and gives everything it says. Markdown's escapes are not part of what a
+    /// reader sees.
     pub async fn until_says(&self, message: u64, text: &str) -> String {
         let mut last = String::new();
         let found = self
             .discord
             .until(PATIENCE, |twin| {
                 last = twin.message(message).map(|m| discord_twin::text_of(&m)).unwrap_or_default();
-                last.contains(text)
+                last.contains(text) || last.replace('\\', "").contains(text)
             })
             .await;
         assert!(found, "the message never said “{text}”; it says:\n{last}");

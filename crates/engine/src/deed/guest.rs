@@ -15,7 +15,7 @@ use crate::{Engine, Error};
 const UPTIME_SLACK_S: i64 = 5;
 
 impl Engine {
-    pub(super) fn guest_ruling(&self, actor: &Actor, verb: Verb, guest: &GuestRef) -> Ruling {
+    pub(crate) fn guest_ruling(&self, actor: &Actor, verb: Verb, guest: &GuestRef) -> Ruling {
         let view = self.view(&guest.cluster);
         match view.as_ref().and_then(|v| v.guest(guest.vmid)) {
             Some(seen) => self.may(actor, verb, Target::Guest(seen)),
@@ -128,7 +128,8 @@ impl Engine {
             | StepKind::CancelTask
             | StepKind::Pod(_)
             | StepKind::Set(_)
-            | StepKind::Network(_) => {
+            | StepKind::Network(_)
+            | StepKind::Image(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));
             }
         };

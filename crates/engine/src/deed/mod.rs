@@ -4,7 +4,9 @@
 //! A new kind of target is a new file here and an arm in each function below; the walk of an operation
 //! (`step/`), proposing and confirming stay as they are.
 
+mod convert;
 mod guest;
+mod image;
 mod member;
 pub(crate) mod network;
 mod pod;
@@ -42,6 +44,8 @@ pub(crate) enum Look {
     Already(String),
     /// It is not what was confirmed any more.
     Changed(String),
+    /// An older operation is at work on the same; look again.
+    Wait(String),
 }
 
 /// What a look after a step comes to.
@@ -120,6 +124,7 @@ impl Engine {
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
             Action::Set(action) => self.set_ruling(actor, verb, action),
             Action::Network(action) => self.network_ruling(actor, verb, action),
+            Action::Image(action) => self.image_ruling(actor, verb, action),
         }
     }
 
@@ -143,6 +148,7 @@ impl Engine {
             }
             Action::Set(action) => self.plan_set_now(actor, verb, action).await,
             Action::Network(action) => self.plan_network_now(actor, verb, action).await,
+            Action::Image(action) => self.plan_image_now(actor, verb, action).await,
         }
     }
 
@@ -154,6 +160,7 @@ impl Engine {
             StepKind::Network(_) => self.look_before_network(op, n).await,
             StepKind::Pod(step) => self.look_before_pod_step(op, n, step).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
+            StepKind::Image(step) => self.look_before_image(op, n, step).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
         }
@@ -176,6 +183,7 @@ impl Engine {
             StepKind::Set(SetStep::Converge) => Ok(None),
             StepKind::Network(_) => self.call_network(op, n).await,
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
+            StepKind::Image(step) => self.call_image(op, step, aim).await,
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -189,6 +197,7 @@ impl Engine {
             StepKind::Set(SetStep::Unprotect) => self.is_unprotected(op).await,
             StepKind::Network(_) => self.is_network_met(op, n).await,
             StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
+            StepKind::Image(step) => self.is_image_met(op, step).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -204,6 +213,9 @@ impl Engine {
             }
             StepKind::CreatePod | StepKind::Set(SetStep::Create | SetStep::MakeKeeper) => {
                 self.create_tasks_since(op, n).await
+            }
+            StepKind::Image(step) if step.place().is_some() => {
+                self.image_tasks_since(op, n, step).await
             }
             _ => self.guest_tasks_since(op, n).await,
         }
@@ -222,9 +234,13 @@ impl Engine {
     /// Keeps gantry's own records in line with a step that is over.
     pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
         match &op.steps[n].kind {
-            StepKind::CreatePod => self.remember_pod(op).await,
             StepKind::Set(SetStep::Create) => self.remember_made(op).await,
             StepKind::Delete if is_member(op) => self.remember_removed(op).await,
+            StepKind::CreatePod => {
+                self.remember_pod(op).await?;
+                self.touch_image(op).await
+            }
+            StepKind::Image(step) => self.remember_image(op, n, step).await,
             StepKind::Delete => self.forget_pod(op).await,
             StepKind::Pod(PodStep::Configure { .. }) => self.remember_applied(op).await,
             _ => Ok(()),

@@ -28,9 +28,24 @@ impl Carrier<'_> {
         let undo = self.op.steps[n].kind.is_undo();
         let patience =
             if undo { PUT_BACK_WITHIN } else { self.engine.inner.settings.settle_unreachable };
-        let until = self.engine.now_ms() + ms(patience);
+        let began_ms = self.engine.now_ms();
+        let until = began_ms + ms(patience);
+        let turn_until = began_ms + ms(self.engine.inner.settings.step_deadline);
         loop {
             match self.engine.look(&self.op, n).await {
+                Ok(Look::Wait(why)) if self.engine.now_ms() >= turn_until => {
+                    return Ok(Ok(Look::Changed(format!("{why} for too long; nothing was sent"))));
+                }
+                Ok(Look::Wait(why)) => {
+                    self.remark(format!("Waiting: {why}.")).await?;
+                    self.pause(TURN_AGAIN).await?;
+                    self.read_cancel().await;
+                    if self.op.cancel_by.is_some() {
+                        return Ok(Ok(Look::Changed(
+                            "stopped while waiting for another operation; nothing was sent".into(),
+                        )));
+                    }
+                }
                 Err(error) if error.is_passing() && self.engine.now_ms() < until => {
                     let remark = match &self.op.action {
                         Action::Network(action) if undo => {
@@ -54,6 +69,16 @@ impl Carrier<'_> {
                 look => return Ok(look),
             }
         }
+    }
+
+    /// Shows a remark on the card, once.
+    async fn remark(&mut self, remark: String) -> Result<(), Parked> {
+        if self.op.progress.remark.as_ref() != Some(&remark) {
+            self.op.progress.remark = Some(remark);
+            self.op.progress.read_ms = self.engine.now_ms();
+            self.save(None).await?;
+        }
+        Ok(())
     }
 
     /// Waits while an older operation is at work on the same target: what it does is not there to be looked at yet.

@@ -137,7 +137,8 @@ impl<'a> Carrier<'a> {
                 self.close_step(n, StepState::Skipped, Some(why)).await?;
                 return Ok(Next::Again);
             }
-            Ok(Look::Changed(why)) => return Ok(self.failed(n, why, None).await),
+            // Waited for long enough: told as a change.
+            Ok(Look::Changed(why) | Look::Wait(why)) => return Ok(self.failed(n, why, None).await),
             Err(error) => {
                 return Ok(self.failed(n, format!("{error}; nothing was sent"), None).await);
             }

@@ -1,6 +1,7 @@
 //! How an operation ended, in people's words: what happened, Proxmox's own text, what is true now, what to do.
 
 use gantry_core::action::{Action, Verb};
+use gantry_core::image::ImageFault;
 use gantry_core::network::NetworkStep;
 use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
 use gantry_core::pod::{PodFault, PodStep};
@@ -57,6 +58,9 @@ impl Carrier<'_> {
                 },
                 Verb::SetDelete => format!("{who} was deleted."),
                 Verb::SetPause => format!("The rollout of {who} is paused."),
+                Verb::ImagePull | Verb::ImagePrepare => format!("{who} is there."),
+                Verb::ImageDelete | Verb::ImagePrune => format!("{who}: deleted."),
+                Verb::ImageConvert => format!("{who} was converted."),
                 _ => format!("{who}: done."),
             }
         };
@@ -93,6 +97,12 @@ impl Carrier<'_> {
                 PodFault::of(kind, &why).map(|fault| fault.next().to_owned())
             }
             StepKind::Shutdown { .. } => Some(PodFault::Stop.next().to_owned()),
+            StepKind::Image(_) => {
+                let log = log.as_deref().unwrap_or_default();
+                let told = ImageFault::read(&why)
+                    .or_else(|| log.iter().rev().find_map(|line| ImageFault::read(line)));
+                told.map(|fault| format!("{}. {}", fault.words(), fault.advice()))
+            }
             _ => None,
         };
         self.op.steps[n].result = Some(why.clone());
@@ -196,5 +206,6 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Network(NetworkStep::Revert) => "drop the",
         StepKind::Pod(PodStep::Configure { .. }) => "change",
         StepKind::Pod(PodStep::Grow { .. }) => "grow a disk of",
+        StepKind::Image(step) => step.verb(),
     }
 }

@@ -11,6 +11,6 @@ mod task;
 pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
 pub use guest::{GuestConfig, GuestStatus, PendingSetting};
 pub use node::{Iface, NodeStatus};
-pub use storage::{AplTemplate, Storage, StorageDefinition, Volume};
+pub use storage::{AplTemplate, Storage, StorageDefinition, UrlMetadata, Volume};
 pub use task::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
 pub(crate) use task::{LogRow, TaskRow};

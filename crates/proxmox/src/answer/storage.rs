@@ -114,4 +114,21 @@ pub struct AplTemplate {
     /// Version of the template.
     #[serde(default, deserialize_with = "lenient::text")]
     pub version: Option<String>,
+    /// SHA-512 of the file, from the signed index.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub sha512sum: Option<String>,
+}
+
+/// `GET /nodes/{node}/query-url-metadata`: what a server says of a file.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UrlMetadata {
+    /// The name it gives the file.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub filename: Option<String>,
+    /// What it says it is.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub mimetype: Option<String>,
+    /// Bytes.
+    #[serde(default, deserialize_with = "lenient::u64")]
+    pub size: Option<u64>,
 }

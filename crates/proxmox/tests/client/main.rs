@@ -7,6 +7,7 @@ mod attacker;
 mod connections;
 mod errors;
 mod forms;
+mod images;
 mod once;
 mod server;
 mod sharing;

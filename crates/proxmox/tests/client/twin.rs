@@ -10,11 +10,11 @@ use gantry_proxmox::{
 use proxmox_twin::{DEBIAN_TEMPLATE, GuestSpec, Options, Trouble, Twin, World};
 use secrecy::Secret;
 
-fn node(name: &str) -> NodeName {
+pub fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
-fn vmid(n: u32) -> Vmid {
+pub fn vmid(n: u32) -> Vmid {
     Vmid::try_from(n).unwrap()
 }
 
@@ -32,7 +32,7 @@ async fn cluster() -> (Twin, Client) {
     (twin, client)
 }
 
-fn configured(twin: &Twin) -> ClusterConfig {
+pub fn configured(twin: &Twin) -> ClusterConfig {
     let endpoints = twin.endpoints().iter().map(|e| e.parse().unwrap()).collect();
     let (id, secret) = twin.token();
     let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
@@ -48,7 +48,7 @@ fn configured(twin: &Twin) -> ClusterConfig {
     config
 }
 
-async fn finished(client: &Client, upid: &Upid) -> ExitStatus {
+pub async fn finished(client: &Client, upid: &Upid) -> ExitStatus {
     let ends = async {
         loop {
             if let TaskStatus::Stopped { exit } = client.task_status(upid).await.unwrap() {

@@ -1,0 +1,468 @@
+//! `/image …`: what guests are made from: templates, OCI images, ISO and disk images.
+
+mod complete;
+pub(crate) mod show;
+
+use gantry_core::action::Verb;
+use gantry_core::id::{ClusterId, NodeName, StorageId};
+use gantry_core::image::{Content, DiskFormat, ImageRef, PruneFilter};
+use gantry_core::policy::{Ruling, Target};
+use gantry_engine::{Ask, ImageAsk, ImageFilter};
+
+use crate::act::{self, Named};
+use crate::card;
+use crate::cluster::choose;
+use crate::face::{Context, FaceError};
+use crate::screen::View;
+use crate::visit::{Visit, said, serve};
+
+/// Days an image must be unused before pruning takes it, where nobody says.
+const PRUNE_DAYS: u32 = 30;
+
+/// Images: what guests are made from
+#[poise::command(
+    slash_command,
+    guild_only,
+    subcommands(
+        "list", "show", "pull", "prepare", "convert", "cache", "used_by", "prune", "delete"
+    ),
+    subcommand_required
+)]
+pub async fn image(_: Context<'_>) -> Result<(), FaceError> {
+    Ok(())
+}
+
+/// Kinds a list can be narrowed to.
+#[derive(Debug, Clone, Copy, poise::ChoiceParameter)]
+pub enum Kind {
+    /// Templates and OCI images.
+    #[name = "container template"]
+    Template,
+    /// ISO images.
+    #[name = "ISO image"]
+    Iso,
+    /// Disk images.
+    #[name = "disk image"]
+    Disk,
+}
+
+impl From<Kind> for Content {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Template => Self::Vztmpl,
+            Kind::Iso => Self::Iso,
+            Kind::Disk => Self::Import,
+        }
+    }
+}
+
+/// What something can be turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, poise::ChoiceParameter)]
+pub enum Form {
+    /// A guest that others are cloned from.
+    #[name = "template"]
+    Template,
+    /// A disk, byte for byte.
+    #[name = "raw"]
+    Raw,
+    /// A disk in QEMU's own form.
+    #[name = "qcow2"]
+    Qcow2,
+}
+
+/// A storage as somebody typed it.
+fn storage_id(visit: &Visit, text: Option<&str>) -> Result<Option<StorageId>, FaceError> {
+    text.map(|t| t.trim().parse().map_err(|e: gantry_core::id::BadId| wrong(visit, &e.to_string())))
+        .transpose()
+}
+
+fn wrong(visit: &Visit, why: &str) -> FaceError {
+    said(
+        "Cannot read that",
+        &format!("{why}. Nothing was done"),
+        "Correct it and run the command again.",
+        &visit.reference(),
+    )
+}
+
+/// The cluster, and the node where one is named.
+fn place(
+    visit: &Visit,
+    cluster: Option<&str>,
+    node: Option<&str>,
+) -> Result<(ClusterId, Option<NodeName>), FaceError> {
+    match node {
+        None => choose(visit, cluster).map(|cluster| (cluster, None)),
+        Some(node) => {
+            let only = cluster.map(|c| choose(visit, Some(c))).transpose()?;
+            let (cluster, node) = crate::node::find(visit, node, only.as_ref())?;
+            Ok((cluster, Some(node)))
+        }
+    }
+}
+
+/// Reads `image`; `pve1/local:iso/x.iso` names a node as well.
+fn named(
+    visit: &Visit,
+    text: &str,
+    node: Option<NodeName>,
+) -> Result<(ImageRef, Option<NodeName>), FaceError> {
+    let text = text.trim();
+    if let Some((before, rest)) = text.split_once('/')
+        && let (Ok(at), Ok(ImageRef::Volume(volid))) = (before.parse::<NodeName>(), rest.parse())
+    {
+        return Ok((ImageRef::Volume(volid), Some(node.unwrap_or(at))));
+    }
+    let image =
+        text.parse().map_err(|e: gantry_core::image::BadImage| wrong(visit, &e.to_string()))?;
+    Ok((image, node))
+}
+
+/// Images on the storages you may see
+#[poise::command(slash_command, guild_only)]
+async fn list(
+    ctx: Context<'_>,
+    #[description = "Only as this node sees them"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "Only on this storage"]
+    #[autocomplete = "complete::storage"]
+    storage: Option<String>,
+    #[description = "Only of this kind"] kind: Option<Kind>,
+    #[description = "Of which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let filter =
+            ImageFilter { node, storage, content: kind.map(Content::from), fetched: false };
+        crate::show::open(&visit, View::Images { cluster, filter, page: 0 }).await
+    })
+    .await
+}
+
+/// One image, read just now: where it is, who uses it, what can be had
+#[poise::command(slash_command, guild_only)]
+async fn show(
+    ctx: Context<'_>,
+    #[description = "A template, name:tag, an address, or storage:vztmpl/file"]
+    #[autocomplete = "complete::offered"]
+    #[max_length = 1000]
+    image: String,
+    #[description = "As this node sees it"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "Of which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let (image, node) = named(&visit, &image, node)?;
+        crate::show::open(&visit, View::Image { cluster, image, node, users: false }).await
+    })
+    .await
+}
+
+/// Who uses an image
+#[poise::command(slash_command, guild_only, rename = "used-by")]
+async fn used_by(
+    ctx: Context<'_>,
+    #[description = "Which image"]
+    #[autocomplete = "complete::held"]
+    #[max_length = 1000]
+    image: String,
+    #[description = "On which node, where several have one of that name"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "Of which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let (image, node) = named(&visit, &image, node)?;
+        crate::show::open(&visit, View::Image { cluster, image, node, users: true }).await
+    })
+    .await
+}
+
+/// What gantry fetched, and what it takes
+#[poise::command(slash_command, guild_only)]
+async fn cache(
+    ctx: Context<'_>,
+    #[description = "Only on this storage"]
+    #[autocomplete = "complete::storage"]
+    storage: Option<String>,
+    #[description = "Of which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let cluster = choose(&visit, cluster.as_deref())?;
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let filter = ImageFilter { storage, fetched: true, ..ImageFilter::default() };
+        crate::show::open(&visit, View::Images { cluster, filter, page: 0 }).await
+    })
+    .await
+}
+
+/// Asks policy from memory, then the engine; the plan is for the whole channel.
+async fn ask(
+    visit: &Visit,
+    verb: Verb,
+    cluster: &ClusterId,
+    shown: &str,
+    ask: ImageAsk,
+) -> Result<(), FaceError> {
+    if let Ruling::Denied { because } = visit.may(verb, Target::Within(cluster)) {
+        return visit.refuse(verb, shown, &because).await;
+    }
+    act::carry(visit, verb, shown, None, Ask::Image(ask), true).await
+}
+
+/// Fetch an image onto a storage
+#[poise::command(slash_command, guild_only)]
+async fn pull(
+    ctx: Context<'_>,
+    #[description = "A template, name:tag of a registry, or an https:// address"]
+    #[autocomplete = "complete::offered"]
+    #[max_length = 1000]
+    image: Option<String>,
+    #[description = "Or a file of yours, up to 500 MiB"] file: Option<serenity::all::Attachment>,
+    #[description = "The node that fetches it"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "Onto which storage; left out: the shared one, or the one with most room"]
+    #[autocomplete = "complete::storage"]
+    storage: Option<String>,
+    #[description = "sha256 or sha512 of the file; needed for addresses"]
+    #[max_length = 140]
+    checksum: Option<String>,
+    #[description = "In which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let checksum = checksum
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|e: gantry_core::image::BadImage| wrong(&visit, &e.to_string()))?;
+        let (text, attachment) = match (&image, &file) {
+            (Some(image), None) => (image.as_str(), None),
+            (None, Some(file)) => (file.url.as_str(), Some(u64::from(file.size))),
+            _ => {
+                return Err(said(
+                    "Which image?",
+                    "Give either image or file. Nothing was done",
+                    "`/image list` shows what there is; `/help` has an example.",
+                    &visit.reference(),
+                ));
+            }
+        };
+        let (image, node) = named(&visit, text, node)?;
+        let shown = match &image {
+            ImageRef::Url(url) => url.shown(),
+            ImageRef::Volume(volid) => {
+                return Err(said(
+                    "That is a place, not a source",
+                    &format!("{volid} says where an image lies, not where it comes from. Nothing was done"),
+                    "Name a template, name:tag or an address; `/image prepare` brings a known image to another node.",
+                    &visit.reference(),
+                ));
+            }
+            other => other.to_string(),
+        };
+        let verb = Verb::ImagePull;
+        let want = ImageAsk::Fetch { verb, cluster: cluster.clone(), image, node, storage, checksum, attachment };
+        ask(&visit, verb, &cluster, &shown, want).await
+    })
+    .await
+}
+
+/// Have an image where it is needed; does nothing where it is there
+#[poise::command(slash_command, guild_only)]
+async fn prepare(
+    ctx: Context<'_>,
+    #[description = "A template, name:tag, or an image that is on another node"]
+    #[autocomplete = "complete::offered"]
+    #[max_length = 1000]
+    image: String,
+    #[description = "On which node; left out: on all that are up"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "On which storage; left out: the shared one, or the one with most room"]
+    #[autocomplete = "complete::storage"]
+    storage: Option<String>,
+    #[description = "sha256 or sha512 of the file; needed for addresses"]
+    #[max_length = 140]
+    checksum: Option<String>,
+    #[description = "In which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let checksum = checksum
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|e: gantry_core::image::BadImage| wrong(&visit, &e.to_string()))?;
+        // A node before a volume says where it is; where it shall be, the option says.
+        let (image, _) = named(&visit, &image, None)?;
+        let shown = match &image {
+            ImageRef::Url(url) => url.shown(),
+            other => other.to_string(),
+        };
+        let verb = Verb::ImagePrepare;
+        let want = ImageAsk::Fetch {
+            verb,
+            cluster: cluster.clone(),
+            image,
+            node,
+            storage,
+            checksum,
+            attachment: None,
+        };
+        ask(&visit, verb, &cluster, &shown, want).await
+    })
+    .await
+}
+
+/// Turn a guest into a template, or move its disk to another storage or format
+#[poise::command(slash_command, guild_only)]
+async fn convert(
+    ctx: Context<'_>,
+    #[description = "Whose disk, or which guest"]
+    #[autocomplete = "crate::complete::guest"]
+    #[max_length = 300]
+    guest: String,
+    #[description = "Into what; left out: only another storage"] to: Option<Form>,
+    #[description = "Onto which storage; its kind decides the form of a container's disk"]
+    #[autocomplete = "complete::disk_storage"]
+    storage: Option<String>,
+    #[description = "Which disk; left out: rootfs of a container, scsi0 of a machine"]
+    #[max_length = 20]
+    disk: Option<String>,
+    #[description = "Delete the old disk afterwards; left out: it stays as an unused disk"]
+    delete_original: Option<bool>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let verb = Verb::ImageConvert;
+        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
+            return visit.refuse(verb, &guest, &because).await;
+        }
+        let found = match act::find(&visit, verb, &guest) {
+            Named::One(found) => found,
+            Named::Several(_) => {
+                let why = "Several guests answer to that. Write cluster/number";
+                let title = crate::press::titled("✗ Which ", &guest);
+                return visit.say(&card::note(card::Tone::Bad, title, why)).await;
+            }
+            Named::None(similar) => return visit.say(&card::unknown_guest(verb, &guest, &similar)).await,
+        };
+        if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&found)) {
+            return visit.refuse(verb, &gantry_core::plan::describe(&found), &because).await;
+        }
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let (address, kind) = (found.address(), found.kind);
+        let format = match to {
+            Some(Form::Raw) => Some(DiskFormat::Raw),
+            Some(Form::Qcow2) => Some(DiskFormat::Qcow2),
+            Some(Form::Template) | None => None,
+        };
+        let want = match (to, storage) {
+            (Some(Form::Template), _) => ImageAsk::Template { guest: address, kind },
+            (None, None) => {
+                return Err(said(
+                    "Into what?",
+                    "Neither a form nor a storage is given. Nothing was done",
+                    "Give to:template, to:qcow2, or a storage. docs/images.md says which conversions there are.",
+                    &visit.reference(),
+                ));
+            }
+            (_, storage) => ImageAsk::Move {
+                guest: address,
+                kind,
+                disk: disk.unwrap_or_else(|| {
+                    let lxc = kind == gantry_core::id::GuestKind::Lxc;
+                    if lxc { "rootfs" } else { "scsi0" }.to_owned()
+                }),
+                storage,
+                format,
+                delete_original: delete_original.unwrap_or(false),
+            },
+        };
+        act::carry(&visit, verb, &found.name, None, Ask::Image(want), true).await
+    })
+    .await
+}
+
+/// Delete images that gantry fetched and nothing uses
+#[poise::command(slash_command, guild_only)]
+async fn prune(
+    ctx: Context<'_>,
+    #[description = "Unused for at least so many days (30)"]
+    #[min = 0]
+    #[max = 3650]
+    days: Option<u32>,
+    #[description = "Only on this node, and on shared storages"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "Only on this storage"]
+    #[autocomplete = "complete::storage"]
+    storage: Option<String>,
+    #[description = "In which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let storage = storage_id(&visit, storage.as_deref())?;
+        let filter = PruneFilter { node, storage, days: days.unwrap_or(PRUNE_DAYS) };
+        let want = ImageAsk::Prune { cluster: cluster.clone(), filter };
+        ask(&visit, Verb::ImagePrune, &cluster, "unused images", want).await
+    })
+    .await
+}
+
+/// Delete an image that nothing uses
+#[poise::command(slash_command, guild_only)]
+async fn delete(
+    ctx: Context<'_>,
+    #[description = "Which image"]
+    #[autocomplete = "complete::held"]
+    #[max_length = 1000]
+    image: String,
+    #[description = "On which node, where several have one of that name"]
+    #[autocomplete = "crate::complete::node"]
+    node: Option<String>,
+    #[description = "In which cluster; may be left out when there is only one"]
+    #[autocomplete = "crate::complete::cluster"]
+    cluster: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
+        let (image, node) = named(&visit, &image, node)?;
+        let ImageRef::Volume(volid) = image else {
+            return Err(said(
+                "Which file?",
+                &format!(
+                    "{image} says where an image comes from, not where it lies. Nothing was done"
+                ),
+                "Choose one from the list, such as local:vztmpl/file.",
+                &visit.reference(),
+            ));
+        };
+        let shown = volid.to_string();
+        let want = ImageAsk::Delete { cluster: cluster.clone(), volid, node };
+        ask(&visit, Verb::ImageDelete, &cluster, &shown, want).await
+    })
+    .await
+}

@@ -1,0 +1,23 @@
+//! Images: what guests are made from. References and where they may come from, what lies on storages and who uses
+//! it, what is done to them, and what can go wrong. Pure; the engine reads and carries out.
+
+mod convert;
+mod fault;
+mod plan;
+mod reference;
+mod step;
+mod url;
+mod used;
+
+pub use convert::{DiskFormat, plan_move, plan_template};
+pub use fault::ImageFault;
+pub use plan::{
+    FetchNow, LiveDoomed, LivePlace, LiveVolume, Room, plan_delete, plan_fetch, plan_prune,
+};
+pub use reference::{BadImage, Checksum, Content, ImageRef, ImageVolid, OciRef, TemplateName};
+pub use step::{Doomed, Fetch, ImageAction, ImageStep, Place, PruneFilter, Source};
+pub use url::{BadHost, Host, HostPattern, ImageRules, ImageUrl};
+pub use used::{ImageRecord, Unused, Usage, unused};
+
+#[cfg(test)]
+mod tests;

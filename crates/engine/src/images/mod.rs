@@ -1,0 +1,9 @@
+//! Images as they are: what lies on storages, who uses it, what can be had. Live where something is decided, from
+//! memory for completion.
+
+mod ask;
+mod look;
+mod show;
+
+pub use ask::ImageAsk;
+pub use show::{ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};
