@@ -398,7 +398,7 @@ impl Engine {
 
     /// Notes that a pod was made from its image.
     pub(super) async fn touch_image(&self, op: &Operation) -> Result<(), Error> {
-        let gantry_core::action::Action::CreatePod { cluster, spec } = &op.action else {
+        let gantry_core::action::Action::CreatePod { cluster, spec, .. } = &op.action else {
             return Ok(());
         };
         let node = op.steps.iter().find_map(|s| s.node.clone());
