@@ -289,3 +289,90 @@ bot_test! {
         assert!(listed.contains("z1-10.8.0.0-24") && listed.contains("Nothing is pending"), "{listed}");
     }
 }
+
+/// Lets time pass until the newest operation has ended, whatever it waits for.
+async fn ends(bot: &Bot) -> gantry_core::operation::Operation {
+    let engine = bot.engine();
+    let all = gantry_engine::store::OpFilter::default();
+    let mut lapsed = false;
+    crate::harness::until("the operation has ended", async || {
+        let Ok(page) = engine.operations(&all, 0, 1).await else { return false };
+        let Some(op) = page.rows.first() else { return false };
+        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
+            lapsed = true;
+            bot.clock.advance(Duration::from_secs(61));
+        }
+        op.state.is_terminal()
+    })
+    .await;
+    engine.operations(&all, 0, 1).await.unwrap().rows.remove(0)
+}
+
+/// Whatever happened and nobody having pressed Keep: the world is as before, and the operation says it did not stay.
+async fn is_as_before(bot: &Bot, bridge: &str, at: &str) {
+    let op = ends(bot).await;
+    assert!(
+        matches!(op.state, OpState::Cancelled | OpState::Failed),
+        "{at}: ended as {:?}: {:?}",
+        op.state,
+        op.outcome
+    );
+    assert_eq!(seen(bot, bridge).await, (false, true), "{at}: {:?}", op.outcome);
+    assert!(reloads(bot) <= 2, "{at}: reloaded {} times", reloads(bot));
+}
+
+bot_test! {
+    async fn kill_9_at_any_step_leaves_nothing_behind(bot: &mut Bot) {
+        let mut round = 20;
+        let mut reached = 0;
+        for step in 0..6 {
+            for point in ["after look", "after intent", "after call", "after upid", "before poll"] {
+                round += 1;
+                let name = format!("vmbr{round}");
+                bot.proxmox.forget();
+                let question = bot.admin().runs(&format!("/bridge create name:{name} node:pve1 keep:1")).await;
+                bot.guillotine.set(point, step);
+                bot.admin().confirms(&question, "").await;
+                // The later steps come only once the time is over.
+                let mut fell = bot.guillotine.has_fallen(Duration::from_millis(1500)).await;
+                if !fell && step > 3 {
+                    bot.clock.advance(Duration::from_secs(61));
+                    fell = bot.guillotine.has_fallen(Duration::from_millis(2000)).await;
+                }
+                if fell {
+                    reached += 1;
+                    bot.restart().await;
+                }
+                bot.guillotine.lift();
+                is_as_before(bot, &name, &format!("killed {point} of step {step}")).await;
+            }
+        }
+        assert!(reached >= 18, "only {reached} points were reached");
+    }
+}
+
+bot_test! {
+    async fn lost_answers_and_errors_at_every_call_leave_nothing_behind(bot: &mut Bot) {
+        let mut round = 20;
+        for call in ["POST /nodes/*/network", "PUT /nodes/*/network", "DELETE /nodes/*/network/*"] {
+            for kind in 0..4 {
+                round += 1;
+                let name = format!("vmbr{round}");
+                let (matching, times) = (call.to_owned(), Some(1));
+                let trouble = match kind {
+                    0 => Trouble::AnswerLost { matching, times },
+                    1 => Trouble::RequestLost { matching, times },
+                    2 => Trouble::Truncate { matching, times },
+                    _ => Trouble::Error { matching, status: 500, reason: "unable to fork worker".into(), times },
+                };
+                let at = format!("{call}, {trouble:?}");
+                bot.proxmox.forget();
+                bot.trouble(trouble);
+                let question = bot.admin().runs(&format!("/bridge create name:{name} node:pve1 keep:1")).await;
+                bot.admin().confirms(&question, "").await;
+                is_as_before(bot, &name, &at).await;
+                bot.proxmox.clear_all_trouble();
+            }
+        }
+    }
+}

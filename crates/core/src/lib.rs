@@ -6,6 +6,7 @@ pub mod advice;
 pub mod audit;
 pub mod dns;
 pub mod document;
+pub mod forward;
 pub mod id;
 pub mod image;
 pub mod network;

@@ -168,13 +168,11 @@ impl NetworkStep {
         matches!(self, Self::PutBack | Self::PutBackReload)
     }
 
-    /// Whether its call may be sent again once a look has shown that it was not carried out: it only writes down
-    /// what shall be, and writing that twice is writing it once.
+    /// Whether its call may be sent again once a look has shown that it was not carried out. Writing down what shall
+    /// be twice is writing it once; reloading what is still pending brings back what was. Only the first reload is
+    /// never repeated: where that is not known to have happened, the way is back.
     pub fn is_repeatable(&self) -> bool {
-        matches!(
-            self,
-            Self::Save | Self::Stage { .. } | Self::Keep { .. } | Self::PutBack | Self::Revert
-        )
+        !matches!(self, Self::Reload)
     }
 }
 

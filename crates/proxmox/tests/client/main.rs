@@ -8,6 +8,7 @@ mod connections;
 mod errors;
 mod forms;
 mod images;
+mod network;
 mod once;
 mod server;
 mod sharing;

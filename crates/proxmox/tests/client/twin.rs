@@ -18,11 +18,11 @@ pub fn vmid(n: u32) -> Vmid {
     Vmid::try_from(n).unwrap()
 }
 
-fn lxc(n: u32) -> GuestRef {
+pub fn lxc(n: u32) -> GuestRef {
     GuestRef::new(node("pve1"), GuestKind::Lxc, vmid(n))
 }
 
-async fn cluster() -> (Twin, Client) {
+pub async fn cluster() -> (Twin, Client) {
     let world = World::empty()
         .guest(GuestSpec::lxc(104, "web-0").on("pve1").running().tags("gantry;web"))
         .guest(GuestSpec::qemu(200, "db").on("pve2").running())
