@@ -260,6 +260,35 @@ pub async fn set(
     answer(found.map(|s| (s.to_string(), s.to_string())).collect())
 }
 
+/// Completes a storage that is there, whatever it holds.
+pub async fn any_storage(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
+        return answer(Vec::new());
+    };
+    let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
+    let typed = typed.to_lowercase();
+    let mut found: Vec<(String, String)> = engine
+        .views()
+        .iter()
+        .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
+        .flat_map(|v| v.storages.iter().map(move |s| (&v.cluster, s)))
+        .filter(|(_, s)| node.is_none_or(|n| n.is_empty() || s.node.as_str() == n))
+        .filter(|(_, s)| s.id.as_str().to_lowercase().contains(&typed))
+        .filter(|(c, s)| engine.may(&actor, verb, Target::Node(c, &s.node)).is_allowed())
+        .map(|(_, s)| {
+            let used = crate::card::percent(s.used as f64, s.total as f64);
+            (format!("{} · {} · {used} used", s.id, s.kind), s.id.to_string())
+        })
+        .collect();
+    found.sort_by(|a, b| a.1.cmp(&b.1));
+    found.dedup_by(|a, b| a.1 == b.1);
+    answer(found)
+}
+
 /// Completes a storage that holds container disks.
 pub async fn storage(
     ctx: poise::Context<'_, crate::Face, crate::FaceError>,

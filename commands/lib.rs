@@ -18,6 +18,7 @@ mod escape;
 mod face;
 mod fault;
 mod form;
+mod graph;
 mod guest;
 mod help;
 mod image;

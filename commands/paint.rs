@@ -80,6 +80,8 @@ pub struct Painted {
     pub rows: Vec<Row>,
     /// Files: name and content.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Which of the files stands in the embed as a picture.
+    pub picture: Option<String>,
 }
 
 /// Paints a card.
@@ -119,6 +121,10 @@ pub fn paint(card: &Card) -> Painted {
     for file in card.files.iter().take(FILES_MAX - 1) {
         files.push((file_name(&file.name), file_bytes(&file.text)));
     }
+    let picture = card.picture.as_ref().filter(|_| files.len() < FILES_MAX).map(|p| {
+        files.push((file_name(&p.name), p.png.clone()));
+        file_name(&p.name)
+    });
     Painted {
         title,
         description,
@@ -127,6 +133,7 @@ pub fn paint(card: &Card) -> Painted {
         footer,
         rows: rows(&card.rows),
         files,
+        picture,
     }
 }
 
@@ -230,6 +237,9 @@ pub fn plain(card: &Card) -> String {
             push_line(&mut out, &format!("  {}", plain_line(line)));
         }
     }
+    if let Some(picture) = &card.picture {
+        push_line(&mut out, &format!("\n(picture {})", file_name(&picture.name)));
+    }
     if !card.footer.is_empty() {
         push_line(&mut out, &format!("\n{}", escape::visible(&card.footer, false)));
     }
@@ -280,6 +290,9 @@ impl Painted {
         }
         for (name, value, inline) in &self.fields {
             embed = embed.field(name, value, *inline);
+        }
+        if let Some(name) = &self.picture {
+            embed = embed.attachment(name);
         }
         if !self.footer.trim().is_empty() {
             embed = embed.footer(CreateEmbedFooter::new(&self.footer));
@@ -427,6 +440,7 @@ mod tests {
                 footer,
                 rows,
                 files,
+                picture: None,
             })
     }
 

@@ -101,7 +101,16 @@ async fn turn(
 
 /// What a menu's choice leads to.
 async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError> {
-    let view = screen::load_in_time(visit, id).await?;
+    let mut view = screen::load_in_time(visit, id).await?;
+    if let Some(time) = view.time_mut() {
+        return match screen::GraphTime::ALL.into_iter().find(|t| t.as_str() == value) {
+            Some(picked) => {
+                *time = picked;
+                show::redraw(visit, view, id).await
+            }
+            None => unknown(visit).await,
+        };
+    }
     match view {
         View::Guests { filter, .. } => match address(value) {
             Some(guest) => show::open(visit, View::Guest { guest, pod: filter.pods }).await,

@@ -44,6 +44,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::bridge::bridge(),
         crate::vnet::vnet(),
         crate::image::image(),
+        crate::graph::graph(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -184,12 +185,18 @@ fn line_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceErro
 /// What a verb needs at Proxmox: for `gantry doctor` and the role in the manual. Paths are the callers' to choose.
 pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
     match verb {
-        Verb::ClusterStatus | Verb::NodeList | Verb::NodeStatus => {
-            &["Sys.Audit", "Datastore.Audit"]
-        }
-        Verb::GuestList | Verb::GuestShow | Verb::PodList | Verb::PodShow | Verb::PodSpec => {
-            &["VM.Audit"]
-        }
+        Verb::ClusterStatus
+        | Verb::NodeList
+        | Verb::NodeStatus
+        | Verb::GraphNode
+        | Verb::GraphStorage => &["Sys.Audit", "Datastore.Audit"],
+        Verb::GuestList
+        | Verb::GuestShow
+        | Verb::PodList
+        | Verb::PodShow
+        | Verb::PodSpec
+        | Verb::GraphGuest
+        | Verb::GraphCompare => &["VM.Audit"],
         Verb::GuestStart
         | Verb::GuestShutdown
         | Verb::GuestStop

@@ -2,7 +2,7 @@
 //! another process and a day later. Kept as a row of the store; the `custom_id` carries only its id.
 
 use gantry_core::action::{GuestRef, Verb};
-use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, UserId};
+use gantry_core::id::{ClusterId, NodeName, OperationId, StorageId, Upid, UserId};
 use gantry_core::image::ImageRef;
 use gantry_core::network::IfaceName;
 use gantry_core::pod::PodSpec;
@@ -61,6 +61,56 @@ pub struct PodInputs {
     pub keys: String,
     /// Note.
     pub note: String,
+}
+
+/// What of something a graph shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphOf {
+    /// Share of all cores.
+    Cpu,
+    /// Memory in use.
+    Memory,
+    /// Network, in and out.
+    Network,
+    /// Disk reads and writes.
+    DiskIo,
+    /// Root disk or storage in use.
+    Disk,
+    /// Load average.
+    Load,
+}
+
+/// How far back a graph goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphTime {
+    /// The last hour.
+    Hour,
+    /// The last day.
+    Day,
+    /// The last week.
+    Week,
+    /// The last month.
+    Month,
+    /// The last year.
+    Year,
+}
+
+impl GraphTime {
+    /// All, shortest first.
+    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
 }
 
 /// What a screen shows.
@@ -220,6 +270,37 @@ pub enum View {
         /// Page.
         page: u64,
     },
+    /// Figures of guests over time.
+    GraphGuests {
+        /// Which guests.
+        guests: Vec<GuestRef>,
+        /// What of them.
+        of: GraphOf,
+        /// How far back.
+        time: GraphTime,
+    },
+    /// Figures of a node over time.
+    GraphNode {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Its name.
+        node: NodeName,
+        /// What of it.
+        of: GraphOf,
+        /// How far back.
+        time: GraphTime,
+    },
+    /// How full a storage was.
+    GraphStorage {
+        /// Its cluster.
+        cluster: ClusterId,
+        /// As this node sees it.
+        node: NodeName,
+        /// Its name.
+        storage: StorageId,
+        /// How far back.
+        time: GraphTime,
+    },
     /// The form of a new pod.
     PodForm {
         /// In which cluster.
@@ -258,7 +339,20 @@ impl View {
             Self::Sets { .. } => Verb::SetList,
             Self::Set { verb, .. } => *verb,
             Self::Choice { verb, .. } => *verb,
+            Self::GraphGuests { guests, .. } => crate::show::graph_verb(guests.len()),
+            Self::GraphNode { .. } => Verb::GraphNode,
+            Self::GraphStorage { .. } => Verb::GraphStorage,
             Self::PodForm { .. } => Verb::PodCreate,
+        }
+    }
+
+    /// How far back it goes, where it is a graph.
+    pub fn time_mut(&mut self) -> Option<&mut GraphTime> {
+        match self {
+            Self::GraphGuests { time, .. }
+            | Self::GraphNode { time, .. }
+            | Self::GraphStorage { time, .. } => Some(time),
+            _ => None,
         }
     }
 

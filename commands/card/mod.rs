@@ -4,6 +4,7 @@
 
 mod audit;
 mod cluster;
+mod graph;
 mod guest;
 mod help;
 mod image;
@@ -21,6 +22,7 @@ mod units;
 
 pub use audit::{AuditList, audit_list};
 pub use cluster::{ClusterCard, cluster_status};
+pub use graph::graph;
 pub use guest::{GuestList, GuestShow, PodShow, guest_list, guest_show, pod_show, status_mark};
 pub use help::{HelpEntry, PAGES, help_page, page_of, whoami};
 pub use image::{ImageListCard, ImageShowCard, image_list, image_show};
@@ -156,6 +158,15 @@ pub struct File {
     pub text: String,
 }
 
+/// A picture that stands in a card.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// Its file's name, ending in `.png`.
+    pub name: String,
+    /// The PNG.
+    pub png: Vec<u8>,
+}
+
 /// What a person reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Card {
@@ -173,6 +184,8 @@ pub struct Card {
     pub rows: Vec<Row>,
     /// Files.
     pub files: Vec<File>,
+    /// A picture.
+    pub picture: Option<Picture>,
 }
 
 impl Card {
@@ -186,6 +199,7 @@ impl Card {
             footer: String::new(),
             rows: Vec::new(),
             files: Vec::new(),
+            picture: None,
         }
     }
 

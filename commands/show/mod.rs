@@ -3,6 +3,7 @@
 //! Called by the commands that read and by `press` for the buttons of what they showed. Everything is shown to
 //! the asker alone and holds only what the asker may see.
 
+mod graph;
 mod set;
 mod work;
 mod world;
@@ -11,11 +12,12 @@ use gantry_core::action::Verb;
 use gantry_core::id::ClusterId;
 use gantry_core::network::{Net, Scope};
 use gantry_core::policy::{Ruling, Target};
+use gantry_engine::Subject;
 
 use crate::card::Card;
 use crate::face::FaceError;
 use crate::image::show as image;
-use crate::screen::{self, View};
+use crate::screen::{self, GraphOf, View};
 use crate::token::ScreenId;
 use crate::visit::{Go, Visit};
 
@@ -89,6 +91,9 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
         View::Set { set, verb } => {
             (set.to_string(), visit.face.engine().may_set(&visit.actor, *verb, set))
         }
+        View::GraphNode { cluster, node, .. } | View::GraphStorage { cluster, node, .. } => {
+            (node.to_string(), visit.may(view.verb(), Target::Node(cluster, node)))
+        }
         View::Task { cluster, upid } | View::TaskLog { cluster, upid, .. } => (
             format!("{} {}", upid.kind(), upid.id()),
             visit.face.engine().may_task(&visit.actor, view.verb(), cluster, upid),
@@ -146,6 +151,17 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         }
         View::Sets { cluster, page } => set::sets(visit, cluster.as_ref(), page, id).await,
         View::Set { set, verb } => set::set(visit, set, *verb, id).await,
+        View::GraphGuests { guests, of, time } => {
+            graph::guests(visit, guests, *of, *time, id).await
+        }
+        View::GraphNode { cluster, node, of, time } => {
+            let node = Subject::Node(cluster.clone(), node.clone());
+            graph::subject(visit, &node, *of, *time, id).await
+        }
+        View::GraphStorage { cluster, node, storage, time } => {
+            let storage = Subject::Storage(cluster.clone(), node.clone(), storage.clone());
+            graph::subject(visit, &storage, GraphOf::Disk, *time, id).await
+        }
         View::PodForm { .. } => {
             Ok(crate::card::note(crate::card::Tone::Plain, "A form", "Press Edit again to open it"))
         }
@@ -155,6 +171,11 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
 /// A network as it is now.
 async fn network(visit: &Visit, cluster: &ClusterId, scope: Scope) -> Result<Net, FaceError> {
     Ok(visit.face.engine().network(cluster, &scope).await?)
+}
+
+/// One guest is looked at, several are compared.
+pub(crate) fn graph_verb(guests: usize) -> Verb {
+    if guests == 1 { Verb::GraphGuest } else { Verb::GraphCompare }
 }
 
 /// The verbs somebody may use on a guest as it is now, in the order of the help page.

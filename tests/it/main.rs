@@ -12,6 +12,7 @@ mod competitors;
 mod courier;
 mod crash;
 mod docs;
+mod graph;
 mod harness;
 mod images;
 mod lost;

@@ -69,8 +69,14 @@ const ROOMS: &[Room] = &[
     Room {
         name: "gantry-commands",
         folder: "commands",
-        ours: &["gantry-core", "gantry-engine"],
+        ours: &["gantry-core", "gantry-engine", "gantry-chart"],
         never: &["sqlx", "reqwest", "hyper"],
+    },
+    Room {
+        name: "gantry-chart",
+        folder: "crates/chart",
+        ours: &[],
+        never: &["tokio", "sqlx", "reqwest", "hyper", "serenity", "poise", "tracing", "getrandom"],
     },
     Room { name: "proxmox-twin", folder: "crates/proxmox-twin", ours: &[], never: &FACE },
     Room { name: "discord-twin", folder: "crates/discord-twin", ours: &[], never: &FACE },

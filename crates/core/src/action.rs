@@ -201,6 +201,14 @@ verbs! {
     OpShow = "op.show", None, false;
     /// Ask a running operation to stop.
     OpCancel = "op.cancel", None, true;
+    /// A guest's figures over time, as a picture.
+    GraphGuest = "graph.guest", None, false;
+    /// A node's figures over time.
+    GraphNode = "graph.node", None, false;
+    /// How full a storage was.
+    GraphStorage = "graph.storage", None, false;
+    /// One figure of several guests side by side.
+    GraphCompare = "graph.compare", None, false;
     /// Who asked for what, and what came of it.
     AuditList = "audit.list", None, false;
     /// What the asker may run.

@@ -37,6 +37,7 @@ pub use answer::{
     Volume,
 };
 pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
+pub use answer::{RrdPoint, Timeframe};
 pub use breaker::Settings as BreakerSettings;
 pub use cache::Freshness;
 pub use client::{Client, Discovery, EndpointFound};

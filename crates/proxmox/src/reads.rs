@@ -11,8 +11,8 @@ use crate::access::Permissions;
 use crate::answer::envelope::List;
 use crate::answer::{
     AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, PendingSetting,
-    Pool, Resource, ResourceKind, Storage, StorageDefinition, TaskEntry, TaskFilter, TaskLog,
-    TaskStatus, Volume,
+    Pool, Resource, ResourceKind, RrdPoint, Storage, StorageDefinition, TaskEntry, TaskFilter,
+    TaskLog, TaskStatus, Timeframe, Volume,
 };
 use crate::cache::Freshness;
 use crate::client::Client;
@@ -243,6 +243,50 @@ impl Client {
         let mut call = self.slow(path);
         call.query = Form::new().with_some("content", content);
         self.list(call, freshness).await
+    }
+
+    /// `GET /nodes/{node}/{kind}/{vmid}/rrddata`: a guest's figures over time. Needs `VM.Audit` on the guest.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn guest_history(
+        &self,
+        guest: &GuestRef,
+        timeframe: Timeframe,
+    ) -> Result<Arc<Vec<RrdPoint>>, Error> {
+        self.history(guest.path("/nodes/{node}/{kind}/{vmid}/rrddata"), timeframe).await
+    }
+
+    /// `GET /nodes/{node}/rrddata`: a node's figures over time. Needs `Sys.Audit` on the node.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn node_history(
+        &self,
+        node: &NodeName,
+        timeframe: Timeframe,
+    ) -> Result<Arc<Vec<RrdPoint>>, Error> {
+        self.history(Path::node("/nodes/{node}/rrddata", node), timeframe).await
+    }
+
+    /// `GET /nodes/{node}/storage/{storage}/rrddata`: how full a storage was. Needs `Datastore.Audit` on it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn storage_history(
+        &self,
+        node: &NodeName,
+        storage: &StorageId,
+        timeframe: Timeframe,
+    ) -> Result<Arc<Vec<RrdPoint>>, Error> {
+        let path = Path::storage("/nodes/{node}/storage/{storage}/rrddata", node, storage);
+        self.history(path, timeframe).await
+    }
+
+    async fn history(&self, path: Path, timeframe: Timeframe) -> Result<Arc<Vec<RrdPoint>>, Error> {
+        let mut call = self.get(path);
+        call.query = Form::new().with("timeframe", timeframe.as_str()).with("cf", "AVERAGE");
+        self.list(call, Freshness::Shared).await
     }
 
     /// `GET /storage`: the definitions.

@@ -87,3 +87,25 @@ pub(super) fn node(call: &mut Call<'_>) -> Reply {
         .collect();
     Ok(Value::Array(rows).into())
 }
+
+/// What a storage held is told backwards from what it holds now: it grew slowly and not quite evenly.
+pub(super) fn storage(call: &mut Call<'_>) -> Reply {
+    let node = call.node();
+    let storage = super::storage::here(call, &call.text("storage").unwrap_or_default())?;
+    let (used, total) = call.state.storage_use(&node, storage);
+    let outages = call.state.node(&node).map(|n| n.outages.clone()).unwrap_or_default();
+    let seed = call.state.settings.seed;
+    let now = call.now;
+    let rows = moments(call)
+        .map(|at| {
+            if down_at(&outages, at) {
+                return json!({"time": at as u64});
+            }
+            let years = (now - at) / (365.0 * 86_400.0);
+            let ripple = 1.0 - 0.02 * (1.0 + wave(seed ^ 31, at)) * years.sqrt();
+            let then = (used as f64 * ripple * (1.0 - 0.4 * years).max(0.1)) as u64;
+            json!({"time": at as u64, "used": then, "total": total})
+        })
+        .collect();
+    Ok(Value::Array(rows).into())
+}

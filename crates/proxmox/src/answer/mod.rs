@@ -5,12 +5,14 @@ mod cluster;
 pub(crate) mod envelope;
 mod guest;
 mod node;
+mod rrd;
 mod storage;
 mod task;
 
 pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
 pub use guest::{GuestConfig, GuestStatus, PendingSetting};
 pub use node::{Iface, NodeStatus};
+pub use rrd::{RrdPoint, Timeframe};
 pub use storage::{AplTemplate, Storage, StorageDefinition, UrlMetadata, Volume};
 pub use task::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
 pub(crate) use task::{LogRow, TaskRow};
