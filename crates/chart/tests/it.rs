@@ -1,4 +1,5 @@
 //! Charts as somebody sees them: written out with `GANTRY_CHARTS=DIR`, to be looked at.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use gantry_chart::{Chart, HEIGHT, SERIES_MAX, Series, Threshold, Unit, WIDTH, png, svg};
 use proptest::prelude::*;

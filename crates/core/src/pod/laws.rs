@@ -147,7 +147,7 @@ fn template() -> impl Strategy<Value = PodTemplate> {
                     mounts,
                     networks,
                     dns: Dns {
-                        servers: dns.0.into_iter().map(|a| std::net::IpAddr::from(a)).collect(),
+                        servers: dns.0.into_iter().map(std::net::IpAddr::from).collect(),
                         search: dns.1.into_iter().map(str::to_owned).collect(),
                     },
                     env: Env(process.0),
