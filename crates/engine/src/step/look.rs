@@ -85,6 +85,8 @@ impl Carrier<'_> {
     /// Returns why it is no longer waited for.
     pub(super) async fn wait_for_turn(&mut self) -> Result<Option<String>, Parked> {
         let Some(turn) = self.op.turn() else { return Ok(None) };
+        // A turn begins with what it is about: `guest lab/201`.
+        let what = turn.split(' ').next().unwrap_or("target").to_owned();
         let until = self.engine.now_ms() + ms(self.engine.inner.settings.step_deadline);
         let filter = OpFilter { open_only: true, turn: Some(turn), ..OpFilter::default() };
         loop {
@@ -98,11 +100,11 @@ impl Carrier<'_> {
             };
             if self.engine.now_ms() >= until {
                 return Ok(Some(format!(
-                    "{} was still at work on the same target; nothing was sent",
+                    "{} was still at work on the same {what}; nothing was sent",
                     other.id
                 )));
             }
-            let remark = format!("Waiting: {} is at work on the same target.", other.id);
+            let remark = format!("Waiting: {} is at work on the same {what}.", other.id);
             if self.op.progress.remark.as_ref() != Some(&remark) {
                 self.op.progress.remark = Some(remark);
                 self.op.progress.read_ms = self.engine.now_ms();
