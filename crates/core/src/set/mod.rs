@@ -20,7 +20,7 @@ mod simulation;
 pub use action::{Choice, SetAction, SetStep, Work};
 pub use file::SetFile;
 pub use identity::Identity;
-pub use reconcile::{Act, Decision, Phase, reconcile};
+pub use reconcile::{Act, Decision, Phase, STALE_MS, reconcile};
 pub use seen::{Drift, Observed, Pod, Readiness, Slot};
 pub use spec::{Keep, Management, SetKind, SetSpec, Update, VolumeSpec};
 pub use state::{Facts, Halt, Revision, Set, SetRef, SlotRecord};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use gantry_core::operation::{OpState, Outcome, Progress, StepState};
-use gantry_core::set::{Phase, Set};
+use gantry_core::set::{Phase, STALE_MS, Set};
 
 use super::{Carrier, Next, Parked};
 use crate::deed::set::{commanded, standing};
@@ -32,6 +32,8 @@ impl Carrier<'_> {
         // Seen on a reading older than what was written down, nothing is believed.
         let since_ms = self.op.steps[..n].iter().filter_map(|s| s.ended_ms).max().unwrap_or(0);
         let mut moved_ms = self.engine.now_ms();
+        // When the set could not be seen last: what was not looked at is not what did not change.
+        let (mut blind_ms, mut looked_ms) = (0, moved_ms);
         let mut last = None;
         loop {
             self.check_stop()?;
@@ -51,7 +53,13 @@ impl Carrier<'_> {
                         moved_ms = self.engine.now_ms();
                         last = Some(place);
                     }
-                    if let Some(next) = self.judge(n, &now, since_ms, moved_ms).await? {
+                    let now_ms = self.engine.now_ms();
+                    if now_ms - now.seen.at_ms > STALE_MS || now_ms - looked_ms > STALE_MS {
+                        blind_ms = now_ms;
+                    }
+                    looked_ms = now_ms;
+                    let still_ms = moved_ms.max(blind_ms);
+                    if let Some(next) = self.judge(n, &now, since_ms, (moved_ms, still_ms)).await? {
                         return Ok(next);
                     }
                     self.show(&now).await?;
@@ -74,7 +82,7 @@ impl Carrier<'_> {
         n: usize,
         now: &SetNow,
         since_ms: i64,
-        moved_ms: i64,
+        (moved_ms, still_ms): (i64, i64),
     ) -> Result<Option<Next>, Parked> {
         let (set, decision) = (&now.row.set, &now.decision);
         let truth = standing(now);
@@ -103,7 +111,8 @@ impl Carrier<'_> {
             return Ok(Some(Next::Again));
         }
         let patience_ms = i64::from(set.spec().progress_deadline_s) * 1000 + PATIENCE_MS;
-        if self.engine.now_ms() - moved_ms > patience_ms {
+        let now_ms = self.engine.now_ms();
+        if now_ms - moved_ms > patience_ms && now_ms - still_ms > PATIENCE_MS {
             let summary = format!(
                 "{} is not there yet, and nothing has changed for {} s.",
                 self.op.target,
