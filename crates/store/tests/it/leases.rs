@@ -11,6 +11,8 @@ use gantry_store::{OpFilter, StoreError};
 use crate::harness::*;
 
 const LEASE: i64 = 30_000;
+/// Longer than any test here takes, and shorter than what a clock that was set back would leave.
+const HALF_AN_HOUR: i64 = 30 * 60 * 1000;
 
 fn running(op: &Operation) -> Operation {
     Operation { state: OpState::Running, started_ms: Some(NOW), ..op.clone() }
@@ -124,10 +126,16 @@ both! {
             for to in OpState::ALL {
                 n += 1;
                 let mut op = started(&db.store, n).await;
-                let lease = loop {
-                    let lease = db.store.claim_operation("a", NOW, i64::MAX).await.unwrap().unwrap();
-                    if lease.operation.id == op.id { break lease; }
-                };
+                // Those that stay open keep their lease, and each claim takes the next.
+                let mut claimed = None;
+                for _ in 0..=n {
+                    let lease = db.store.claim_operation("a", NOW, HALF_AN_HOUR).await.unwrap().unwrap();
+                    if lease.operation.id == op.id {
+                        claimed = Some(lease);
+                        break;
+                    }
+                }
+                let lease = claimed.unwrap();
                 if *from != OpState::Queued {
                     op = running(&op);
                     assert!(db.store.save_operation(&op, lease.generation, None).await.unwrap());
