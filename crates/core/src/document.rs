@@ -99,7 +99,7 @@ pub fn read<T: DeserializeOwned>(mut tree: Value) -> (Option<T>, Vec<Problem>) {
 pub fn write<T: Serialize>(value: &T, format: Format) -> Result<String, String> {
     // Through the tree, so that nothing is written that would not be read.
     let mut tree = serde_json::to_value(value).map_err(|e| e.to_string())?;
-    leave_out_nothing(&mut tree);
+    drop_nulls(&mut tree);
     match format {
         Format::Toml => toml::to_string(&tree).map_err(|e| e.to_string()),
         Format::Yaml => serde_saphyr::to_string(&tree).map_err(|e| e.to_string()),
@@ -107,13 +107,13 @@ pub fn write<T: Serialize>(value: &T, format: Format) -> Result<String, String> 
 }
 
 /// Drops keys that hold nothing: TOML has no word for it, and a key that is left out reads back the same.
-fn leave_out_nothing(tree: &mut Value) {
+fn drop_nulls(tree: &mut Value) {
     match tree {
         Value::Object(map) => {
             map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(leave_out_nothing);
+            map.values_mut().for_each(drop_nulls);
         }
-        Value::Array(list) => list.iter_mut().for_each(leave_out_nothing),
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
         _ => {}
     }
 }
