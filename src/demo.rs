@@ -179,6 +179,18 @@ impl Twins {
         cluster.insert("token_secret_file".to_owned(), "cluster-token".into());
         let tls = Table::from_iter([("ca_file".to_owned(), Value::from("ca.pem"))]);
         cluster.insert("tls".to_owned(), tls.into());
+        let nodes = self.proxmox.shells().into_iter().map(|(node, address, key)| {
+            let end = [
+                ("address".to_owned(), Value::from(address)),
+                ("host_keys".to_owned(), Value::Array(vec![key.into()])),
+            ];
+            (node, Value::from(Table::from_iter(end)))
+        });
+        let shell = [
+            ("nodes".to_owned(), Value::from(Table::from_iter(nodes))),
+            ("private_key_file".to_owned(), "node-key".into()),
+        ];
+        cluster.insert("node_shell".to_owned(), Table::from_iter(shell).into());
 
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -187,6 +199,11 @@ impl Twins {
             .map_err(|source| Error::File { path: folder.to_owned(), source })?;
         secrets.add(&self.discord.token());
         secrets.add(&token_secret);
+        let node_key = self.proxmox.shell_key();
+        for line in node_key.lines().filter(|l| !l.starts_with("-----")) {
+            secrets.add(line);
+        }
+        write(&folder.join("node-key"), &node_key)?;
         write(&folder.join("discord-token"), &self.discord.token())?;
         write(&folder.join("cluster-token"), &token_secret)?;
         write(&folder.join("ca.pem"), &self.proxmox.ca_pem())?;

@@ -10,6 +10,7 @@ use gantry_commands::{Face, FaceSettings, Scope};
 use gantry_core::id::ClusterId;
 use gantry_dns::{Deadlines, PowerDnsConfig, Publisher, Rfc2136Config};
 use gantry_engine::{Clock, Engine, Settings, Witness};
+use gantry_nodeshell::NodeShell;
 use gantry_proxmox::{Client, ClusterConfig, Tls, Tuning};
 use gantry_store::{Store, StoreError};
 use secrecy::ExposeSecret as _;
@@ -52,6 +53,14 @@ pub enum Error {
         /// What is wrong.
         source: gantry_proxmox::Error,
     },
+    /// A cluster's node shell cannot be opened.
+    #[error("cluster {cluster}: {source}")]
+    Shell {
+        /// Its id.
+        cluster: ClusterId,
+        /// What is wrong.
+        source: Box<gantry_nodeshell::Error>,
+    },
     /// The door to Discord could not be opened.
     #[error("{0}{source}", source = source_text(.0))]
     Front(#[from] FrontError),
@@ -75,7 +84,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(_) | Self::Behind(_) => exit::DATABASE,
-            Self::Cluster { .. } | Self::Dns(_) | Self::Address(_) => exit::USAGE,
+            Self::Cluster { .. } | Self::Shell { .. } | Self::Dns(_) | Self::Address(_) => exit::USAGE,
             Self::Front(FrontError::Address { .. } | FrontError::Token) => exit::USAGE,
             Self::Front(_) | Self::Http(_) => exit::FAILED,
         }
@@ -113,7 +122,13 @@ pub async fn build(
     for cluster in &config.clusters {
         let client = client(cluster)
             .map_err(|source| Error::Cluster { cluster: cluster.id.clone(), source })?;
-        clusters.push(gantry_engine::Cluster { id: cluster.id.clone(), client });
+        let shell = match &cluster.node_shell {
+            None => None,
+            Some(shell) => Some(Arc::new(NodeShell::new(shell.config()).map_err(|source| {
+                Error::Shell { cluster: cluster.id.clone(), source: Box::new(source) }
+            })?)),
+        };
+        clusters.push(gantry_engine::Cluster { id: cluster.id.clone(), client, shell });
     }
     if config.policy.rules.is_empty() {
         tracing::warn!("there are no policy rules: nobody may do anything; see docs/policy.md");

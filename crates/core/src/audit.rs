@@ -22,6 +22,8 @@ pub enum AuditEvent {
     Dropped,
     /// A call that changes something is about to be sent.
     AboutTo,
+    /// A node was asked over SSH; the detail says what and how it ended.
+    Answered,
     /// Somebody asked a running operation to stop.
     CancelAsked,
     /// An operation ended; the detail says how.
@@ -37,6 +39,7 @@ impl AuditEvent {
         Self::PressDenied,
         Self::Dropped,
         Self::AboutTo,
+        Self::Answered,
         Self::CancelAsked,
         Self::Ended,
     ];
@@ -50,6 +53,7 @@ impl AuditEvent {
             Self::PressDenied => "press-denied",
             Self::Dropped => "dropped",
             Self::AboutTo => "about-to",
+            Self::Answered => "answered",
             Self::CancelAsked => "cancel-asked",
             Self::Ended => "ended",
         }

@@ -1,7 +1,9 @@
 //! What can go wrong in the engine, as people read it: what · why and what is true now · what to do.
 
-use gantry_core::id::ClusterId;
+use gantry_core::id::{ClusterId, NodeName};
 use gantry_store::StoreError;
+
+use crate::shell::Need;
 
 /// An engine error.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,27 @@ pub enum Error {
         /// Why.
         #[source]
         source: Box<gantry_proxmox::Error>,
+    },
+    /// A node did not do or say over SSH what was asked.
+    #[error("could not {what} ({cluster}): {source}")]
+    Shell {
+        /// What was attempted, as the end of "could not …".
+        what: String,
+        /// Where.
+        cluster: ClusterId,
+        /// Why.
+        #[source]
+        source: Box<gantry_nodeshell::Error>,
+    },
+    /// The node shell is not set up where it is needed.
+    #[error("the node shell is not set up for {node} ({cluster}), and Proxmox's API has nothing for {}. {}", need.what(), need.instead())]
+    NoShell {
+        /// The node.
+        node: NodeName,
+        /// Where.
+        cluster: ClusterId,
+        /// What for.
+        need: Need,
     },
     /// No cluster has that name.
     #[error("there is no cluster {cluster}; configured are {known}")]
@@ -78,6 +101,16 @@ impl Error {
                 what: format!("Could not {what}"),
                 why: format!("{source}."),
                 next: format!("`/cluster status cluster:{cluster}` shows what answers."),
+            },
+            Self::Shell { what, source, .. } => FaultParts {
+                what: format!("Could not {what}"),
+                why: format!("{source}."),
+                next: "`gantry doctor` on gantry's host looks at the node shell of every node.".into(),
+            },
+            Self::NoShell { node, cluster, need } => FaultParts {
+                what: format!("The node shell is not set up for {node} ({cluster})"),
+                why: format!("Proxmox's API has nothing for {}. Nothing was changed.", need.what()),
+                next: format!("{} docs/nodeshell.md says how a node shell is set up.", need.instead()),
             },
             Self::UnknownCluster { cluster, known } => FaultParts {
                 what: format!("There is no cluster {cluster}"),

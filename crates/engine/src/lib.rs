@@ -17,6 +17,7 @@ mod pods;
 mod propose;
 mod runner;
 mod sets;
+mod shell;
 mod step;
 mod view;
 mod watch;
@@ -40,6 +41,7 @@ pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownI
 pub use keep::Kept;
 pub use pods::Limits;
 pub use propose::{Answer, Ask};
+pub use shell::Need;
 pub use sets::{SetChange, SetNow};
 pub use view::{CardView, EndpointLine, GuestDetail, NodeDetail, TaskLine, TaskLog, TaskQuery};
 pub use witness::{POINTS, Tracer, Witness};
@@ -102,6 +104,8 @@ pub struct Cluster {
     pub id: ClusterId,
     /// The client.
     pub client: gantry_proxmox::Client,
+    /// What the API cannot do, over SSH; `None` where it is not set up.
+    pub shell: Option<Arc<gantry_nodeshell::NodeShell>>,
 }
 
 /// The engine. Cheap to clone; clones are one.
@@ -119,6 +123,7 @@ struct Inner {
     settings: Settings,
     witness: Arc<dyn Witness>,
     sets: sets::Memory,
+    shells: shell::Memory,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -146,6 +151,7 @@ impl Engine {
                 settings,
                 witness,
                 sets: sets::Memory::default(),
+                shells: shell::Memory::default(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),

@@ -33,6 +33,9 @@ impl Error {
                     || matches!(**source, gantry_proxmox::Error::Other { status, .. } if status >= 500)
             }
             Self::Store { source, .. } => source.is_passing(),
+            Self::Shell { source, .. } => {
+                matches!(source.advice(), gantry_proxmox::Advice::RetryAfter(_))
+            }
             _ => false,
         }
     }

@@ -50,6 +50,10 @@ impl Watched {
         &self.cluster.client
     }
 
+    pub(crate) fn shell(&self) -> Option<&Arc<gantry_nodeshell::NodeShell>> {
+        self.cluster.shell.as_ref()
+    }
+
     /// Looks at, or changes, the tags that are remembered.
     pub(crate) fn tags<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Vec<String>>) -> T) -> T {
         look(&mut self.tags.lock().unwrap_or_else(PoisonError::into_inner))

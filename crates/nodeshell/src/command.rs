@@ -188,6 +188,23 @@ impl Command {
         }
     }
 
+    /// What may be written down of it: the verb and what it is done to; never the words of a health check, which may
+    /// be a password, and of a table of forwards how many there are.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Exec(vmid, check) => {
+                format!("exec {vmid} {} ({} arguments)", check.program, check.words.len())
+            }
+            Self::ForwardApply(_, table) => {
+                format!("forward-apply {} ({} forwards)", table.generation(), table.len())
+            }
+            _ => {
+                let line = self.line();
+                line.split_once(' ').map_or(line.clone(), |(_, rest)| rest.to_owned())
+            }
+        }
+    }
+
     /// Whether it changes something on the node. A health check counts: what a program does is not known here.
     pub fn is_write(&self) -> bool {
         match self {
@@ -305,5 +322,10 @@ mod tests {
         let check = HealthCheck::new("healthcheck".parse().unwrap(), words, 5).unwrap();
         let shown = format!("{:?}", Command::Exec("100".parse().unwrap(), check));
         assert!(!shown.contains("geheim"), "{shown}");
+        let words = vec!["--password=geheim".parse().unwrap()];
+        let check = HealthCheck::new("healthcheck".parse().unwrap(), words, 5).unwrap();
+        let command = Command::Exec("100".parse().unwrap(), check);
+        assert_eq!(command.shown(), "exec 100 healthcheck (1 arguments)");
+        assert_eq!(Command::Unlock("100".parse().unwrap()).shown(), "unlock 100");
     }
 }

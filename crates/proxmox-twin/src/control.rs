@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::guest::Guest;
 use crate::internet::{RemoteFile, RemoteImage};
 use crate::server::Shared;
+use crate::shell::NodeMeddling;
 use crate::state::{State, unique_tags};
 use crate::trouble::Trouble;
 use crate::wire::Payload;
@@ -84,6 +85,11 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Outcome {
                 .lock()
                 .meddle_network(&order.node, &order.iface, options)
                 .map_err(|e| (400, e))?;
+            Ok(Value::Null)
+        }
+        ("POST", ["control", "node"]) => {
+            let order: NodeMeddling = parse(body)?;
+            shared.lock().meddle_node(order);
             Ok(Value::Null)
         }
         ("GET", ["control", "internet"]) => Ok(json!(shared.lock().internet)),

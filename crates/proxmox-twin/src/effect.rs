@@ -405,6 +405,14 @@ impl State {
             Effect::ReloadNetwork { node } => {
                 let address = self.node(node).map(|n| n.address.clone()).unwrap_or_default();
                 let fine = self.networks.get_mut(node).is_none_or(|n| n.reload(&address));
+                let there: Vec<String> = self
+                    .networks
+                    .get(node)
+                    .map(|n| n.bridges().map(str::to_owned).collect())
+                    .unwrap_or_default();
+                if let Some(shell) = self.shells.get_mut(node) {
+                    shell.bridges.reloaded(&there);
+                }
                 let detail = if fine { "" } else { "cut off" };
                 self.note(at, "network", None, node, user, detail);
                 if !fine && !self.troubles.cut_off(node) {

@@ -330,9 +330,13 @@ impl Guest {
             map.insert(key.clone(), shown);
         }
         map.insert("digest".to_owned(), json!(self.digest()));
-        if self.kind == GuestKind::Lxc && self.config.contains_key("lxc.apparmor.profile") {
-            let raw = map.remove("lxc.apparmor.profile").unwrap_or_default();
-            map.insert("lxc".to_owned(), json!([["lxc.apparmor.profile", raw]]));
+        let raw: Vec<String> = map.keys().filter(|k| k.starts_with("lxc.")).cloned().collect();
+        if self.kind == GuestKind::Lxc && !raw.is_empty() {
+            let lines: Vec<Value> = raw
+                .iter()
+                .map(|key| json!([key, map.remove(key).unwrap_or_default()]))
+                .collect();
+            map.insert("lxc".to_owned(), Value::Array(lines));
         }
         map
     }

@@ -22,6 +22,7 @@ mod schema;
 mod script;
 mod sdn;
 mod server;
+mod shell;
 mod start;
 mod state;
 mod task;
@@ -43,6 +44,7 @@ pub use control::Meddling;
 pub use guest::GuestKind;
 pub use internet::{Appliance, Internet, RemoteFile, RemoteImage};
 pub use schema::{Kind, Param, Table};
+pub use shell::NodeMeddling;
 pub use trouble::{ActiveTrouble, Trouble};
 pub use view::{Change, GuestView, InterfaceView, RequestRecord, TaskView, VolumeView};
 pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, PastTask, StorageSpec, World};
@@ -140,6 +142,15 @@ pub struct Twin {
     fingerprints: BTreeMap<String, String>,
     secret: String,
     password: String,
+    shells: Vec<ShellEnd>,
+    shell_key: String,
+}
+
+/// The SSH end of a node.
+struct ShellEnd {
+    node: String,
+    port: u16,
+    host_key: String,
 }
 
 /// The user of the bot's token.
@@ -190,6 +201,14 @@ impl Twin {
             ports.push((node.name.clone(), port_of(&listener)?));
             listeners.push((node.name.clone(), listener, TlsAcceptor::from(tls)));
         }
+        let user = shell::key()?;
+        let (mut shells, mut doors) = (Vec::new(), Vec::new());
+        for (node, _) in &ports {
+            let (host, listener) = (shell::key()?, bind(0).await?);
+            let (port, host_key) = (port_of(&listener)?, shell::public_text(&host)?);
+            shells.push(ShellEnd { node: node.clone(), port, host_key });
+            doors.push((node.clone(), listener, host));
+        }
         let control = bind(options.control_port).await?;
         let control_port = port_of(&control)?;
         let shared = Arc::new(Shared::new(state, router, options.idle_timeout));
@@ -201,6 +220,10 @@ impl Twin {
                 }
             });
         }
+        for (node, listener, host) in doors {
+            let key = user.public_key().clone();
+            tokio::spawn(shell::listen(Arc::clone(&shared), node, listener, host, key));
+        }
         tokio::spawn(presence::serve(Arc::clone(&shared)));
         let serving = server::control(Arc::clone(&shared), control);
         tokio::spawn(async move {
@@ -208,7 +231,17 @@ impl Twin {
                 tracing::error!(%error, "the control listener ended");
             }
         });
-        Ok(Self { shared, ports, control_port, ca: authority.pem, fingerprints, secret, password })
+        Ok(Self {
+            shared,
+            ports,
+            control_port,
+            ca: authority.pem,
+            fingerprints,
+            secret,
+            password,
+            shells,
+            shell_key: shell::private_text(&user)?,
+        })
     }
 
     /// `https://127.0.0.1:PORT`, one a node, in the order of the nodes.
@@ -240,6 +273,28 @@ impl Twin {
     /// The password of root@pam, for tickets.
     pub fn root_password(&self) -> String {
         self.password.clone()
+    }
+
+    /// The SSH ends: node, `127.0.0.1:PORT`, and host key as `ssh-ed25519 AAAA…`.
+    pub fn shells(&self) -> Vec<(String, String, String)> {
+        let end = |s: &ShellEnd| (s.node.clone(), format!("127.0.0.1:{}", s.port), s.host_key.clone());
+        self.shells.iter().map(end).collect()
+    }
+
+    /// The private key that every node's SSH lets in, as OpenSSH keeps it in a file.
+    pub fn shell_key(&self) -> String {
+        self.shell_key.clone()
+    }
+
+    /// The forwards in force on a node, as `tcp,ipv4,any,8080,10.0.0.5,80`; `None` without a table.
+    pub fn forwards(&self, node: &str) -> Option<Vec<String>> {
+        let state = self.shared.lock();
+        state.live_forwards(node).map(|all| all.iter().map(|f| f.text.clone()).collect())
+    }
+
+    /// Does something on a node by hand.
+    pub fn meddle_node(&self, order: NodeMeddling) {
+        self.shared.lock().meddle_node(order);
     }
 
     /// `http://127.0.0.1:PORT` of the control API.
@@ -439,6 +494,14 @@ fn people(state: &mut State, secret: &str, password: &str) {
             });
         }
     }
+}
+
+/// Whether the SSH of a node takes a line, and why not. For comparison with the script.
+///
+/// # Errors
+/// Why it is refused.
+pub fn takes_line(line: &str) -> Result<(), &'static str> {
+    shell::takes(line)
 }
 
 /// The routes this twin serves: method, path, parameters. For comparison with the official schema.

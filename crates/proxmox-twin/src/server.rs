@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Waits until `met` holds; looks again at every change of troubles.
-    async fn until(&self, met: impl Fn(&State) -> bool) {
+    pub(crate) async fn until(&self, met: impl Fn(&State) -> bool) {
         let mut changed = self.changed.subscribe();
         while !met(&self.lock()) {
             if changed.changed().await.is_err() {
@@ -299,7 +299,7 @@ async fn meet(
 }
 
 /// Holds for a time, or until the trouble is cleared.
-async fn hold(shared: &Shared, id: u64, ms: Option<u64>) {
+pub(crate) async fn hold(shared: &Shared, id: u64, ms: Option<u64>) {
     let cleared = shared.until(|state| !state.troubles.is_active(id));
     match ms {
         Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

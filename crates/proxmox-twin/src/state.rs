@@ -14,6 +14,7 @@ use crate::internet::Internet;
 use crate::network::Network;
 use crate::noise::{mix, unit, wave};
 use crate::sdn::Sdn;
+use crate::shell::{ExecAnswers, NodeFiles};
 use crate::task::Task;
 use crate::trouble::{Trouble, Troubles};
 use crate::view::{Change, RequestRecord};
@@ -101,6 +102,9 @@ pub(crate) struct State {
     pub(crate) next_data: u64,
     pub(crate) internet: Internet,
     dhcp: [u8; 2],
+    /// What the script and the kernel of each node know.
+    pub(crate) shells: BTreeMap<String, NodeFiles>,
+    pub(crate) exec_answers: ExecAnswers,
     pub(crate) changes: Vec<Change>,
     change_count: u64,
     pub(crate) requests: VecDeque<RequestRecord>,
@@ -156,6 +160,8 @@ impl State {
             next_data: 0,
             internet: world.internet,
             dhcp: world.dhcp.unwrap_or([10, 20]),
+            shells: BTreeMap::new(),
+            exec_answers: ExecAnswers::new(),
             changes: Vec::new(),
             change_count: 0,
             requests: VecDeque::new(),

@@ -83,6 +83,20 @@ pub enum Trouble {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         times: Option<u32>,
     },
+    /// A command over a node's SSH ends like this instead of the action; matched as `SSH /nodes/{node}/{verb}`.
+    ShellFails {
+        /// Which commands.
+        #[serde(rename = "match")]
+        matching: String,
+        /// Exit status of the script: 64 refused, 65 not possible, 69 missing, 70 broken off, 75 busy, 76 conflict.
+        status: u32,
+        /// What it says.
+        #[serde(default)]
+        reason: String,
+        /// How often; absent = until cleared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<u32>,
+    },
     /// The body ends halfway.
     Truncate {
         /// Which requests.
@@ -147,6 +161,7 @@ impl Trouble {
             | Self::Hang { times, .. }
             | Self::HangAfter { times, .. }
             | Self::Error { times, .. }
+            | Self::ShellFails { times, .. }
             | Self::Truncate { times, .. }
             | Self::TaskFails { times, .. }
             | Self::TaskWarns { times, .. } => Some(times),
@@ -161,6 +176,7 @@ impl Trouble {
             | Self::Hang { matching, .. }
             | Self::HangAfter { matching, .. }
             | Self::Error { matching, .. }
+            | Self::ShellFails { matching, .. }
             | Self::Truncate { matching, .. } => Some(matching),
             _ => None,
         }

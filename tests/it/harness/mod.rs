@@ -78,6 +78,8 @@ pub struct Bot {
     pub proxmox: proxmox_twin::Twin,
     pub clock: Clock,
     pub guillotine: Arc<Guillotine>,
+    /// Whether the nodes have a node shell; read at the next start.
+    pub shell: bool,
     database: Database,
     process: Option<Process>,
 }
@@ -107,6 +109,7 @@ impl Bot {
             proxmox,
             clock: Clock::adjustable(SPEED),
             guillotine: Arc::new(Guillotine::default()),
+            shell: true,
             database,
             process: None,
         };
@@ -184,6 +187,7 @@ tls = {{ ca_file = "{ca}" }}
 requests_per_second = 500
 concurrent = 32
 
+{shell}
 [operations]
 poll_s = 5
 settle_s = 5
@@ -199,9 +203,37 @@ registries = ["registry.demo", "docker.io"]
             endpoints = endpoints.join(", "),
             ca = self.database.file("ca.pem", &self.proxmox.ca_pem()).display(),
             policy = policy(),
+            shell = self.shell_config(),
         );
         let path = PathBuf::from("test.toml");
         Config::parse(&text, &path, []).unwrap_or_else(|e| panic!("{e}")).config
+    }
+
+    /// The node shell of every node.
+    fn shell_config(&self) -> String {
+        if !self.shell {
+            return String::new();
+        }
+        let key = self.proxmox.shell_key();
+        // One line of the key is enough to find it in a log.
+        canary::watch_for(key.lines().nth(2).unwrap());
+        let nodes: Vec<String> = self
+            .proxmox
+            .shells()
+            .into_iter()
+            .map(|(node, at, key)| format!("{node} = {{ address = \"{at}\", host_keys = [\"{key}\"] }}"))
+            .collect();
+        format!(
+            "[clusters.node_shell]\nnodes = {{ {} }}\nprivate_key_file = \"{}\"\n",
+            nodes.join(", "),
+            self.database.file("node-key", &key).display()
+        )
+    }
+
+    /// Starts anew without a node shell.
+    pub async fn without_shell(&mut self) {
+        self.shell = false;
+        self.restart().await;
     }
 
     /// Ends the process as `kill -9` does: nothing more of it runs, nothing is put in order.

@@ -78,6 +78,17 @@ impl From<ProxmoxError> for CallFault {
 }
 
 impl CallFault {
+    /// What a node did not do over SSH, or what kept it from being asked.
+    pub(crate) fn shell(error: Error) -> Self {
+        match error {
+            Error::Shell { source, .. } => {
+                Self { text: source.to_string(), advice: source.advice(), taken: false }
+            }
+            Error::Store { .. } => Self::not_stored(error.to_string()),
+            error => Self::never_sent(error.to_string()),
+        }
+    }
+
     /// Something that cannot be sent at all.
     pub(crate) fn never_sent(why: impl Into<String>) -> Self {
         Self { text: why.into(), advice: Advice::GiveUp, taken: false }

@@ -123,6 +123,27 @@ fn runner() -> TestRunner {
     TestRunner::new_with_rng(config, seed)
 }
 
+#[test]
+fn the_twin_takes_the_lines_that_the_script_takes() {
+    let (mut runner, commands, words) =
+        (runner(), command(), prop::collection::vec(near(), 0..6));
+    let verbs = ["bridge-set", "exec 100 5 --", "image-info", "image-copy", "forward-apply any 0123456789abcdef", ""];
+    let lines: Vec<String> = (0..CASES)
+        .map(|n| {
+            if n % 2 == 0 {
+                return commands.new_tree(&mut runner).unwrap().current().line();
+            }
+            let words = words.new_tree(&mut runner).unwrap().current();
+            format!("gantry-node/1 {} {}", verbs[n / 2 % verbs.len()], words.join(" "))
+        })
+        .map(|line| line.replace(['\n', '\0'], "\r"))
+        .collect();
+    for (line, said) in lines.iter().zip(verdicts(&lines)) {
+        let taken = proxmox_twin::takes_line(line);
+        assert_eq!(taken.is_ok(), said.starts_with("taken"), "{line:?}: {said}, {taken:?}");
+    }
+}
+
 fn words_of(line: &str) -> String {
     let words: Vec<String> = line.split(' ').map(|w| format!("<{w}>")).collect();
     format!("taken {} {}", words.len(), words.join(" "))

@@ -15,4 +15,5 @@ mod grammar;
 mod images;
 mod net;
 mod trouble;
+mod twin;
 mod yard;
