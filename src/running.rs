@@ -84,7 +84,9 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Store(_) | Self::Behind(_) => exit::DATABASE,
-            Self::Cluster { .. } | Self::Shell { .. } | Self::Dns(_) | Self::Address(_) => exit::USAGE,
+            Self::Cluster { .. } | Self::Shell { .. } | Self::Dns(_) | Self::Address(_) => {
+                exit::USAGE
+            }
             Self::Front(FrontError::Address { .. } | FrontError::Token) => exit::USAGE,
             Self::Front(_) | Self::Http(_) => exit::FAILED,
         }

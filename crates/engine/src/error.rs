@@ -105,12 +105,16 @@ impl Error {
             Self::Shell { what, source, .. } => FaultParts {
                 what: format!("Could not {what}"),
                 why: format!("{source}."),
-                next: "`gantry doctor` on gantry's host looks at the node shell of every node.".into(),
+                next: "`gantry doctor` on gantry's host looks at the node shell of every node."
+                    .into(),
             },
             Self::NoShell { node, cluster, need } => FaultParts {
                 what: format!("The node shell is not set up for {node} ({cluster})"),
                 why: format!("Proxmox's API has nothing for {}. Nothing was changed.", need.what()),
-                next: format!("{} docs/nodeshell.md says how a node shell is set up.", need.instead()),
+                next: format!(
+                    "{} docs/nodeshell.md says how a node shell is set up.",
+                    need.instead()
+                ),
             },
             Self::UnknownCluster { cluster, known } => FaultParts {
                 what: format!("There is no cluster {cluster}"),

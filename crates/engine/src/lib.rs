@@ -41,8 +41,8 @@ pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownI
 pub use keep::Kept;
 pub use pods::Limits;
 pub use propose::{Answer, Ask};
-pub use shell::Need;
 pub use sets::{SetChange, SetNow};
+pub use shell::Need;
 pub use view::{CardView, EndpointLine, GuestDetail, NodeDetail, TaskLine, TaskLog, TaskQuery};
 pub use witness::{POINTS, Tracer, Witness};
 

@@ -46,7 +46,9 @@ impl Need {
     /// The thing itself, as the end of "Proxmox's API has nothing for …".
     pub fn what(self) -> &'static str {
         match self {
-            Self::Bridges => "spanning tree, multicast snooping and the isolation of a bridge's ports",
+            Self::Bridges => {
+                "spanning tree, multicast snooping and the isolation of a bridge's ports"
+            }
             Self::Forwards => "port forwards",
             Self::Health => "commands inside a container",
             Self::Unlock => "taking off a lock",
@@ -392,12 +394,7 @@ impl Shell<'_> {
         }
     }
 
-    async fn write(
-        &self,
-        who: Who<'_>,
-        event: AuditEvent,
-        detail: String,
-    ) -> Result<(), Error> {
+    async fn write(&self, who: Who<'_>, event: AuditEvent, detail: String) -> Result<(), Error> {
         let engine = self.engine;
         let row = match who {
             Who::Step(op) => engine.operation_row(op, event, detail),

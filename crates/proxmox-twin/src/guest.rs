@@ -332,10 +332,8 @@ impl Guest {
         map.insert("digest".to_owned(), json!(self.digest()));
         let raw: Vec<String> = map.keys().filter(|k| k.starts_with("lxc.")).cloned().collect();
         if self.kind == GuestKind::Lxc && !raw.is_empty() {
-            let lines: Vec<Value> = raw
-                .iter()
-                .map(|key| json!([key, map.remove(key).unwrap_or_default()]))
-                .collect();
+            let lines: Vec<Value> =
+                raw.iter().map(|key| json!([key, map.remove(key).unwrap_or_default()])).collect();
             map.insert("lxc".to_owned(), Value::Array(lines));
         }
         map

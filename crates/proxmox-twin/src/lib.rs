@@ -277,7 +277,8 @@ impl Twin {
 
     /// The SSH ends: node, `127.0.0.1:PORT`, and host key as `ssh-ed25519 AAAA…`.
     pub fn shells(&self) -> Vec<(String, String, String)> {
-        let end = |s: &ShellEnd| (s.node.clone(), format!("127.0.0.1:{}", s.port), s.host_key.clone());
+        let end =
+            |s: &ShellEnd| (s.node.clone(), format!("127.0.0.1:{}", s.port), s.host_key.clone());
         self.shells.iter().map(end).collect()
     }
 

@@ -221,7 +221,9 @@ registries = ["registry.demo", "docker.io"]
             .proxmox
             .shells()
             .into_iter()
-            .map(|(node, at, key)| format!("{node} = {{ address = \"{at}\", host_keys = [\"{key}\"] }}"))
+            .map(|(node, at, key)| {
+                format!("{node} = {{ address = \"{at}\", host_keys = [\"{key}\"] }}")
+            })
             .collect();
         format!(
             "[clusters.node_shell]\nnodes = {{ {} }}\nprivate_key_file = \"{}\"\n",

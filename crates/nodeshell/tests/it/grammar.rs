@@ -125,9 +125,15 @@ fn runner() -> TestRunner {
 
 #[test]
 fn the_twin_takes_the_lines_that_the_script_takes() {
-    let (mut runner, commands, words) =
-        (runner(), command(), prop::collection::vec(near(), 0..6));
-    let verbs = ["bridge-set", "exec 100 5 --", "image-info", "image-copy", "forward-apply any 0123456789abcdef", ""];
+    let (mut runner, commands, words) = (runner(), command(), prop::collection::vec(near(), 0..6));
+    let verbs = [
+        "bridge-set",
+        "exec 100 5 --",
+        "image-info",
+        "image-copy",
+        "forward-apply any 0123456789abcdef",
+        "",
+    ];
     let lines: Vec<String> = (0..CASES)
         .map(|n| {
             if n % 2 == 0 {

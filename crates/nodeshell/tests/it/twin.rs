@@ -179,7 +179,8 @@ async fn bridges_and_tables_read_the_same() {
         use gantry_nodeshell::{BridgeSetting, Expected, PortFlag};
         shell.set_bridge(&target, bridge(), BridgeSetting::Stp, true).await.unwrap();
         shell.set_bridge(&target, bridge(), BridgeSetting::McastSnooping, false).await.unwrap();
-        let state = shell.set_port(&target, bridge(), port(), PortFlag::Isolated, true).await.unwrap();
+        let state =
+            shell.set_port(&target, bridge(), port(), PortFlag::Isolated, true).await.unwrap();
         let flags = state.port("veth201i0").cloned().unwrap();
         let table: Vec<_> = [
             "tcp,ipv4,any,8080,10.9.0.5,80",

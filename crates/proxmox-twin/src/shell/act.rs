@@ -11,8 +11,7 @@ use crate::state::State;
 use crate::volume::{Volume, volid_name};
 
 /// Programs a node runs as health checks where its owner has said nothing.
-const HEALTH_PROGRAMS: [&str; 6] =
-    ["true", "test", "pidof", "pgrep", "pg_isready", "healthcheck"];
+const HEALTH_PROGRAMS: [&str; 6] = ["true", "test", "pidof", "pgrep", "pg_isready", "healthcheck"];
 /// Seconds a conversion or copy takes at speed 1.0.
 const LONG_SECONDS: f64 = 4.0;
 /// Who is named in the list of changes.
@@ -53,7 +52,9 @@ impl State {
     pub(super) fn act(&mut self, node: &str, line: &Line) -> Said {
         let now = self.now();
         match line {
-            Line::Probe => Said::done(probe(&self.shells.entry(node.to_owned()).or_default().script)),
+            Line::Probe => {
+                Said::done(probe(&self.shells.entry(node.to_owned()).or_default().script))
+            }
             Line::BridgeShow(bridge) => self.show_bridge(node, bridge).into(),
             Line::BridgeSet { bridge, setting, on } => {
                 let said: Said = self.set_bridge(node, bridge, setting, *on).into();
@@ -125,8 +126,9 @@ impl State {
         for one in all.iter().filter(|f| !before.contains(f)) {
             if shell.listening.contains(&(one.proto.clone(), one.port)) {
                 let (proto, port) = (&one.proto, one.port);
-                let why =
-                    format!("a program of the node listens at {proto} port {port}; nothing was changed");
+                let why = format!(
+                    "a program of the node listens at {proto} port {port}; nothing was changed"
+                );
                 return Said::leave(76, why);
             }
         }
@@ -188,9 +190,10 @@ impl State {
                 lines.push((key.to_owned(), value.to_owned()));
             }
         }
-        let others = guest.config.iter().filter(|(k, _)| {
-            k.starts_with("lxc.") && !lines.iter().any(|(own, _)| own == *k)
-        });
+        let others = guest
+            .config
+            .iter()
+            .filter(|(k, _)| k.starts_with("lxc.") && !lines.iter().any(|(own, _)| own == *k));
         let text: String = others
             .map(|(k, v)| (k.clone(), v.clone()))
             .chain(lines.clone())
@@ -214,7 +217,10 @@ impl State {
         let is = if volid.ends_with(".qcow2") { "qcow2" } else { "raw" };
         // Any file passes for raw; qcow2 begins with a mark of its own.
         if format == "qcow2" && is != "qcow2" {
-            return Err("it is not a qcow2 image: qemu-img: Could not open: Image is not in qcow2 format".to_owned());
+            return Err(
+                "it is not a qcow2 image: qemu-img: Could not open: Image is not in qcow2 format"
+                    .to_owned(),
+            );
         }
         let facts = serde_json::json!({
             "virtual-size": volume.bytes,
@@ -304,8 +310,20 @@ impl State {
 fn probe(script: &str) -> String {
     let mut text = format!("version 1\nscript {script}\n");
     for tool in [
-        "ip", "bridge", "nft", "ss", "conntrack", "qemu-img", "skopeo", "pct", "qm", "pvesm", "flock",
-        "timeout", "logger", "systemctl",
+        "ip",
+        "bridge",
+        "nft",
+        "ss",
+        "conntrack",
+        "qemu-img",
+        "skopeo",
+        "pct",
+        "qm",
+        "pvesm",
+        "flock",
+        "timeout",
+        "logger",
+        "systemctl",
     ] {
         text.push_str(&format!("tool {tool} yes\n"));
     }

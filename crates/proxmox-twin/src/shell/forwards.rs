@@ -51,11 +51,8 @@ impl Forwards {
     /// The answer of `forward-list`.
     pub(crate) fn listing(&self) -> String {
         let kept = self.kept.as_ref().map_or("none", |(generation, _)| generation);
-        let sealed = if self.kept.is_some() && self.live.is_some() && !self.touched {
-            "yes"
-        } else {
-            "no"
-        };
+        let sealed =
+            if self.kept.is_some() && self.live.is_some() && !self.touched { "yes" } else { "no" };
         let mut text = format!(
             "generation {}\nkept {kept}\nsealed {sealed}\nforwarding ipv4 on\nforwarding ipv6 on\n",
             self.in_force()

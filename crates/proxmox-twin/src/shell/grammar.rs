@@ -299,7 +299,9 @@ fn is_reference(text: &str) -> bool {
         && only(name, "._/:-")
         && !name.contains("..")
         && !name.contains("//")
-        && path.split('/').all(|part| begins(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+        && path
+            .split('/')
+            .all(|part| begins(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit()))
 }
 
 fn health_word(text: &str) -> bool {

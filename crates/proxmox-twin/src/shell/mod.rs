@@ -114,17 +114,16 @@ pub enum NodeMeddling {
 impl State {
     /// Does something on a node by hand.
     pub(crate) fn meddle_node(&mut self, order: NodeMeddling) {
-        let mut shell = |node: String| -> &mut NodeFiles { self.shells.entry(node).or_default() };
         match order {
-            NodeMeddling::Flush { node } => shell(node).forwards.live = None,
+            NodeMeddling::Flush { node } => self.on_node(node).forwards.live = None,
             NodeMeddling::Forwards { node, forwards } => {
-                let own = &mut shell(node).forwards;
+                let own = &mut self.on_node(node).forwards;
                 let generation = own.in_force().to_owned();
                 own.live = Some((generation, forwards::read(&forwards)));
                 own.touched = true;
             }
             NodeMeddling::Restart { node } => {
-                let shell = shell(node);
+                let shell = self.on_node(node);
                 shell.forwards.restore();
                 let kept = shell.bridges.kept.clone();
                 shell.bridges = bridges::Bridges::default();
@@ -142,20 +141,24 @@ impl State {
                 }
             }
             NodeMeddling::Listens { node, proto, port } => {
-                shell(node).listening.insert((proto, port));
+                self.on_node(node).listening.insert((proto, port));
             }
             NodeMeddling::Program { node, program } => {
-                shell(node).programs.insert(program);
+                self.on_node(node).programs.insert(program);
             }
-            NodeMeddling::Unconfined { node } => shell(node).unconfined = true,
-            NodeMeddling::Script { node, sha256 } => shell(node).script = sha256,
+            NodeMeddling::Unconfined { node } => self.on_node(node).unconfined = true,
+            NodeMeddling::Script { node, sha256 } => self.on_node(node).script = sha256,
             NodeMeddling::Stp { node, bridge, on } => {
-                shell(node).bridges.switches.entry(bridge).or_default().stp = on;
+                self.on_node(node).bridges.switches.entry(bridge).or_default().stp = on;
             }
             NodeMeddling::Exec { vmid, status, output } => {
                 self.exec_answers.insert(vmid, (status, output));
             }
         }
+    }
+
+    fn on_node(&mut self, node: String) -> &mut NodeFiles {
+        self.shells.entry(node).or_default()
     }
 
     /// The forwards in force on a node.
