@@ -102,7 +102,9 @@ fn ask(yard: &Yard, key: &str, port: u16, line: &str) -> String {
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    plain(out.status.code().unwrap_or(-1), &text(&out.stdout), &text(&out.stderr))
+    let said = plain(out.status.code().unwrap_or(-1), &text(&out.stdout), &text(&out.stderr));
+    // The yard's owner keeps files elsewhere.
+    said.replace(&yard.path("etc").display().to_string(), "/etc/gantry-node")
 }
 
 /// A simulated node as the yard is: a bridge with one running guest, a locked one that is off.
