@@ -94,6 +94,7 @@ fn set(n: u32) -> Result<Set, Box<dyn Error>> {
         paused: None,
         halted: None,
         deleting: None,
+        names: Default::default(),
         by: UserId(1),
         by_name: "ada".into(),
         guild: GuildId(1),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gantry_core::id::PlanId;
-use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, Problem};
+use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, PodTemplate, Problem};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::{action::Verb, id::ClusterId};
 use gantry_engine::Ask;
@@ -20,6 +20,7 @@ use crate::face::{Face, FaceError};
 use crate::paint::{INPUT_HINT_MAX, INPUT_LABEL_MAX, INPUT_VALUE_MAX, MODAL_TITLE_MAX, cut, label};
 use crate::press;
 use crate::screen::{self, PodInputs, View};
+use crate::set_form;
 use crate::token::{ScreenId, Token};
 use crate::visit::{DECIDE_WITHIN, Go, Visit, acknowledged, said};
 
@@ -52,38 +53,61 @@ const NOTE: &str = "note";
 /// Proxmox allows names of 255 characters at most.
 const NAME_MAX: u16 = 255;
 
+/// A text field of a form.
+pub struct Field<'a> {
+    /// What people read over it.
+    pub label: &'a str,
+    /// Its name inside the form.
+    pub id: &'a str,
+    /// What was typed before.
+    pub value: &'a str,
+    /// What stands in it while it is empty.
+    pub hint: &'a str,
+}
+
+impl Field<'_> {
+    fn input(&self, style: InputTextStyle, max: u16) -> CreateActionRow {
+        let input = CreateInputText::new(style, self.label, self.id)
+            .required(false)
+            .placeholder(self.hint)
+            .max_length(max);
+        CreateActionRow::InputText(match self.value {
+            "" => input,
+            value => input.value(value),
+        })
+    }
+
+    /// One line of at most `max` characters.
+    pub fn short(&self, max: u16) -> CreateActionRow {
+        self.input(InputTextStyle::Short, max)
+    }
+
+    /// Several lines of at most `max` characters together.
+    pub fn long(&self, max: u16) -> CreateActionRow {
+        self.input(InputTextStyle::Paragraph, max)
+    }
+}
+
 /// The form of a new pod, with what was typed before.
 fn pod_form(id: &ScreenId, name: &str, inputs: &PodInputs) -> CreateModal {
-    let short = |label: &str, id: &str, value: &str, hint: &str, max: u16| {
-        let input = CreateInputText::new(InputTextStyle::Short, label, id)
-            .required(false)
-            .placeholder(hint)
-            .max_length(max);
-        CreateActionRow::InputText(if value.is_empty() { input } else { input.value(value) })
-    };
-    let long = |label: &str, id: &str, value: &str, hint: &str, max: u16| {
-        let input = CreateInputText::new(InputTextStyle::Paragraph, label, id)
-            .required(false)
-            .placeholder(hint)
-            .max_length(max);
-        CreateActionRow::InputText(if value.is_empty() { input } else { input.value(value) })
-    };
+    let field = |label, id, value, hint| Field { label, id, value, hint };
     let address = if inputs.address.is_empty() { "dhcp" } else { &inputs.address };
     CreateModal::new(
         Token::Form(id.clone()).to_string(),
         label(&format!("New pod {name}"), MODAL_TITLE_MAX),
     )
     .components(vec![
-        short("Address", ADDRESS, address, "dhcp, or 10.0.0.5/24 gw 10.0.0.1", 120),
-        short("VLAN", VLAN, &inputs.vlan, "1 to 4094, or empty", 10),
-        short("Tags and pool", TAGS, &inputs.tags, "web, shop pool:prod", 400),
-        long("SSH keys, one a line", KEYS, &inputs.keys, "ssh-ed25519 AAAA… me@desk", INPUT_MAX),
-        long("Note", NOTE, &inputs.note, "What it is for", 1000),
+        field("Address", ADDRESS, address, "dhcp, or 10.0.0.5/24 gw 10.0.0.1").short(120),
+        field("VLAN", VLAN, &inputs.vlan, "1 to 4094, or empty").short(10),
+        field("Tags and pool", TAGS, &inputs.tags, "web, shop pool:prod").short(400),
+        field("SSH keys, one a line", KEYS, &inputs.keys, "ssh-ed25519 AAAA… me@desk")
+            .long(INPUT_MAX),
+        field("Note", NOTE, &inputs.note, "What it is for").long(1000),
     ])
 }
 
 /// Longest text of an input.
-const INPUT_MAX: u16 = INPUT_VALUE_MAX as u16;
+pub const INPUT_MAX: u16 = INPUT_VALUE_MAX as u16;
 
 /// `/pod create`: keeps what the options say and opens the form for the rest.
 pub async fn open_pod(visit: &Visit, cluster: ClusterId, spec: PodSpec) -> Result<(), FaceError> {
@@ -92,22 +116,25 @@ pub async fn open_pod(visit: &Visit, cluster: ClusterId, spec: PodSpec) -> Resul
     }
     let id = visit.screen_id("pod");
     let view = View::PodForm { cluster, spec: Box::new(spec), inputs: PodInputs::default() };
-    // A form is only possible as the first answer, so its row is kept before; quickly, or not at all.
+    if keep(visit, &id, &view).await? == Go::Stop {
+        return Ok(());
+    }
+    show_form(visit, &id, view).await
+}
+
+/// Keeps the row of a form before it is opened. A form is only possible as the first answer: quickly, or not at all.
+pub async fn keep(visit: &Visit, id: &ScreenId, view: &View) -> Result<Go, FaceError> {
     let kept = tokio::time::timeout(DECIDE_WITHIN, async {
         if visit.first_sight(true).await? == Go::Stop {
             return Ok(Go::Stop);
         }
-        screen::save(visit, &id, &view).await?;
+        screen::save(visit, id, view).await?;
         Ok::<_, FaceError>(Go::On)
-    })
-    .await;
-    match kept {
-        Ok(Ok(Go::On)) => {}
-        Ok(Ok(Go::Stop)) => return Ok(()),
-        Ok(Err(error)) => return Err(error),
-        Err(_) => return Err(slow(visit)),
+    });
+    match kept.await {
+        Ok(kept) => kept,
+        Err(_) => Err(slow(visit)),
     }
-    show_form(visit, &id, view).await
 }
 
 fn slow(visit: &Visit) -> FaceError {
@@ -126,11 +153,20 @@ async fn show_form(visit: &Visit, id: &ScreenId, view: View) -> Result<(), FaceE
 
 /// The button “Edit again”: the same form with what was typed.
 pub async fn edit_again(visit: &Visit, id: &ScreenId) -> Result<(), FaceError> {
-    if let Ruling::Denied { because } = press::may_create(visit) {
-        return visit.refuse(Verb::PodCreate, "", &because).await;
+    match loaded(visit, id).await? {
+        View::SetForm { spec, inputs, .. } => set_form::again(visit, id, &spec, &inputs).await,
+        view => {
+            if let Ruling::Denied { because } = press::may_create(visit) {
+                return visit.refuse(Verb::PodCreate, "", &because).await;
+            }
+            show_form(visit, id, view).await
+        }
     }
+}
+
+async fn loaded(visit: &Visit, id: &ScreenId) -> Result<View, FaceError> {
     match tokio::time::timeout(DECIDE_WITHIN, screen::load(visit, id)).await {
-        Ok(view) => show_form(visit, id, view?).await,
+        Ok(view) => view,
         Err(_) => Err(slow(visit)),
     }
 }
@@ -159,7 +195,7 @@ pub async fn submit(face: &Face, http: Arc<Http>, i: &ModalInteraction) {
     let work = async {
         match token {
             Ok(Token::TypedName(plan)) => typed(&visit, &plan, &inputs, on_message).await,
-            Ok(Token::Form(id)) => pod(&visit, &id, &inputs).await,
+            Ok(Token::Form(id)) => filled(&visit, &id, &inputs).await,
             _ => {
                 let note = card::note(
                     card::Tone::Bad,
@@ -173,7 +209,8 @@ pub async fn submit(face: &Face, http: Arc<Http>, i: &ModalInteraction) {
     visit.clone().run(&what, work).await;
 }
 
-fn input<'a>(inputs: &'a [(String, String)], id: &str) -> &'a str {
+/// What was typed into the field of that name.
+pub fn input<'a>(inputs: &'a [(String, String)], id: &str) -> &'a str {
     inputs.iter().find(|(have, _)| have == id).map_or("", |(_, value)| value)
 }
 
@@ -193,13 +230,28 @@ async fn typed(
     press::carry_out(visit, plan, Some(input(inputs, NAME).trim())).await
 }
 
+/// What the options could not ask.
+async fn filled(
+    visit: &Visit,
+    id: &ScreenId,
+    inputs: &[(String, String)],
+) -> Result<(), FaceError> {
+    match loaded(visit, id).await? {
+        View::PodForm { cluster, spec, .. } => pod(visit, id, (cluster, spec), inputs).await,
+        View::SetForm { cluster, spec, .. } => {
+            set_form::sent(visit, id, (cluster, spec), inputs).await
+        }
+        _ => Err(slow(visit)),
+    }
+}
+
 /// The rest of a new pod: put together with the options, checked, then planned.
-async fn pod(visit: &Visit, id: &ScreenId, inputs: &[(String, String)]) -> Result<(), FaceError> {
-    let view = match tokio::time::timeout(DECIDE_WITHIN, screen::load(visit, id)).await {
-        Ok(view) => view?,
-        Err(_) => return Err(slow(visit)),
-    };
-    let View::PodForm { cluster, spec, .. } = view else { return Err(slow(visit)) };
+async fn pod(
+    visit: &Visit,
+    id: &ScreenId,
+    (cluster, spec): (ClusterId, Box<PodSpec>),
+    inputs: &[(String, String)],
+) -> Result<(), FaceError> {
     let typed = PodInputs {
         address: input(inputs, ADDRESS).trim().to_owned(),
         vlan: input(inputs, VLAN).trim().to_owned(),
@@ -215,7 +267,7 @@ async fn pod(visit: &Visit, id: &ScreenId, inputs: &[(String, String)]) -> Resul
         }
         let view = View::PodForm { cluster, spec, inputs: typed };
         screen::save(visit, id, &view).await?;
-        return visit.say(&card::problems(&full.name, &problems, id)).await;
+        return visit.say(&card::problems("pod", &full.name, &problems, id)).await;
     }
     let tags = full.all_tags();
     let target = Target::NewPod {
@@ -250,7 +302,16 @@ pub fn fill_in(spec: &PodSpec, typed: &PodInputs) -> (PodSpec, Vec<Problem>) {
             Err(_) => wrong("vlan", "1 to 4094, or empty".into()),
         }
     }
-    for word in typed.tags.split([' ', ',', ';', '\n']).filter(|w| !w.is_empty()) {
+    tags(template, &typed.tags);
+    template.ssh_keys =
+        typed.keys.lines().map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned).collect();
+    template.note.clone_from(&typed.note);
+    (spec, problems)
+}
+
+/// Reads tags, labels as `app=web`, and `pool:prod`.
+pub fn tags(template: &mut PodTemplate, text: &str) {
+    for word in text.split([' ', ',', ';', '\n']).filter(|w| !w.is_empty()) {
         match (word.split_once(':'), word.split_once('=')) {
             (Some(("pool", pool)), _) => template.pool = Some(pool.to_owned()),
             (None, Some((key, value))) => {
@@ -260,10 +321,6 @@ pub fn fill_in(spec: &PodSpec, typed: &PodInputs) -> (PodSpec, Vec<Problem>) {
         }
     }
     template.tags.dedup();
-    template.ssh_keys =
-        typed.keys.lines().map(str::trim).filter(|k| !k.is_empty()).map(str::to_owned).collect();
-    template.note.clone_from(&typed.note);
-    (spec, problems)
 }
 
 /// Reads `dhcp`, `10.0.0.5/24`, `10.0.0.5/24 gw 10.0.0.1` or the same in IPv6 into a card.
@@ -291,7 +348,7 @@ fn address(card: &mut Network, text: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use gantry_core::pod::{PodTemplate, Root};
+    use gantry_core::pod::Root;
 
     use super::*;
 

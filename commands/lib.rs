@@ -6,6 +6,7 @@
 
 mod act;
 pub mod actor;
+mod attachment;
 mod audit;
 mod bridge;
 pub mod card;
@@ -31,6 +32,8 @@ mod press;
 mod register;
 mod screen;
 mod set;
+mod set_create;
+mod set_form;
 mod show;
 mod task;
 pub mod token;

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use gantry_core::action::Verb;
-use gantry_core::document::{FILE_MAX, Format};
+use gantry_core::document::Format;
 use gantry_core::pod::PodFile;
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Ask, Limits};
 use serenity::all::Attachment;
 
 use crate::act::{self, Named};
+use crate::attachment;
 use crate::card::{self, Card, File, Tone, text};
 use crate::cluster::choose;
 use crate::complete;
 use crate::face::{Context, FaceError};
 use crate::line;
 use crate::visit::{Go, Visit, said, serve};
+
+/// Where somebody finds a right file.
+const NEXT: &str =
+    "Send a specification as .toml or .yaml; `/pod spec` shows one of a pod that is there.";
 
 /// How a specification is written.
 #[derive(Debug, Clone, Copy, poise::ChoiceParameter)]
@@ -47,7 +52,7 @@ pub async fn apply(
         if visit.begin(true, true).await? == Go::Stop {
             return Ok(());
         }
-        let (format, text) = download(&visit, &file).await?;
+        let (format, text) = attachment::read(&visit, &file, NEXT).await?;
         let read = match PodFile::read(&text, format) {
             Ok(read) => read,
             Err(problems) => {
@@ -62,28 +67,6 @@ pub async fn apply(
         act::carried(&visit, Verb::PodApply, &name, None, ask, false).await
     })
     .await
-}
-
-/// Takes the file out of the signed interaction: its address is Discord's own word, and is checked all the same.
-async fn download(visit: &Visit, file: &Attachment) -> Result<(Format, String), FaceError> {
-    let wrong = |why: &str| {
-        said(
-            &format!("Cannot read {}", file.filename),
-            &format!("{why}. Nothing was done"),
-            "Send a specification as .toml or .yaml; `/pod spec` shows one of a pod that is there.",
-            &visit.reference(),
-        )
-    };
-    let Some(format) = Format::of(&file.filename) else {
-        return Err(wrong("Its name does not end in .toml, .yaml or .yml"));
-    };
-    if file.size as usize > FILE_MAX {
-        return Err(wrong(&format!("It is larger than {} KiB", FILE_MAX / 1024)));
-    }
-    let bytes =
-        visit.face.wire().fetch(file.url.clone(), FILE_MAX).await.map_err(|why| wrong(&why))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("It is not UTF-8 text"))?;
-    Ok((format, text))
 }
 
 /// A pod's specification as a file, ready for `/pod apply`

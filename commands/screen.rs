@@ -6,13 +6,14 @@ use gantry_core::id::{ClusterId, NodeName, OperationId, StorageId, Upid, UserId}
 use gantry_core::image::ImageRef;
 use gantry_core::network::IfaceName;
 use gantry_core::pod::PodSpec;
-use gantry_core::set::SetRef;
+use gantry_core::set::{SetRef, SetSpec};
 use gantry_core::world::GuestStatus;
 use gantry_engine::ImageFilter;
 use gantry_engine::store::Screen;
 use serde::{Deserialize, Serialize};
 
 use crate::face::{FaceError, store_error};
+use crate::set_form::SetInputs;
 use crate::token::ScreenId;
 use crate::visit::{DECIDE_WITHIN, Visit, said};
 
@@ -310,6 +311,15 @@ pub enum View {
         /// What is typed.
         inputs: PodInputs,
     },
+    /// The form of a new set.
+    SetForm {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// What the command's options say.
+        spec: Box<SetSpec>,
+        /// What is typed.
+        inputs: SetInputs,
+    },
 }
 
 impl View {
@@ -343,6 +353,7 @@ impl View {
             Self::GraphNode { .. } => Verb::GraphNode,
             Self::GraphStorage { .. } => Verb::GraphStorage,
             Self::PodForm { .. } => Verb::PodCreate,
+            Self::SetForm { .. } => Verb::SetCreate,
         }
     }
 
@@ -374,7 +385,7 @@ impl View {
     fn kind(&self) -> &'static str {
         match self {
             Self::Choice { .. } => "question",
-            Self::PodForm { .. } => "form",
+            Self::PodForm { .. } | Self::SetForm { .. } => "form",
             _ => "view",
         }
     }

@@ -1,319 +1,36 @@
 //! `/set …`: several pods from one template, each with its own identity.
 
-use std::str::FromStr;
-use std::time::Duration;
-
 use gantry_core::action::Verb;
-use gantry_core::document::{FILE_MAX, Format};
-use gantry_core::id::{ClusterId, NodeName, Vmid};
-use gantry_core::pod::{Health, Network, PodTemplate, Probe, Problem, Root};
-use gantry_core::policy::{Ruling, Target};
-use gantry_core::set::spec::{AddressPool, ServiceSpec, SetKind, VmidRange};
-use gantry_core::set::{Keep, SetAction, SetFile, SetRef, SetSpec, VolumeSpec};
-use gantry_core::world::NodeState;
+use gantry_core::policy::Ruling;
+use gantry_core::set::{Keep, SetAction, SetRef};
 use gantry_engine::{Ask, SetChange};
-use serenity::all::Attachment;
 
 use crate::act;
-use crate::cluster::{choose, filter};
+use crate::cluster::filter;
 use crate::complete;
 use crate::face::{Context, FaceError};
 use crate::screen::View;
 use crate::show;
-use crate::visit::{Go, Visit, said, serve};
-
-/// CPU cores where nobody says.
-const CORES: u32 = 1;
-/// Memory where nobody says, MiB.
-const MEMORY_MIB: u32 = 512;
-/// Root disk where nobody says, GiB.
-const DISK_GIB: u32 = 8;
-/// Bridge where nobody says: the one Proxmox's installer makes.
-const BRIDGE: &str = "vmbr0";
-/// Longest time a file may take from Discord; it is small.
-const FILE_WITHIN: Duration = Duration::from_secs(15);
+use crate::visit::{Visit, said, serve};
 
 /// Sets: pods from one template that keep who they are
 #[poise::command(
     slash_command,
     guild_only,
-    subcommands("create", "apply", "list", "show", "scale", "rollout", "delete", "history"),
+    subcommands(
+        "crate::set_create::create",
+        "crate::set_create::apply",
+        "list",
+        "show",
+        "scale",
+        "rollout",
+        "delete",
+        "history"
+    ),
     subcommand_required
 )]
 pub async fn set(_: Context<'_>) -> Result<(), FaceError> {
     Ok(())
-}
-
-/// Create a set; with a file, `apply` says more
-#[poise::command(slash_command, guild_only)]
-#[expect(clippy::too_many_arguments, reason = "a slash command's options are its arguments")]
-async fn create(
-    ctx: Context<'_>,
-    #[description = "Its name; pods are called name-0, name-1, …"]
-    #[max_length = 50]
-    name: String,
-    #[description = "How many pods"]
-    #[max = 100]
-    replicas: u32,
-    #[description = "The image they are made from"]
-    #[autocomplete = "complete::image"]
-    #[max_length = 255]
-    image: String,
-    #[description = "Numbers it may use, such as 700-799"]
-    #[max_length = 30]
-    vmids: String,
-    #[description = "Nodes, separated by commas; left out: all that are up"]
-    #[max_length = 300]
-    nodes: Option<String>,
-    #[description = "Storage of the root disks (local-lvm)"]
-    #[autocomplete = "complete::storage"]
-    storage: Option<String>,
-    #[description = "CPU cores (1)"]
-    #[min = 1]
-    #[max = 8192]
-    cores: Option<u32>,
-    #[description = "Memory in MiB (512)"]
-    #[min = 16]
-    #[max = 16_777_216]
-    memory: Option<u32>,
-    #[description = "Root disk in GiB (8)"]
-    #[min = 1]
-    #[max = 65_536]
-    disk: Option<u32>,
-    #[description = "Bridge of their network cards (vmbr0)"]
-    #[max_length = 15]
-    bridge: Option<String>,
-    #[description = "First address with prefix, such as 10.0.0.10/24; left out: DHCP"]
-    #[max_length = 50]
-    address: Option<String>,
-    #[description = "Gateway"]
-    #[max_length = 45]
-    gateway: Option<String>,
-    #[description = "A volume for each: name:GiB:/path, such as data:4:/data"]
-    #[max_length = 200]
-    volume: Option<String>,
-    #[description = "Health check: tcp:80 or http:8080/health"]
-    #[max_length = 200]
-    health: Option<String>,
-    #[description = "DNS name that answers with the ready ones: web.lab.internal"]
-    #[max_length = 200]
-    service: Option<String>,
-    #[description = "Pods are alike and have no volumes of their own (no)"] deployment: Option<
-        bool,
-    >,
-    #[description = "In which cluster; may be left out when there is only one"]
-    #[autocomplete = "complete::cluster"]
-    cluster: Option<String>,
-) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        if let Ruling::Denied { because } = visit.may(Verb::SetCreate, Target::Any) {
-            return visit.refuse(Verb::SetCreate, &name, &because).await;
-        }
-        let cluster = choose(&visit, cluster.as_deref())?;
-        if let Ruling::Denied { because } = visit.may(Verb::SetCreate, Target::Within(&cluster)) {
-            return visit.refuse(Verb::SetCreate, &name, &because).await;
-        }
-        let mut typed = Typed { found: Vec::new() };
-        let storage = typed.read("storage", storage.as_deref().unwrap_or("local-lvm"));
-        let range = vmids.trim().split_once('-').unwrap_or((vmids.trim(), vmids.trim()));
-        let from: Option<Vmid> = typed.read("vmids", range.0.trim());
-        let to: Option<Vmid> = typed.read("vmids", range.1.trim());
-        let nodes = match &nodes {
-            Some(text) => text.split(',').filter_map(|n| typed.read("nodes", n.trim())).collect(),
-            None => up(&visit, &cluster),
-        };
-        let volumes = volume.as_deref().and_then(|v| typed.volume(v, storage.clone()));
-        let health = health.as_deref().and_then(|h| typed.health(h));
-        let service = service.as_deref().and_then(|s| typed.service(s));
-        let mut network = Network::dhcp(bridge.as_deref().unwrap_or(BRIDGE));
-        if address.is_some() {
-            network.ipv4 = gantry_core::pod::Ipv4::None;
-        }
-        let (Some(from), Some(to)) = (from, to) else { return Err(typed.wrong(&visit)) };
-        let spec = SetSpec {
-            name: name.trim().to_owned(),
-            kind: if deployment == Some(true) { SetKind::Deployment } else { SetKind::Stateful },
-            addresses: address.map(|first| AddressPool { first: first.trim().to_owned(), gateway }),
-            service,
-            volumes: volumes.into_iter().collect(),
-            ..SetSpec::new(
-                replicas,
-                VmidRange { from, to },
-                nodes,
-                PodTemplate {
-                    image: image.trim().to_owned(),
-                    cores: cores.unwrap_or(CORES),
-                    memory_mib: memory.unwrap_or(MEMORY_MIB).into(),
-                    root: Root { storage, size_gib: disk.unwrap_or(DISK_GIB).into() },
-                    networks: vec![network],
-                    health,
-                    ..PodTemplate::default()
-                },
-            )
-        };
-        typed.found.extend(spec.problems());
-        if !typed.found.is_empty() {
-            return Err(typed.wrong(&visit));
-        }
-        let set = SetRef { cluster, name: spec.name.clone() };
-        if visit.face.engine().set_seen(&set).is_some() {
-            return Err(said(
-                "Nothing was created",
-                &format!("There is a set {set} already"),
-                "Choose another name, or use `/set apply`, `/set scale` or `/set rollout start`.",
-                &visit.reference(),
-            ));
-        }
-        let action = SetAction::Put { set, spec: Box::new(spec), why: "created".into() };
-        propose(&visit, Verb::SetCreate, action).await
-    })
-    .await
-}
-
-/// Nodes of a cluster that are up, by name.
-fn up(visit: &Visit, cluster: &ClusterId) -> Vec<NodeName> {
-    let view = visit.face.engine().view(cluster);
-    let nodes = view.iter().flat_map(|v| &v.nodes);
-    nodes.filter(|n| n.state == NodeState::Up).map(|n| n.name.clone()).collect()
-}
-
-/// What was typed, with everything that is wrong about it.
-struct Typed {
-    found: Vec<Problem>,
-}
-
-impl Typed {
-    fn note(&mut self, field: &str, why: impl Into<String>) {
-        self.found.push(Problem { field: field.to_owned(), why: why.into() });
-    }
-
-    fn read<T: FromStr>(&mut self, field: &str, text: &str) -> Option<T>
-    where
-        T::Err: std::fmt::Display,
-    {
-        text.parse().map_err(|e: T::Err| self.note(field, e.to_string())).ok()
-    }
-
-    fn volume(
-        &mut self,
-        text: &str,
-        storage: Option<gantry_core::id::StorageId>,
-    ) -> Option<VolumeSpec> {
-        let mut parts = text.trim().splitn(3, ':');
-        let (name, size, path) = (parts.next()?, parts.next(), parts.next());
-        match (size.and_then(|s| s.trim().parse().ok()), path, storage) {
-            (Some(size_gib), Some(path), Some(storage)) => Some(VolumeSpec {
-                name: name.trim().to_owned(),
-                storage,
-                size_gib,
-                path: path.trim().to_owned(),
-                backup: false,
-            }),
-            _ => {
-                self.note("volume", "name, GiB and path, as in data:4:/data");
-                None
-            }
-        }
-    }
-
-    fn health(&mut self, text: &str) -> Option<Health> {
-        let probe = match text.trim().split_once(':') {
-            Some(("tcp", port)) => port.parse().ok().map(|port| Probe::Tcp { port }),
-            Some(("http", rest)) => {
-                let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let path = if path.is_empty() { "/" } else { path };
-                port.parse().ok().map(|port| Probe::Http {
-                    port,
-                    path: path.to_owned(),
-                    status: 200,
-                })
-            }
-            _ => None,
-        };
-        if probe.is_none() {
-            self.note("health", "tcp:PORT or http:PORT/path, as in http:8080/health");
-        }
-        probe.map(Health::new)
-    }
-
-    fn service(&mut self, text: &str) -> Option<ServiceSpec> {
-        let Some((name, zone)) = text.trim().split_once('.') else {
-            self.note("service", "a name in a zone, as in web.lab.internal");
-            return None;
-        };
-        let zone = self.read("service", zone)?;
-        Some(ServiceSpec {
-            name: name.to_owned(),
-            zone,
-            ports: Vec::new(),
-            publish_not_ready: false,
-        })
-    }
-
-    fn wrong(&self, visit: &Visit) -> FaceError {
-        let list: Vec<String> =
-            self.found.iter().map(|p| format!("{}: {}", p.field, p.why)).collect();
-        said(
-            "Nothing was changed",
-            &list.join("; "),
-            "Run the command again with that corrected.",
-            &visit.reference(),
-        )
-    }
-}
-
-/// Make a set exactly what a file says: TOML or YAML
-#[poise::command(slash_command, guild_only)]
-async fn apply(
-    ctx: Context<'_>,
-    #[description = "The specification, as .toml, .yaml or .yml, at most 64 KiB"] file: Attachment,
-    #[description = "In which cluster, where the file does not say"]
-    #[autocomplete = "complete::cluster"]
-    cluster: Option<String>,
-) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        if let Ruling::Denied { because } = visit.may(Verb::SetApply, Target::Any) {
-            return visit.refuse(Verb::SetApply, &file.filename, &because).await;
-        }
-        let wrong = |why: &str| {
-            let next = "Attach a specification as docs/sets.md shows it.";
-            said("Nothing was applied", why, next, &visit.reference())
-        };
-        let Some(format) = Format::of(&file.filename) else {
-            return Err(wrong("The file's name ends neither in .toml nor in .yaml or .yml"));
-        };
-        if file.size as usize > FILE_MAX {
-            return Err(wrong("The file is larger than 64 KiB"));
-        }
-        if visit.begin(false, true).await? == Go::Stop {
-            return Ok(());
-        }
-        // The address is Discord's own, from the interaction it signed.
-        let bytes = match tokio::time::timeout(FILE_WITHIN, file.download()).await {
-            Ok(Ok(bytes)) if bytes.len() <= FILE_MAX => bytes,
-            Ok(Ok(_)) => return Err(wrong("The file is larger than 64 KiB")),
-            Ok(Err(_)) => return Err(wrong("The file could not be fetched from Discord")),
-            Err(_) => return Err(wrong("Discord did not hand the file over in time")),
-        };
-        let text = String::from_utf8(bytes).map_err(|_| wrong("The file is not text"))?;
-        let read = SetFile::read(&text, format).map_err(|found| Typed { found }.wrong(&visit))?;
-        let cluster = match (read.cluster, cluster) {
-            (Some(named), None) => choose(&visit, Some(named.as_str()))?,
-            (named, asked) => {
-                let asked = choose(&visit, asked.as_deref())?;
-                if named.is_some_and(|n| n != asked) {
-                    return Err(wrong("The file is for another cluster"));
-                }
-                asked
-            }
-        };
-        let set = SetRef { cluster, name: read.spec.name.clone() };
-        let action =
-            SetAction::Put { set: set.clone(), spec: Box::new(read.spec), why: "applied".into() };
-        let ask = Ask::Set { verb: Verb::SetApply, action: Box::new(action) };
-        act::carried(&visit, Verb::SetApply, &set.to_string(), None, ask, true).await
-    })
-    .await
 }
 
 /// All sets you may see
@@ -340,11 +57,7 @@ async fn show(
     #[max_length = 100]
     set: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let set = find(&visit, &set)?;
-        show::open(&visit, View::Set { set, verb: Verb::SetShow }).await
-    })
-    .await
+    look(ctx, set, Verb::SetShow).await
 }
 
 /// Revisions of a set, with what changed
@@ -356,11 +69,7 @@ async fn history(
     #[max_length = 100]
     set: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let set = find(&visit, &set)?;
-        show::open(&visit, View::Set { set, verb: Verb::SetHistory }).await
-    })
-    .await
+    look(ctx, set, Verb::SetHistory).await
 }
 
 /// Change how many pods a set has
@@ -444,11 +153,7 @@ async fn status(
     #[max_length = 100]
     set: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let set = find(&visit, &set)?;
-        show::open(&visit, View::Set { set, verb: Verb::SetStatus }).await
-    })
-    .await
+    look(ctx, set, Verb::SetStatus).await
 }
 
 /// Replace no more pods until somebody resumes
@@ -460,11 +165,7 @@ async fn pause(
     #[max_length = 100]
     set: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let set = find(&visit, &set)?;
-        propose(&visit, Verb::SetPause, SetAction::Pause { set, on: true }).await
-    })
-    .await
+    hold(ctx, set, Verb::SetPause, true).await
 }
 
 /// Go on with a paused rollout
@@ -476,11 +177,7 @@ async fn resume(
     #[max_length = 100]
     set: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let set = find(&visit, &set)?;
-        propose(&visit, Verb::SetResume, SetAction::Pause { set, on: false }).await
-    })
-    .await
+    hold(ctx, set, Verb::SetResume, false).await
 }
 
 /// Go back to an earlier revision
@@ -497,6 +194,24 @@ async fn undo(
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
         change(&visit, Verb::SetUndo, &set, SetChange::Undo { to: revision }).await
+    })
+    .await
+}
+
+/// Shows one set.
+async fn look(ctx: Context<'_>, set: String, verb: Verb) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let set = find(&visit, &set)?;
+        show::open(&visit, View::Set { set, verb }).await
+    })
+    .await
+}
+
+/// Pauses a rollout, or goes on with it.
+async fn hold(ctx: Context<'_>, set: String, verb: Verb, on: bool) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let set = find(&visit, &set)?;
+        propose(&visit, verb, SetAction::Pause { set, on }).await
     })
     .await
 }
@@ -532,7 +247,8 @@ fn find(visit: &Visit, text: &str) -> Result<SetRef, FaceError> {
     }
 }
 
-async fn propose(visit: &Visit, verb: Verb, action: SetAction) -> Result<(), FaceError> {
+/// Plans an action on a set and shows what it would do.
+pub async fn propose(visit: &Visit, verb: Verb, action: SetAction) -> Result<(), FaceError> {
     let set = action.set().clone();
     // A new set is judged by what it shall be, before anything is read.
     let new = matches!(action, SetAction::Put { .. });

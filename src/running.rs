@@ -327,7 +327,8 @@ fn reason(end: &GatewayEnd) -> Reason {
 
 /// Opens the database, brought up to date if the configuration says so.
 pub async fn open_store(config: &Config) -> Result<Store, Error> {
-    let store = Store::open(config.store.url.expose_secret()).await?;
+    let (url, connections) = (config.store.url.expose_secret(), config.store.connections);
+    let store = Store::open_with(url, connections).await?;
     if config.store.migrate {
         for name in store.migrate().await? {
             tracing::info!(migration = name, "the database was brought up to date");

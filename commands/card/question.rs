@@ -116,8 +116,8 @@ pub fn file_problems(file: &str, problems: &[Problem]) -> Card {
 }
 
 /// What is wrong with a pod's specification, with a way back into the form.
-pub fn problems(name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
-    Card::new(Tone::Bad, line!["✗ Cannot plan pod ", text(name)])
+pub fn problems(kind: &str, name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
+    Card::new(Tone::Bad, line!["✗ Cannot plan ", text(kind), " ", text(name)])
         .say(match problems.len() {
             1 => "One thing is wrong. Nothing was created.",
             _ => "Several things are wrong. Nothing was created.",

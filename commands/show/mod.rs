@@ -162,7 +162,7 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
             let storage = Subject::Storage(cluster.clone(), node.clone(), storage.clone());
             graph::subject(visit, &storage, GraphOf::Disk, *time, id).await
         }
-        View::PodForm { .. } => {
+        View::PodForm { .. } | View::SetForm { .. } => {
             Ok(crate::card::note(crate::card::Tone::Plain, "A form", "Press Edit again to open it"))
         }
     }

@@ -1,5 +1,6 @@
 //! `[store]`: where gantry keeps what it must not forget.
 
+use gantry_store::POSTGRES_CONNECTIONS;
 use secrecy::{ExposeSecret as _, Secret};
 
 use super::read::Section;
@@ -14,12 +15,18 @@ pub struct Store {
     pub url: Secret<String>,
     /// Whether `gantry run` brings the schema up to date by itself.
     pub migrate: bool,
+    /// Most connections to PostgreSQL; SQLite takes as many as it needs.
+    pub connections: u32,
 }
+
+/// Most connections a configuration may ask for: PostgreSQL itself lets 100 in where nobody says.
+const CONNECTIONS_MAX: u32 = 100;
 
 impl Store {
     pub(super) fn read(mut s: Section<'_>) -> Option<Self> {
         let url = s.secret_or("url", "url_file", DEFAULT_URL);
         let migrate = s.take("migrate", true);
+        let connections = s.number("connections", POSTGRES_CONNECTIONS, 2..=CONNECTIONS_MAX);
         let url = url.and_then(|url| {
             let text = url.expose_secret();
             if let Some(path) = text.strip_prefix("sqlite:") {
@@ -41,6 +48,6 @@ impl Store {
             None
         });
         s.finish();
-        Some(Self { url: url?, migrate })
+        Some(Self { url: url?, migrate, connections })
     }
 }

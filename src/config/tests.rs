@@ -119,6 +119,7 @@ tls = { fingerprints = ["AB:CD"] }
 concurrent = 0
 [store]
 url = "mysql://canary@db"
+connections = 1000
 [[policy.rules]]
 name = "x"
 verbs = ["gest.*", "read"]
@@ -143,6 +144,7 @@ format = "xml"
         "clusters[0].tls: `AB:CD` is not a SHA-256 fingerprint",
         "clusters[0].limits.concurrent: 0 is out of range; from 2 to 100",
         "store.url: must start with sqlite: or postgres://",
+        "store.connections: 1000 is out of range; from 2 to 100",
         "policy.rules[0].roles: the rule is for nobody",
         "policy.rules[0].verbs[0]: `gest.*` covers no verb",
         "policy.rules[0].on[0]: `web-*` is not a selector",

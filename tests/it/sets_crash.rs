@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::bot_test;
 use crate::harness::{Bot, until};
+use crate::sets_lost::{is_over, life};
 
 /// How long a point may take to be reached; some are never passed.
 const REACHED_WITHIN: Duration = Duration::from_millis(1_500);
@@ -87,5 +88,69 @@ bot_test! {
             bot.admin().confirms(&question, "").await;
         })
         .await;
+    }
+}
+
+/// Most times one command is interrupted.
+const KILLS_MAX: usize = 40;
+
+/// A set's whole life, killed at `point` every second time something comes to it.
+async fn lives_killed(bot: &mut Bot, point: &'static str, first: bool) {
+    let at =
+        format!("killed {point}, beginning with the {}", if first { "first" } else { "second" });
+    bot.proxmox.forget();
+    bot.guillotine.set_again(point, first);
+    let mut kills = 0;
+    for (command, name, words) in life() {
+        let question = bot.admin().runs(&command).await;
+        bot.admin().confirms(&question, name).await;
+        let says = |bot: &Bot| {
+            let text = discord_twin::text_of(&bot.message(question.message));
+            text.replace('\\', "").contains(&words)
+        };
+        for round in 0.. {
+            assert!(round < KILLS_MAX, "{at}: {command} never came to “{words}”");
+            let what = format!("{at}: {command}: {words}");
+            let fell = tokio::select! {
+                fell = bot.guillotine.has_fallen(crate::harness::PATIENCE) => fell,
+                () = until(&what, async || says(bot)) => false,
+            };
+            if !fell {
+                break;
+            }
+            kills += 1;
+            bot.restart().await;
+        }
+        if bot.guillotine.has_fallen(REACHED_WITHIN).await {
+            bot.restart().await;
+        }
+        bot.settle().await;
+    }
+    bot.guillotine.lift();
+    is_over(bot, &at).await;
+    assert!(kills > 3, "{at}: only {kills} times");
+}
+
+bot_test! {
+    async fn a_sets_life_killed_around_every_call(bot: &mut Bot) {
+        for (point, first) in [("after intent", true), ("after call", true), ("after call", false)] {
+            lives_killed(bot, point, first).await;
+        }
+    }
+}
+
+bot_test! {
+    async fn a_sets_life_killed_around_every_task(bot: &mut Bot) {
+        for (point, first) in [("after upid", true), ("before verify", false), ("after verify", true)] {
+            lives_killed(bot, point, first).await;
+        }
+    }
+}
+
+bot_test! {
+    async fn a_sets_life_killed_around_every_step(bot: &mut Bot) {
+        for (point, first) in [("after look", true), ("after look", false), ("after end", true)] {
+            lives_killed(bot, point, first).await;
+        }
     }
 }

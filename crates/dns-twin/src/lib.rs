@@ -33,6 +33,7 @@ pub(crate) struct State {
     pub(crate) writes: Vec<String>,
     lose_answers: u32,
     fail: bool,
+    silent: bool,
 }
 
 /// A running twin on a port of 127.0.0.1. Ends when it is dropped.
@@ -73,6 +74,19 @@ impl DnsTwin {
         }
     }
 
+    /// From now on takes this key only.
+    pub fn takes_key(&self, key: &str) {
+        self.state().key = key.to_owned();
+    }
+
+    /// Somebody deletes a set of records.
+    pub fn loses(&self, name: &str, kind: &str) {
+        let mut state = self.state();
+        if let Some(zone) = state.zones.iter_mut().find(|z| z.holds(name)) {
+            zone.sets.retain(|s| s.name != name || s.kind != kind);
+        }
+    }
+
     /// Every record but SOA and NS, sorted: `web-0.nginx.lab.example. 30 A 10.0.0.5`.
     pub fn records(&self) -> Vec<String> {
         let state = self.state();
@@ -100,6 +114,11 @@ impl DnsTwin {
     /// Answers every call with 500, or no longer.
     pub fn fails(&self, fails: bool) {
         self.state().fail = fails;
+    }
+
+    /// Takes every call and answers none, or no longer. Calls that came meanwhile stay unanswered.
+    pub fn goes_silent(&self, silent: bool) {
+        self.state().silent = silent;
     }
 
     /// Refuses connections until [`DnsTwin::comes_back`].
@@ -176,6 +195,9 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Lost> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_MAX).collect().await.map_err(|_| Lost)?.to_bytes();
+    if lock(&state).silent {
+        std::future::pending::<()>().await;
+    }
     let mut state = lock(&state);
     if state.fail {
         return Ok(api::plain(500, "Internal Server Error"));

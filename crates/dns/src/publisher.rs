@@ -41,7 +41,7 @@ pub struct ZoneState {
 }
 
 /// What is true now. The service's own zone is always among `zones`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
     /// The service's own zone first, then reverse zones.
     pub zones: Vec<ZoneState>,

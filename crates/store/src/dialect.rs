@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Executor, Row as _, SqliteConnection};
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ const SQLITE_BUSY: Duration = Duration::from_secs(5);
 const POSTGRES_LIMITS: &str = "SET statement_timeout = 8000; SET lock_timeout = 5000; \
      SET idle_in_transaction_session_timeout = 30000";
 
-/// How long a connection may take to answer when it is given back; also ends the transaction it was in.
+/// How long a connection may take to answer when it is given back; what was to be rolled back is, on the way.
 const RELEASE: Duration = Duration::from_secs(2);
 
 /// How a SQLite file is opened. FULL: a commit has reached the disk when it returns, since an intent that was
@@ -112,11 +112,21 @@ pub(crate) fn is_usable(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
 }
 
+/// True outside of a transaction only: inside, `now()` stays at its beginning. Sent as one message, which PostgreSQL
+/// takes for statement and transaction at once; fails in a transaction that was aborted.
+const OUTSIDE: &str = "SELECT now() = statement_timestamp()";
+
 /// Whether a PostgreSQL connection may go back to the pool. The pool itself would wait for the answer without
-/// end, so a server that went silent would keep every connection taken long after it is back.
+/// end, so a server that went silent would keep every connection taken long after it is back. And it does not see a
+/// transaction that was left open: whoever stops waiting while `BEGIN` is on its way leaves one that sqlx 0.9 does not
+/// count and so never ends. A later write on that connection would look kept, and not be.
 pub(crate) async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(RELEASE, connection.ping()).await {
-        Ok(answer) => answer.map(|()| true),
+    let asked = sqlx::raw_sql(OUTSIDE).fetch_one(connection);
+    match tokio::time::timeout(RELEASE, asked).await {
+        Ok(Ok(row)) => row.try_get(0),
+        // An aborted transaction: this connection is given up.
+        Ok(Err(sqlx::Error::Database(_))) => Ok(false),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }

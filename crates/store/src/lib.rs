@@ -32,6 +32,7 @@ pub use network_changes::NetworkChangeRow;
 pub use operations::{Lease, OpFilter};
 pub use plans::{Confirmation, PlanState, StoredPlan};
 pub use pods::PodRow;
+pub use pool::POSTGRES_CONNECTIONS;
 pub use screens::Screen;
-pub use sets::{Member, SetRow, SlotRow};
+pub use sets::{Member, SetRow, SlotRow, Sound};
 pub use store::{Page, Store};

@@ -21,8 +21,8 @@ pub(crate) const ACQUIRE: Duration = Duration::from_secs(5);
 pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
 /// SQLite reads side by side; each costs a thread and a page cache.
 const SQLITE_READERS: u32 = 2;
-/// PostgreSQL connections a process takes: enough for its workers, few enough for a shared server.
-const POSTGRES_CONNECTIONS: u32 = 8;
+/// PostgreSQL connections a process takes where nobody says: enough for its workers, few enough for a shared server.
+pub const POSTGRES_CONNECTIONS: u32 = 8;
 
 /// A parameter of a text.
 #[derive(Debug, Clone)]
@@ -201,7 +201,7 @@ pub(crate) enum Tx {
 
 impl Pool {
     /// Connects once, so that a wrong address is told in its own words, then keeps a pool.
-    pub(crate) async fn open(address: &Address) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn open(address: &Address, connections: u32) -> Result<Self, sqlx::Error> {
         match address {
             Address::Memory => {
                 // One connection that never ends: it is the database.
@@ -239,7 +239,7 @@ impl Pool {
                     .map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
                 first.close().await?;
                 let pool = PgPoolOptions::new()
-                    .max_connections(POSTGRES_CONNECTIONS)
+                    .max_connections(connections.max(1))
                     .acquire_timeout(ACQUIRE)
                     .after_connect(|connection, _| {
                         Box::pin(async move { dialect::prepare_postgres(connection).await })
@@ -339,7 +339,7 @@ impl Pool {
                 // The pool goes on trying while the server refuses; when it gives up with connections to
                 // spare, none could be made.
                 if let (sqlx::Error::PoolTimedOut, Self::Postgres(pool)) = (&error, self)
-                    && pool.size() < POSTGRES_CONNECTIONS
+                    && pool.size() < pool.options().get_max_connections()
                 {
                     trouble = Trouble::Lost;
                 }

@@ -41,6 +41,30 @@ pub struct SlotRow {
     pub operation: Option<Operation>,
 }
 
+/// Rows that read back, and those that do not: one that was damaged stops none of the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sound<T> {
+    /// What reads back.
+    pub rows: Vec<T>,
+    /// Names of sets that something does not read back of, each with what it is.
+    pub damaged: Vec<(String, String)>,
+}
+
+impl<T> Sound<T> {
+    /// Parts rows by whether `read` makes sense of them.
+    fn of(rows: &[Row], read: impl Fn(&Row) -> Result<T, Fail>) -> Result<Self, Fail> {
+        let mut sound = Self { rows: Vec::new(), damaged: Vec::new() };
+        for row in rows {
+            match read(row) {
+                Ok(one) => sound.rows.push(one),
+                Err(Fail::Row(why)) => sound.damaged.push((row.text("name")?, why)),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(sound)
+    }
+}
+
 /// An operation of the reconciler on one ordinal, with everything that is kept in one transaction with it.
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
@@ -70,7 +94,16 @@ impl Store {
         .await
     }
 
-    /// All sets, or those of one cluster, by name. At most 1000.
+    /// The sets of one cluster that read back, by name. At most 1000.
+    pub async fn sound_sets(&self, cluster: &ClusterId) -> Result<Sound<SetRow>, StoreError> {
+        self.call(format!("read the sets of {cluster}"), async {
+            let rows = self.pool.rows(sql::SETS_LIST, args![Some(cluster.as_str())]).await?;
+            Sound::of(&rows, read)
+        })
+        .await
+    }
+
+    /// All sets, or those of one cluster, by name; an error where one does not read back. At most 1000.
     pub async fn list_sets(&self, cluster: Option<&ClusterId>) -> Result<Vec<SetRow>, StoreError> {
         self.call("list sets", async {
             let rows =
@@ -80,7 +113,8 @@ impl Store {
         .await
     }
 
-    /// Leads the sets of a cluster that nobody else leads, until `now_ms + lease_ms`; returns all that are led now.
+    /// Leads the sets of a cluster that nobody else leads, until `now_ms + lease_ms`; returns all that are led now and
+    /// read back.
     /// Leading one again keeps its generation while the lease has not run out.
     pub async fn lead_sets(
         &self,
@@ -88,15 +122,15 @@ impl Store {
         owner: &str,
         now_ms: i64,
         lease_ms: i64,
-    ) -> Result<Vec<SetRow>, StoreError> {
+    ) -> Result<Sound<SetRow>, StoreError> {
         self.call(format!("lead the sets of {cluster}"), async {
             let until = now_ms.saturating_add(lease_ms);
             let mut tx = self.pool.begin().await?;
             let rows = tx.rows(sql::SETS_LEAD, args![cluster, owner, now_ms, until]).await?;
             tx.commit().await?;
-            let mut rows = rows.iter().map(read).collect::<Result<Vec<_>, Fail>>()?;
-            rows.sort_by(|a, b| a.set.name().cmp(b.set.name()));
-            Ok(rows)
+            let mut led = Sound::of(&rows, read)?;
+            led.rows.sort_by(|a, b| a.set.name().cmp(b.set.name()));
+            Ok(led)
         })
         .await
     }
@@ -183,15 +217,17 @@ impl Store {
     ) -> Result<Vec<SlotRow>, StoreError> {
         self.call(format!("list the ordinals of sets of {cluster}"), async {
             let rows = self.pool.rows(sql::ORDINALS_LIST, args![cluster, set]).await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(SlotRow {
-                        set: row.text("name")?,
-                        record: record(row)?,
-                        operation: operations::read_joined(row)?,
-                    })
-                })
-                .collect()
+            rows.iter().map(slot).collect()
+        })
+        .await
+    }
+
+    /// Ordinals of a cluster's sets that read back, by set and ordinal.
+    pub async fn sound_slots(&self, cluster: &ClusterId) -> Result<Sound<SlotRow>, StoreError> {
+        self.call(format!("read the ordinals of sets of {cluster}"), async {
+            let args = args![cluster, None::<&str>];
+            let rows = self.pool.rows(sql::ORDINALS_LIST, args).await?;
+            Sound::of(&rows, slot)
         })
         .await
     }
@@ -409,6 +445,14 @@ fn json(record: &SlotRecord) -> Result<String, Fail> {
 fn record(row: &Row) -> Result<SlotRecord, Fail> {
     serde_json::from_str(&row.text("data")?)
         .map_err(|e| Fail::Row(format!("an ordinal does not read back: {e}")))
+}
+
+fn slot(row: &Row) -> Result<SlotRow, Fail> {
+    Ok(SlotRow {
+        set: row.text("name")?,
+        record: record(row)?,
+        operation: operations::read_joined(row)?,
+    })
 }
 
 fn read(row: &Row) -> Result<SetRow, Fail> {

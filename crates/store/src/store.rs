@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::address::{self, Address, Place};
 use crate::dialect::{Kind, Trouble};
 use crate::error::StoreError;
-use crate::pool::{DEADLINE, Fail, Lock, Pool, args, words};
+use crate::pool::{DEADLINE, Fail, Lock, POSTGRES_CONNECTIONS, Pool, args, words};
 use crate::sql;
 
 /// Longest wait for connections to end; a silent server must not keep gantry from stopping.
@@ -49,6 +49,11 @@ impl Store {
     /// `postgres://…`. Does not change tables: see [`Store::migrate`]. Refuses a SQLite file that another
     /// process has open, a damaged one, and a database made by a newer gantry.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, POSTGRES_CONNECTIONS).await
+    }
+
+    /// The same with so many connections at most, at least one. SQLite takes as many as it needs.
+    pub async fn open_with(url: &str, connections: u32) -> Result<Self, StoreError> {
         let (mut address, place) = address::parse(url)?;
         let lock = match &mut address {
             Address::File(path) => {
@@ -59,7 +64,7 @@ impl Store {
             Address::Memory | Address::Server(_) => None,
         };
         let what = "open the database";
-        let pool = match tokio::time::timeout(DEADLINE, Pool::open(&address)).await {
+        let pool = match tokio::time::timeout(DEADLINE, Pool::open(&address, connections)).await {
             Ok(Ok(pool)) => pool,
             Ok(Err(error)) => {
                 let kind = match address {

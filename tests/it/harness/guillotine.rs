@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub struct Guillotine {
     set: Mutex<Option<(&'static str, usize)>>,
+    /// The point at which it falls every second time, and whether it does the next time.
+    again: Mutex<Option<(&'static str, bool)>>,
     fallen: Notify,
 }
 
@@ -18,6 +20,12 @@ impl Guillotine {
     /// The next operation to come to `point` in `step` goes no further.
     pub fn set(&self, point: &'static str, step: usize) {
         *self.set.lock().unwrap() = Some((point, step));
+    }
+
+    /// Whatever comes to `point` goes no further every second time: what is tried again gets through. `first` says
+    /// whether it falls the first time.
+    pub fn set_again(&self, point: &'static str, first: bool) {
+        *self.again.lock().unwrap() = Some((point, first));
     }
 
     /// Waits until it has fallen; false when it did not within `within`.
@@ -28,6 +36,7 @@ impl Guillotine {
     /// Lets everything pass again.
     pub fn lift(&self) {
         *self.set.lock().unwrap() = None;
+        *self.again.lock().unwrap() = None;
     }
 }
 
@@ -38,7 +47,14 @@ impl Witness for Guillotine {
         step: usize,
         _operation: &'a OperationId,
     ) -> BoxFuture<'a, ()> {
-        let falls = {
+        let again = match &mut *self.again.lock().unwrap() {
+            Some((at, falls)) if *at == point => {
+                *falls = !*falls;
+                !*falls
+            }
+            _ => false,
+        };
+        let falls = again || {
             let mut set = self.set.lock().unwrap();
             let falls = *set == Some((point, step));
             if falls {

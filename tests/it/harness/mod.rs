@@ -30,6 +30,9 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The bot's token at the simulated Discord. Looked for in every log by the canary test.
 pub const DISCORD_TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMQ.canary.discord-token-never-in-a-log";
 
+/// The key of the simulated name server. Looked for in every log by the canary test.
+pub const DNS_KEY: &str = "canary-key-of-the-name-server";
+
 /// Runs a test twice: on SQLite and on PostgreSQL.
 #[macro_export]
 macro_rules! bot_test {
@@ -76,12 +79,16 @@ pub fn run<F: Future<Output = ()>>(database: Database, test: impl FnOnce(Bot) ->
 pub struct Bot {
     pub discord: discord_twin::Twin,
     pub proxmox: proxmox_twin::Twin,
+    /// A name server with the zones `lab.example` and `0.0.10.in-addr.arpa`.
+    pub dns: dns_twin::DnsTwin,
     pub clock: Clock,
     pub guillotine: Arc<Guillotine>,
     /// Whether the nodes have a node shell; read at the next start.
     pub shell: bool,
     database: Database,
     process: Option<Process>,
+    /// A second process on the same database.
+    other: Option<Process>,
 }
 
 /// The bot's own runtime, so that killing it leaves nothing running.
@@ -104,14 +111,21 @@ impl Bot {
         .await
         .unwrap();
         let proxmox = proxmox_twin::Twin::start(proxmox_options()).await.unwrap();
+        let dns = dns_twin::DnsTwin::start(DNS_KEY).await.unwrap();
+        canary::watch_for(DNS_KEY);
+        for zone in ["lab.example.", "0.0.10.in-addr.arpa."] {
+            dns.has_zone(zone);
+        }
         let mut bot = Self {
             discord,
             proxmox,
+            dns,
             clock: Clock::adjustable(SPEED),
             guillotine: Arc::new(Guillotine::default()),
             shell: true,
             database,
             process: None,
+            other: None,
         };
         bot.begin().await;
         bot
@@ -120,6 +134,38 @@ impl Bot {
     /// Starts the process and waits until it is connected and has seen the cluster.
     pub async fn begin(&mut self) {
         assert!(self.process.is_none(), "the bot already runs");
+        self.process = Some(self.launch().await);
+        let engine = self.engine();
+        until("the cluster is read", async || engine.views().iter().all(|v| v.observed_ms > 0))
+            .await;
+        let discord = &self.discord;
+        until("commands are registered", async || {
+            discord.commands("admin", "#ops").is_ok_and(|all| !all.is_empty())
+        })
+        .await;
+    }
+
+    /// Starts a second process on the same database, as on another machine.
+    pub async fn begin_other(&mut self) {
+        assert!(self.other.is_none(), "there are two already");
+        self.other = Some(self.launch().await);
+        let engine = self.other_engine();
+        until("the other one reads", async || engine.views().iter().all(|v| v.observed_ms > 0))
+            .await;
+    }
+
+    /// `kill -9` of the first process; the other one is the bot from now on.
+    pub fn kill_first(&mut self) {
+        self.kill();
+        self.process = self.other.take();
+    }
+
+    /// The engine of the second process.
+    pub fn other_engine(&self) -> Engine {
+        self.other.as_ref().expect("there are two").running.engine().clone()
+    }
+
+    async fn launch(&self) -> Process {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("bot")
@@ -150,15 +196,7 @@ impl Bot {
                 Err(error) => panic!("the bot did not start: {error}"),
             }
         };
-        self.process = Some(Process { runtime, running });
-        let engine = self.engine();
-        until("the cluster is read", async || engine.views().iter().all(|v| v.observed_ms > 0))
-            .await;
-        let discord = &self.discord;
-        until("commands are registered", async || {
-            discord.commands("admin", "#ops").is_ok_and(|all| !all.is_empty())
-        })
-        .await;
+        Process { runtime, running }
     }
 
     fn config(&self) -> Config {
@@ -192,6 +230,13 @@ concurrent = 32
 poll_s = 5
 settle_s = 5
 
+[[dns]]
+name = "ns1"
+provider = "powerdns"
+zones = ["lab.example", "0.0.10.in-addr.arpa"]
+url = "{dns}"
+key = "{DNS_KEY}"
+
 [images]
 hosts = ["cloud.demo", "iso.demo", "templates.demo"]
 registries = ["registry.demo", "docker.io"]
@@ -199,6 +244,7 @@ registries = ["registry.demo", "docker.io"]
 {policy}
 "##,
             discord = self.discord.url(),
+            dns = self.dns.url(),
             database = self.database.url(),
             endpoints = endpoints.join(", "),
             ca = self.database.file("ca.pem", &self.proxmox.ca_pem()).display(),
@@ -255,7 +301,9 @@ registries = ["registry.demo", "docker.io"]
 
     /// Stops politely and fails when something is left.
     pub async fn close(mut self) {
-        if let Some(Process { runtime, running }) = self.process.take() {
+        for Process { runtime, running } in
+            [self.process.take(), self.other.take()].into_iter().flatten()
+        {
             let overran = runtime.spawn(running.stop()).await.unwrap();
             runtime.shutdown_background();
             assert!(overran.is_empty(), "did not stop in time: {overran:?}");

@@ -13,7 +13,12 @@ pub mod reconcile;
 pub mod seen;
 pub mod spec;
 pub mod state;
+pub mod stray;
 
+#[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod scenes;
 #[cfg(test)]
 mod simulation;
 
@@ -23,4 +28,5 @@ pub use identity::Identity;
 pub use reconcile::{Act, Decision, Phase, STALE_MS, reconcile};
 pub use seen::{Drift, Observed, Pod, Readiness, Slot};
 pub use spec::{Keep, Management, SetKind, SetSpec, Update, VolumeSpec};
-pub use state::{Facts, Halt, Revision, Set, SetRef, SlotRecord};
+pub use state::{Facts, Halt, Names, Revision, Set, SetRef, SlotRecord};
+pub use stray::strayed;

@@ -25,6 +25,8 @@ pub struct SetFacts {
     pub volumes: usize,
     /// What stands in the way on the nodes: no image, no bridge, not online, a sentence each.
     pub obstacles: Vec<String>,
+    /// What stands in nobody's way but should be known, a sentence each.
+    pub remarks: Vec<String>,
     /// The drift that is there now, by fingerprint, where one is to be resolved.
     pub drift: Option<String>,
     /// Whether that is about the set's own pod.
@@ -40,10 +42,15 @@ pub fn differences(old: &SetSpec, new: &SetSpec) -> Vec<Change> {
     let none = "—".to_owned();
     keys.into_iter()
         .filter(|k| old.get(*k) != new.get(*k))
-        .map(|k| Change {
-            what: k.clone(),
-            before: old.get(k).unwrap_or(&none).clone(),
-            after: new.get(k).unwrap_or(&none).clone(),
+        .map(|k| {
+            let (before, after) = (old.get(k), new.get(k));
+            // Values of the environment are nobody's business.
+            let shown = |value: Option<&String>, hidden: &str| match value {
+                Some(_) if k.starts_with("template.env.") => hidden.to_owned(),
+                value => value.unwrap_or(&none).clone(),
+            };
+            let other = if before.is_some() { "another value" } else { "a value" };
+            Change { what: k.clone(), before: shown(before, "a value"), after: shown(after, other) }
         })
         .collect()
 }
@@ -113,7 +120,10 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                 return refused(facts.obstacles.join("\n"));
             }
             match &facts.set {
-                None => draft(created(spec), Vec::new(), spec_warnings(spec), both()),
+                None => {
+                    let warnings = [spec_warnings(spec), facts.remarks.clone()].concat();
+                    draft(created(spec), Vec::new(), warnings, both())
+                }
                 Some(now) => {
                     let changes = differences(now.spec(), spec);
                     if changes.is_empty() && !now.is_stuck() {
@@ -122,7 +132,7 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                     if let Some(why) = immutable(now.spec(), spec) {
                         return refused(why);
                     }
-                    let mut warnings = spec_warnings(spec);
+                    let mut warnings = [spec_warnings(spec), facts.remarks.clone()].concat();
                     if changes.len() > LINES_MAX {
                         warnings
                             .push(format!("And {} more differences.", changes.len() - LINES_MAX));
@@ -358,4 +368,25 @@ pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
     });
     let value = serde_json::json!([action, set, facts.drift]);
     hex::encode(Sha256::digest(value.to_string().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::simulation::sample;
+
+    #[test]
+    fn values_of_the_environment_are_not_shown() {
+        let old = sample("web", 1);
+        let mut new = old.clone();
+        new.template.env.0.insert("PASSWORD".into(), "hunter2".into());
+        let added = differences(&old, &new);
+        assert_eq!((added[0].before.as_str(), added[0].after.as_str()), ("—", "a value"));
+        let mut other = new.clone();
+        other.template.env.0.insert("PASSWORD".into(), "hunter3".into());
+        let changed = differences(&new, &other);
+        let change = (changed[0].before.as_str(), changed[0].after.as_str());
+        assert_eq!(change, ("a value", "another value"));
+        assert!(!format!("{added:?}{changed:?}").contains("hunter"));
+    }
 }

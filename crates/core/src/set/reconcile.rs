@@ -14,7 +14,7 @@ pub const STALE_MS: i64 = 60_000;
 /// Most pods worked on at the same time, for sets that are not ordered.
 const ACTS_MAX: usize = 5;
 /// Failed tries in a row after which a new revision is given up.
-const TRIES: u32 = 3;
+pub const TRIES: u32 = 3;
 /// Pause after the first failure; doubles with each.
 const PAUSE_FIRST_MS: i64 = 10_000;
 /// Longest pause after a failure.
@@ -458,8 +458,12 @@ impl Work<'_> {
             .collect();
         let does: Vec<u32> =
             self.seen.slots.iter().filter(|s| s.record.published).map(Slot::ordinal).collect();
-        if shall != does {
-            self.out.waits.push("The names in DNS are brought up to date.".into());
+        let names = &self.set.names;
+        self.out.waits.extend(names.said.iter().cloned());
+        if shall != does || names.again {
+            if !names.again {
+                self.out.waits.push("The names in DNS are brought up to date.".into());
+            }
             self.out.acts.push(Act::Publish(shall));
         }
     }

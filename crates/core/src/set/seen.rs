@@ -259,6 +259,7 @@ fn drift(
             if let Some(facts) = &record.facts {
                 what.extend(differences(facts, &Facts::of(g)));
             }
+            what.extend(record.strayed.iter().filter(|s| !record.adopted.contains(s)).cloned());
             if g.template {
                 what.push("It was made a template.".into());
             }

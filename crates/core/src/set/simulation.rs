@@ -3,10 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
-
 use super::identity::{allot, keeper_name, set_tag};
-use super::seen::{Index, Observed, Pod, Readiness, observe};
+use super::seen::{Index, Observed, Readiness, observe};
 use super::spec::{Keep, Management, SetKind, SetSpec, Update, VmidRange, VolumeSpec};
 use super::state::{Facts, Halt, Revision, Set, SlotRecord};
 use super::{Act, Phase, reconcile};
@@ -68,6 +66,7 @@ pub(super) fn set_of(spec: SetSpec) -> Set {
         paused: None,
         halted: None,
         deleting: None,
+        names: Default::default(),
         by: UserId(1),
         by_name: "alice".into(),
         guild: GuildId(1),
@@ -76,25 +75,25 @@ pub(super) fn set_of(spec: SetSpec) -> Set {
     }
 }
 
-struct World {
-    set: Set,
-    records: BTreeMap<u32, SlotRecord>,
-    guests: BTreeMap<u32, Guest>,
+pub(super) struct World {
+    pub(super) set: Set,
+    pub(super) records: BTreeMap<u32, SlotRecord>,
+    pub(super) guests: BTreeMap<u32, Guest>,
     /// Guests whose image never becomes ready.
-    sick: BTreeSet<u32>,
+    pub(super) sick: BTreeSet<u32>,
     /// Numbers that are not the set's, with what they looked like: nothing may ever change about them.
-    strangers: BTreeMap<u32, Guest>,
+    pub(super) strangers: BTreeMap<u32, Guest>,
     /// Operations that go on over the next passes, by ordinal.
-    busy: BTreeMap<u32, u32>,
+    pub(super) busy: BTreeMap<u32, u32>,
     /// Content of each keeper: another number, other content.
-    data: BTreeMap<u32, u64>,
-    made: u64,
-    now_ms: i64,
-    reports: usize,
+    pub(super) data: BTreeMap<u32, u64>,
+    pub(super) made: u64,
+    pub(super) now_ms: i64,
+    pub(super) reports: usize,
 }
 
 impl World {
-    fn new(spec: SetSpec) -> Self {
+    pub(super) fn new(spec: SetSpec) -> Self {
         Self {
             set: set_of(spec),
             records: BTreeMap::new(),
@@ -109,7 +108,7 @@ impl World {
         }
     }
 
-    fn guest(&self, vmid: Vmid, name: &str, node: &str, tags: Vec<String>) -> Guest {
+    pub(super) fn guest(&self, vmid: Vmid, name: &str, node: &str, tags: Vec<String>) -> Guest {
         Guest {
             cluster: "lab".parse().unwrap(),
             vmid,
@@ -132,7 +131,7 @@ impl World {
         }
     }
 
-    fn view(&self) -> ClusterView {
+    pub(super) fn view(&self) -> ClusterView {
         let mut view = ClusterView::unseen("lab".parse().unwrap());
         view.observed_ms = self.now_ms;
         view.nodes = ["pve1", "pve2", "pve3"]
@@ -156,7 +155,7 @@ impl World {
         view
     }
 
-    fn observe(&self) -> Observed {
+    pub(super) fn observe(&self) -> Observed {
         let view = self.view();
         let index = Index::new(&view);
         observe(
@@ -171,7 +170,7 @@ impl World {
         )
     }
 
-    fn available(&self) -> u32 {
+    pub(super) fn available(&self) -> u32 {
         let seen = self.observe();
         let wanted = self.set.spec().ordinals();
         let up = |s: &&super::Slot| wanted.contains(&s.ordinal()) && s.is_ready(0, self.now_ms);
@@ -179,7 +178,7 @@ impl World {
     }
 
     /// One pass; returns where the set stands.
-    fn pass(&mut self) -> Phase {
+    pub(super) fn pass(&mut self) -> Phase {
         self.now_ms += PASS_MS;
         self.busy.retain(|_, left| {
             *left = left.saturating_sub(1);
@@ -221,7 +220,7 @@ impl World {
         decision.phase
     }
 
-    fn carry_out(&mut self, act: &Act) {
+    pub(super) fn carry_out(&mut self, act: &Act) {
         let now_ms = self.now_ms;
         match act {
             Act::Allot(n) => {
@@ -256,6 +255,8 @@ impl World {
                 record.revision = revision.number;
                 record.made_ms = now_ms;
                 record.ready_ms = None;
+                record.strayed.clear();
+                record.adopted.clear();
                 let tags = vec![OWN_TAG.into(), set_tag(self.set.name())];
                 let guest = self.guest(id.vmid, &id.name, id.node.as_str(), tags);
                 self.records.get_mut(n).unwrap().facts = Some(Facts::of(&guest));
@@ -315,7 +316,7 @@ impl World {
         }
     }
 
-    fn settle(&mut self) -> Phase {
+    pub(super) fn settle(&mut self) -> Phase {
         let mut last = Phase::Waiting;
         for _ in 0..PASSES_MAX {
             last = self.pass();
@@ -328,14 +329,14 @@ impl World {
         last
     }
 
-    fn put(&mut self, change: impl Fn(&mut SetSpec)) {
+    pub(super) fn put(&mut self, change: impl Fn(&mut SetSpec)) {
         let mut spec = self.set.spec().clone();
         change(&mut spec);
         self.set = self.set.clone().with(spec, "alice", self.now_ms, "applied");
     }
 
     /// Ready pods of this image.
-    fn running(&self, image: &str) -> usize {
+    pub(super) fn running(&self, image: &str) -> usize {
         let key_is = |r: &SlotRecord| {
             let revisions = [Some(&self.set.newest), self.set.good.as_ref()];
             let found = revisions.into_iter().flatten().find(|v| Some(&v.key) == r.key.as_ref());
@@ -346,7 +347,7 @@ impl World {
     }
 }
 
-fn ordinal_of(act: &Act) -> Option<u32> {
+pub(super) fn ordinal_of(act: &Act) -> Option<u32> {
     match act {
         Act::MakeKeeper(n)
         | Act::Create(n)
@@ -357,7 +358,7 @@ fn ordinal_of(act: &Act) -> Option<u32> {
     }
 }
 
-fn with_volumes(mut spec: SetSpec) -> SetSpec {
+pub(super) fn with_volumes(mut spec: SetSpec) -> SetSpec {
     spec.volumes = vec![VolumeSpec {
         name: "data".into(),
         storage: "local-lvm".parse().unwrap(),
@@ -366,294 +367,4 @@ fn with_volumes(mut spec: SetSpec) -> SetSpec {
         backup: false,
     }];
     spec
-}
-
-#[test]
-fn a_new_set_comes_up_in_order_and_is_published() {
-    let mut world = World::new(with_volumes(sample("web", 3)));
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!((world.guests.len(), world.data.len()), (6, 3));
-    assert!(world.records.values().all(|r| r.published));
-    assert_eq!(world.set.good.as_ref().map(|g| g.number), Some(1));
-}
-
-#[test]
-fn a_pod_that_is_lost_comes_back_as_itself() {
-    let mut world = World::new(with_volumes(sample("web", 3)));
-    world.settle();
-    let (before, data) = (world.records[&1].identity.clone(), world.data.clone());
-    world.guests.remove(&before.vmid.get());
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.records[&1].identity, before);
-    assert_eq!(world.data, data, "the volumes are the same");
-    assert!(world.guests.contains_key(&before.vmid.get()));
-}
-
-#[test]
-fn scaled_down_volumes_wait_for_the_ordinal_to_come_back() {
-    let mut world = World::new(with_volumes(sample("web", 5)));
-    world.settle();
-    let data = world.data.clone();
-    world.put(|s| s.replicas = 2);
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!((world.available(), &world.data), (2, &data));
-    world.put(|s| s.replicas = 5);
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!((world.available(), &world.data), (5, &data));
-    world.put(|s| {
-        s.replicas = 1;
-        s.on_scale_down = Keep::Delete;
-    });
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.data.len(), 1);
-}
-
-#[test]
-fn a_rollout_that_fails_halts_and_goes_back_by_itself() {
-    let mut world = World::new(sample("web", 3));
-    world.settle();
-    world.put(|s| s.template.image = "local:vztmpl/bad-2.tar.zst".into());
-    assert_eq!(world.settle(), Phase::Converged);
-    let halt = world.set.halted.clone().unwrap();
-    assert_eq!((halt.revision, halt.undone_to), (2, Some(1)));
-    assert!(halt.why.contains("web-2 was not ready within 60 s: HTTP 500"), "{}", halt.why);
-    assert_eq!((world.running("good-1"), world.set.newest.number), (3, 3));
-}
-
-#[test]
-fn a_first_revision_that_fails_halts_without_anything_to_go_back_to() {
-    let mut spec = sample("web", 3);
-    spec.template.image = "local:vztmpl/bad-1.tar.zst".into();
-    let mut world = World::new(spec);
-    assert_eq!(world.settle(), Phase::Halted);
-    assert_eq!(world.guests.len(), 1, "no more of the same is made");
-    world.put(|s| s.template.image = "local:vztmpl/good-1.tar.zst".into());
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.running("good-1"), 3);
-}
-
-#[test]
-fn a_partition_leaves_the_lower_ordinals_as_they_are() {
-    let mut world = World::new(sample("web", 4));
-    world.settle();
-    world.put(|s| {
-        s.template.image = "local:vztmpl/good-2.tar.zst".into();
-        s.update = Update::Rolling { partition: 2, max_unavailable: 1 };
-    });
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!((world.running("good-1"), world.running("good-2")), (2, 2));
-    // One that is lost below the partition comes back as it was.
-    let vmid = world.records[&0].identity.vmid.get();
-    world.guests.remove(&vmid);
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.running("good-1"), 2);
-}
-
-#[test]
-fn a_paused_rollout_waits_but_still_heals() {
-    let mut world = World::new(sample("web", 3));
-    world.settle();
-    world.put(|s| s.template.image = "local:vztmpl/good-2.tar.zst".into());
-    world.set.paused = Some("alice".into());
-    assert_eq!(world.settle(), Phase::Paused);
-    assert_eq!(world.running("good-1"), 3);
-    let vmid = world.records[&1].identity.vmid.get();
-    world.guests.remove(&vmid);
-    assert_eq!(world.settle(), Phase::Paused);
-    assert_eq!(world.available(), 3);
-    world.set.paused = None;
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.running("good-2"), 3);
-}
-
-#[test]
-fn nothing_is_done_on_old_news_or_to_pods_whose_node_is_silent() {
-    let mut world = World::new(sample("web", 2));
-    world.settle();
-    let mut seen = world.observe();
-    seen.slots[0].pod = Pod::Absent;
-    let decision = reconcile(&world.set, &seen, world.now_ms + super::reconcile::STALE_MS + 1);
-    assert_eq!((decision.acts, decision.phase), (vec![], Phase::Waiting));
-    assert!(decision.waits[0].contains("old news"), "{:?}", decision.waits);
-    seen.slots[0].pod = Pod::Unseen;
-    let decision = reconcile(&world.set, &seen, world.now_ms);
-    assert!(!decision.acts.iter().any(|a| ordinal_of(a).is_some()), "{decision:?}");
-    assert!(decision.waits[0].contains("may still run"), "{:?}", decision.waits);
-}
-
-#[test]
-fn what_somebody_changed_is_told_once_and_not_undone() {
-    let mut world = World::new(sample("web", 2));
-    world.settle();
-    let vmid = world.records[&1].identity.vmid.get();
-    world.guests.get_mut(&vmid).unwrap().mem_max = 4 << 30;
-    assert_eq!(world.settle(), Phase::Converged);
-    for _ in 0..5 {
-        world.pass();
-    }
-    assert_eq!(world.reports, 1);
-    assert_eq!(world.guests[&vmid].mem_max, 4 << 30);
-    // Restoring is asking for it to be made again.
-    world.records.get_mut(&1).unwrap().key = None;
-    assert_eq!(world.settle(), Phase::Converged);
-    assert_eq!(world.guests[&vmid].mem_max, 512 << 20);
-}
-
-#[test]
-fn deleting_keeps_volumes_unless_told_otherwise() {
-    for (keep, left) in [(Keep::Retain, 3), (Keep::Delete, 0)] {
-        let mut world = World::new(with_volumes(sample("web", 3)));
-        world.settle();
-        world.set.deleting = Some(keep);
-        assert_eq!(world.settle(), Phase::Deleted);
-        assert_eq!((world.guests.len(), world.data.len()), (left, left));
-    }
-}
-
-/// What may happen to a set while gantry is not looking.
-#[derive(Debug, Clone)]
-enum Mishap {
-    Deleted(usize),
-    Stopped(usize),
-    Renamed(usize),
-    Changed(usize),
-    Untagged(usize),
-    Duplicate(usize),
-    Stranger(u32),
-    Image(u32),
-    Scale(u32),
-    Pass,
-}
-
-fn mishap() -> impl Strategy<Value = Mishap> {
-    prop_oneof![
-        (0usize..8).prop_map(Mishap::Deleted),
-        (0usize..8).prop_map(Mishap::Stopped),
-        (0usize..8).prop_map(Mishap::Renamed),
-        (0usize..8).prop_map(Mishap::Changed),
-        (0usize..8).prop_map(Mishap::Untagged),
-        (0usize..8).prop_map(Mishap::Duplicate),
-        (700u32..720).prop_map(Mishap::Stranger),
-        (0u32..4).prop_map(Mishap::Image),
-        (0u32..7).prop_map(Mishap::Scale),
-        Just(Mishap::Pass),
-        Just(Mishap::Pass),
-    ]
-}
-
-impl World {
-    fn pods(&self) -> Vec<u32> {
-        let numbers = self.records.values().map(|r| r.identity.vmid.get());
-        numbers.filter(|v| self.guests.contains_key(v) && !self.strangers.contains_key(v)).collect()
-    }
-
-    fn befall(&mut self, mishap: &Mishap) {
-        let pods = self.pods();
-        let pick = |n: &usize| pods.get(n % pods.len().max(1)).copied();
-        match mishap {
-            Mishap::Deleted(n) => {
-                if let Some(vmid) = pick(n) {
-                    self.guests.remove(&vmid);
-                    self.sick.remove(&vmid);
-                }
-            }
-            Mishap::Stopped(n) => {
-                if let Some(g) = pick(n).and_then(|v| self.guests.get_mut(&v)) {
-                    g.status = GuestStatus::Stopped;
-                }
-            }
-            Mishap::Renamed(n) => {
-                if let Some(g) = pick(n).and_then(|v| self.guests.get_mut(&v)) {
-                    g.name = "mine-now".into();
-                }
-            }
-            Mishap::Changed(n) => {
-                if let Some(g) = pick(n).and_then(|v| self.guests.get_mut(&v)) {
-                    g.mem_max = 8 << 30;
-                }
-            }
-            Mishap::Untagged(n) => {
-                if let Some(vmid) = pick(n)
-                    && let Some(g) = self.guests.get_mut(&vmid)
-                {
-                    g.tags = vec!["precious".into()];
-                    self.strangers.insert(vmid, g.clone());
-                }
-            }
-            Mishap::Duplicate(n) => {
-                let name = pick(n).and_then(|v| self.guests.get(&v)).map(|g| g.name.clone());
-                let vmid = 900 + self.made as u32 + self.strangers.len() as u32;
-                if let Some(name) = name {
-                    let tags = vec![OWN_TAG.into(), set_tag("web")];
-                    let guest = self.guest(vmid.try_into().unwrap(), &name, "pve1", tags);
-                    self.guests.insert(vmid, guest.clone());
-                    self.strangers.insert(vmid, guest);
-                }
-            }
-            Mishap::Stranger(vmid) => {
-                let used = |r: &SlotRecord| {
-                    r.identity.vmid.get() == *vmid
-                        || r.identity.keeper.map(Vmid::get) == Some(*vmid)
-                };
-                if !self.guests.contains_key(vmid) && !self.records.values().any(used) {
-                    let guest = self.guest((*vmid).try_into().unwrap(), "mail", "pve2", vec![]);
-                    self.guests.insert(*vmid, guest.clone());
-                    self.strangers.insert(*vmid, guest);
-                }
-            }
-            Mishap::Image(n) => {
-                let name = if *n == 3 { "bad".to_owned() } else { format!("good-{n}") };
-                self.put(|s| s.template.image = format!("local:vztmpl/{name}.tar.zst"));
-            }
-            Mishap::Scale(n) => self.put(|s| s.replicas = *n),
-            Mishap::Pass => {
-                self.pass();
-            }
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn whatever_happens_it_converges_and_harms_nobody(
-        mishaps in proptest::collection::vec(mishap(), 0..25),
-        volumes in any::<bool>(),
-        parallel in any::<bool>(),
-        service in any::<bool>(),
-        max_unavailable in 1u32..3,
-    ) {
-        let mut spec = sample("web", 3);
-        if volumes {
-            spec = with_volumes(spec);
-        }
-        if parallel {
-            spec.management = Management::Parallel;
-        }
-        if !service {
-            spec.service = None;
-        }
-        spec.update = Update::Rolling { partition: 0, max_unavailable };
-        let mut world = World::new(spec);
-        world.settle();
-        let kept = world.data.clone();
-        for mishap in &mishaps {
-            world.befall(mishap);
-        }
-        // Somebody takes the hands off: an image that works.
-        let strange = world.pods().len();
-        world.put(|s| s.template.image = "local:vztmpl/good-last.tar.zst".into());
-        let phase = world.settle();
-        // An ordinal whose number a stranger has is told about and waited for; all others are as they shall be.
-        let seen = world.observe();
-        let blocked = seen.slots.iter().any(|s| s.pod == Pod::Stranger);
-        if !blocked {
-            prop_assert_eq!(phase, Phase::Converged, "{:?} {:?} {:?}", world.set.halted, seen, strange);
-            let replicas = world.set.spec().replicas as usize;
-            prop_assert_eq!(world.running("good-last"), replicas);
-        }
-        for (vmid, data) in &kept {
-            prop_assert_eq!(world.data.get(vmid), Some(data), "volumes that shall be kept are kept");
-        }
-    }
 }

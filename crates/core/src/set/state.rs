@@ -54,6 +54,15 @@ pub struct Halt {
     pub undone_to: Option<u32>,
 }
 
+/// What there is to say about a set's names in DNS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Names {
+    /// What could not be published, or was left to somebody else, a sentence each.
+    pub said: Vec<String>,
+    /// Whether something of it is tried again.
+    pub again: bool,
+}
+
 /// A set as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Set {
@@ -69,6 +78,9 @@ pub struct Set {
     pub halted: Option<Halt>,
     /// It shall be deleted, and this shall become of its volumes.
     pub deleting: Option<Keep>,
+    /// What there is to say about its names.
+    #[serde(default)]
+    pub names: Names,
     /// Who confirmed what it shall be; pods are made and deleted in their name.
     pub by: UserId,
     /// Their name then.
@@ -170,6 +182,12 @@ pub struct SlotRecord {
     pub ready_ms: Option<i64>,
     /// What its guest is expected to look like: as it was made, or as somebody adopted it.
     pub facts: Option<Facts>,
+    /// What of its configuration is not as it was made, as read last, a sentence each.
+    #[serde(default)]
+    pub strayed: Vec<String>,
+    /// What of that somebody adopted.
+    #[serde(default)]
+    pub adopted: Vec<String>,
     /// The operation that worked on it last.
     pub operation: Option<OperationId>,
     /// The operation whose end was taken notice of.
@@ -198,6 +216,8 @@ impl SlotRecord {
             made_ms: 0,
             ready_ms: None,
             facts: None,
+            strayed: Vec::new(),
+            adopted: Vec::new(),
             operation: None,
             settled: None,
             failures: 0,

@@ -234,6 +234,7 @@ impl Engine {
             record.made_ms = now_ms;
             record.ready_ms = None;
             record.facts = Some(facts);
+            (record.strayed, record.adopted) = (Vec::new(), Vec::new());
             (record.reported, record.ignored) = (None, None);
         };
         self.store()
@@ -257,6 +258,7 @@ impl Engine {
         if part.work == Work::Remove {
             let gone = |record: &mut SlotRecord| {
                 (record.key, record.facts, record.ready_ms) = (None, None, None);
+                (record.strayed, record.adopted) = (Vec::new(), Vec::new());
                 (record.reported, record.ignored, record.failures) = (None, None, 0);
             };
             self.store()

@@ -146,6 +146,7 @@ impl Engine {
                 paused: None,
                 halted: None,
                 deleting: None,
+                names: Default::default(),
                 by: op.by,
                 by_name: op.by_name.clone(),
                 guild: gantry_core::id::GuildId(0),
@@ -180,7 +181,10 @@ impl Engine {
         let facts = slot.and_then(|s| seen.as_ref()?.guest(s.record.identity.vmid).map(Facts::of));
         let drift = drift.to_owned();
         let change = move |record: &mut SlotRecord| match choice {
-            Choice::Adopt => record.facts = facts,
+            Choice::Adopt => {
+                record.facts = facts;
+                record.adopted = record.strayed.clone();
+            }
             Choice::Ignore => record.ignored = Some(drift),
             // Without a key it is made again.
             Choice::Restore => record.key = None,

@@ -1,7 +1,9 @@
 //! What a plan for a set rests on, read now.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use gantry_core::dns::Name;
 use gantry_core::id::{GuestKind, Vmid};
 use gantry_core::plan::Planned;
 use gantry_core::pod::{PodSpec, plan_pod};
@@ -19,6 +21,9 @@ impl Engine {
     pub(crate) async fn set_facts(&self, action: &SetAction) -> Result<SetFacts, Error> {
         let set = action.set();
         let view = self.refresh(&set.cluster, Duration::ZERO).await;
+        if let SetAction::Resolve { ordinal, .. } = action {
+            self.look_before_resolving(set, *ordinal).await?;
+        }
         let now = self.set_now(set).await?;
         let mut facts = SetFacts::default();
         if let Some(now) = &now {
@@ -46,8 +51,19 @@ impl Engine {
             && spec.problems().is_empty()
         {
             facts.obstacles = self.obstacles(set, spec, &view, facts.set.is_none()).await?;
+            facts.remarks.extend(self.without_reverse(spec));
         }
         Ok(facts)
+    }
+
+    /// Where addresses of a service have no names, as a sentence.
+    fn without_reverse(&self, spec: &SetSpec) -> Option<String> {
+        spec.service.as_ref()?;
+        let first: IpAddr = spec.addresses.as_ref()?.first.split('/').next()?.parse().ok()?;
+        let zone = Name::reverse(first);
+        zone.zone_among(self.publisher().zones()).is_none().then(|| {
+            format!("No configured name server has a reverse zone for {first}: the pods' addresses get no names (PTR).")
+        })
     }
 
     /// What stands in the way of making pods from this: on the nodes, and among numbers and names.

@@ -1,16 +1,21 @@
 //! Keeps sets as they shall be: on each reading of a cluster, one pass over the sets this process leads.
 //!
-//! A pass observes, asks `core::set::reconcile`, and turns its actions into ordinary operations (`child`), which
-//! carry the promises: looked at live before each step, recorded before each call, found again after a crash. What is
-//! written down by a pass names the generation of its lease, so a process that lost it changes nothing.
+//! A pass observes, asks `core::set::reconcile`, and hands the sets that something is to be done about to a task each
+//! (`work`), so that one that waits for a node or a name server keeps no other waiting. Actions become ordinary
+//! operations (`child`), which carry the promises: looked at live before each step, recorded before each call, found
+//! again after a crash. What is written down names the generation of its lease, so a process that lost it changes
+//! nothing.
 
 mod child;
 mod facts;
+mod names;
 mod pass;
 mod probe;
+mod stray;
+mod work;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use gantry_core::id::{ClusterId, OperationId, Vmid};
@@ -19,31 +24,50 @@ use gantry_core::set::{
     Decision, Observed, Revision, Set, SetAction, SetRef, SlotRecord, reconcile,
 };
 use gantry_core::world::{ClusterView, Guest};
-use gantry_store::{OpFilter, SetRow, SlotRow};
+use gantry_store::{OpFilter, SetRow, SlotRow, Sound};
 
 use crate::{Engine, Error};
 
 /// Open operations that are looked at in one pass; more than workers ever have.
 const OPEN_MAX: u32 = 1000;
 
-/// What is kept in memory about sets: for policy and autocompletion before anything is read, and their health.
+/// What is kept in memory about sets: for policy and autocompletion before anything is read, their health, and what was
+/// looked at when.
 #[derive(Default)]
 pub(crate) struct Memory {
     sets: ArcSwap<BTreeMap<SetRef, Arc<Set>>>,
     health: probe::Health,
+    names: names::Looked,
+    strays: stray::Looked,
+    /// Sets that do not read back; each is told once.
+    damaged: Mutex<BTreeSet<SetRef>>,
 }
 
 impl Memory {
-    fn keep(&self, cluster: &ClusterId, rows: &[SetRow]) {
+    /// Keeps what was read. One that does not read back is remembered as it was.
+    fn keep(&self, cluster: &ClusterId, read: &Sound<SetRow>) {
+        let stays = |set: &SetRef| {
+            set.cluster != *cluster || read.damaged.iter().any(|(name, _)| *name == set.name)
+        };
         self.sets.rcu(|old| {
-            let mut next: BTreeMap<SetRef, Arc<Set>> = old
-                .iter()
-                .filter(|(k, _)| k.cluster != *cluster)
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect();
-            next.extend(rows.iter().map(|r| (r.set.address(), Arc::new(r.set.clone()))));
+            let kept = old.iter().filter(|(set, _)| stays(set));
+            let mut next: BTreeMap<SetRef, Arc<Set>> =
+                kept.map(|(k, v)| (k.clone(), v.clone())).collect();
+            next.extend(read.rows.iter().map(|r| (r.set.address(), Arc::new(r.set.clone()))));
             next
         });
+    }
+
+    /// Tells of what does not read back, once for each set as long as that is so.
+    fn tell_damaged(&self, cluster: &ClusterId, damaged: &[(String, String)]) {
+        let mut told = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|set| set.cluster != *cluster || damaged.iter().any(|(n, _)| *n == set.name));
+        for (name, why) in damaged {
+            let set = SetRef { cluster: cluster.clone(), name: name.clone() };
+            if told.insert(set) {
+                tracing::error!(%cluster, set = name, why, "a set does not read back: nothing is done about it until its rows are mended; all others are kept up");
+            }
+        }
     }
 }
 

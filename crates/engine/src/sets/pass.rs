@@ -1,40 +1,95 @@
-//! One pass over the sets of a cluster that this process leads.
+//! One pass over the sets of a cluster that this process leads: decided here, worked on in a task for each set.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gantry_core::action::Verb;
-use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::{ClusterId, OperationId, Vmid};
-use gantry_core::operation::OpState;
-use gantry_core::service::Member;
-use gantry_core::set::identity::{Identity, allot, keeper_name};
-use gantry_core::set::seen::{Index, is_ours};
-use gantry_core::set::{Act, Decision, Halt, Observed, SetRef, Slot, SlotRecord, Work, reconcile};
+use gantry_core::set::seen::Index;
+use gantry_core::set::{Slot, reconcile};
+use gantry_core::world::ClusterView;
 use gantry_store::{SetRow, SlotRow};
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::stray;
 use crate::{Engine, Error};
 
 /// How often it is looked whether the cluster was read again.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long this process leads a set without a pass; longer than a few readings.
 const LEAD_MS: i64 = 60_000;
-/// Longest a pass waits for name servers; other sets of the cluster wait meanwhile.
-const NAMES_WITHIN: Duration = Duration::from_secs(20);
-/// Rounds in one pass: writing things down makes the next decision possible at once.
-const ROUNDS: u32 = 4;
+/// Sets of a cluster that are worked on at the same time. Each waits for nodes and name servers within deadlines; the
+/// others take their turn, those that waited longest first.
+const AT_WORK: usize = 32;
+
+/// What all sets of a pass work on.
+pub(super) struct Round {
+    /// The reading.
+    pub(super) view: Arc<ClusterView>,
+    /// Open operations on guests, by number.
+    pub(super) open: HashMap<Vmid, OperationId>,
+    /// Numbers that are in use or promised.
+    pub(super) numbers: Mutex<BTreeSet<Vmid>>,
+}
+
+/// Sets that are being worked on, by the task that does.
+#[derive(Default)]
+struct AtWork {
+    tasks: JoinSet<()>,
+    names: HashMap<Id, String>,
+    /// When work on a set was begun last, by a count of all.
+    begun: BTreeMap<String, u64>,
+    count: u64,
+    /// Reads configurations.
+    looking: Option<Id>,
+}
+
+impl AtWork {
+    /// Takes notice of tasks that have ended.
+    fn settle(&mut self, cluster: &ClusterId) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            let id = match ended {
+                Ok((id, ())) => id,
+                Err(error) => {
+                    let id = error.id();
+                    let set = self.names.get(&id);
+                    tracing::error!(%error, %cluster, set, "the work on a set broke off");
+                    id
+                }
+            };
+            self.names.remove(&id);
+            if self.looking == Some(id) {
+                self.looking = None;
+            }
+        }
+    }
+
+    fn holds(&self, set: &str) -> bool {
+        self.names.values().any(|name| name == set)
+    }
+
+    fn begin(&mut self, set: &str, work: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(work).id();
+        self.names.insert(id, set.to_owned());
+        self.count += 1;
+        self.begun.insert(set.to_owned(), self.count);
+    }
+}
 
 impl Engine {
-    /// A pass after each reading of the cluster, until `stop`.
+    /// A pass after each reading of the cluster, until `stop`. What is being worked on then breaks off; the next
+    /// process finds it.
     pub(crate) async fn keep_sets(&self, cluster: &ClusterId, stop: CancellationToken) {
         let mut read_ms = 0;
+        let mut at_work = AtWork::default();
         loop {
+            at_work.settle(cluster);
             let view = self.view(cluster);
             let newer = view.filter(|v| v.observed_ms > read_ms);
             if let Some(view) = newer {
                 read_ms = view.observed_ms;
-                if let Err(error) = self.pass(cluster).await {
+                if let Err(error) = self.pass(cluster, &mut at_work).await {
                     tracing::warn!(%error, %cluster, "could not look after the sets; trying again");
                 }
             }
@@ -45,334 +100,95 @@ impl Engine {
         }
     }
 
-    async fn pass(&self, cluster: &ClusterId) -> Result<(), Error> {
+    async fn pass(&self, cluster: &ClusterId, at_work: &mut AtWork) -> Result<(), Error> {
         let fail = || Error::store("look after the sets");
-        let all = self.store().list_sets(Some(cluster)).await.map_err(fail())?;
+        let all = self.store().sound_sets(cluster).await.map_err(fail())?;
         self.inner.sets.keep(cluster, &all);
-        if all.is_empty() {
+        if all.rows.is_empty() && all.damaged.is_empty() {
             return Ok(());
         }
         let owner = &self.inner.settings.owner;
         let led =
             self.store().lead_sets(cluster, owner, self.now_ms(), LEAD_MS).await.map_err(fail())?;
-        let slots = self.store().list_slots(cluster, None).await.map_err(fail())?;
+        let slots = self.store().sound_slots(cluster).await.map_err(fail())?;
+        let damaged: Vec<(String, String)> = [all.damaged, slots.damaged].concat();
+        self.inner.sets.tell_damaged(cluster, &damaged);
         let open = self.open_on_guests(cluster).await?;
         let Some(view) = self.view(cluster) else { return Ok(()) };
         let index = Index::new(&view);
-        let mut by_set: HashMap<String, Vec<SlotRow>> = HashMap::new();
         let mut numbers: BTreeSet<Vmid> = index.numbers().collect();
-        for slot in slots {
+        let mut by_set: HashMap<String, Vec<SlotRow>> = HashMap::new();
+        for slot in slots.rows {
             numbers.insert(slot.record.identity.vmid);
             numbers.extend(slot.record.identity.keeper);
             by_set.entry(slot.set.clone()).or_default().push(slot);
         }
-        for row in led {
-            let mine = by_set.remove(row.set.name()).unwrap_or_default();
-            let name = row.set.name().to_owned();
-            if let Err(error) = self.keep_set(row, mine, &index, &open, &mut numbers).await {
-                // One set that cannot be looked after stops no other.
-                tracing::warn!(%error, %cluster, set = name, "could not look after a set");
-            }
-        }
-        Ok(())
-    }
-
-    async fn keep_set(
-        &self,
-        mut row: SetRow,
-        mut slots: Vec<SlotRow>,
-        index: &Index<'_>,
-        open: &HashMap<Vmid, OperationId>,
-        numbers: &mut BTreeSet<Vmid>,
-    ) -> Result<(), Error> {
-        let address = row.set.address();
-        for _ in 0..ROUNDS {
-            self.settle(&row, &mut slots, index).await?;
-            let seen = self.observe_set(&row.set, slots, index, open);
-            self.ask_health(&row.set, &seen, |vmid| index.guest(vmid).cloned());
-            let decision = reconcile(&row.set, &seen, self.now_ms());
-            if decision.acts.is_empty() {
-                return Ok(());
-            }
-            tracing::debug!(set = %address, acts = ?decision.acts, "to be done");
-            let written = self.carry_out(&row, &seen, &decision, index, numbers).await?;
-            if !written {
-                return Ok(());
-            }
-            // What was written down changes what is to be done next; what was started is seen as at work.
-            let fail = || Error::store("read the set again");
-            let Some(next) = self.store().find_set(&address).await.map_err(fail())? else {
-                return Ok(());
-            };
-            if next.generation != row.generation {
-                return Ok(());
-            }
-            row = next;
-            slots = self
-                .store()
-                .list_slots(&address.cluster, Some(&address.name))
-                .await
-                .map_err(fail())?;
-        }
-        Ok(())
-    }
-
-    /// Takes notice of operations that have ended, once the cluster was read after their end.
-    async fn settle(
-        &self,
-        row: &SetRow,
-        slots: &mut [SlotRow],
-        index: &Index<'_>,
-    ) -> Result<(), Error> {
-        let read_ms = index.view().observed_ms;
-        for slot in slots.iter_mut() {
-            let Some(op) = &slot.operation else { continue };
-            let ended_ms = op.ended_ms.unwrap_or(i64::MAX);
-            if !op.state.is_terminal() || read_ms <= ended_ms {
-                continue;
-            }
-            let worked = matches!(op.state, OpState::Succeeded | OpState::Warned);
-            let why = op.outcome.as_ref().map_or_else(
-                || op.state.as_str().to_owned(),
-                |o| o.reason.clone().unwrap_or_else(|| o.summary.clone()),
-            );
-            let id = op.id.clone();
-            let settle = move |record: &mut SlotRecord| {
-                record.settled = Some(id);
-                if !worked {
-                    record.failures = record.failures.saturating_add(1);
-                    record.failed_ms = ended_ms;
-                    record.failed = Some(why);
-                }
-            };
-            let ordinal = slot.record.identity.ordinal;
-            let gone = !self
-                .store()
-                .change_slot(&row.set.address(), ordinal, Some(row.generation), settle.clone())
-                .await
-                .map_err(Error::store("settle an operation"))?;
-            if gone {
-                return Ok(());
-            }
-            settle(&mut slot.record);
-            slot.operation = None;
-        }
-        Ok(())
-    }
-
-    /// Does what was decided. Returns whether something was written down that allows another decision.
-    async fn carry_out(
-        &self,
-        row: &SetRow,
-        seen: &Observed,
-        decision: &Decision,
-        index: &Index<'_>,
-        numbers: &mut BTreeSet<Vmid>,
-    ) -> Result<bool, Error> {
-        let (set, generation) = (row.set.address(), row.generation);
-        let fail = || Error::store("write down what became of a set");
-        let mut written = false;
-        for act in &decision.acts {
-            let work = match act {
-                Act::MakeKeeper(n) => Some((*n, Work::MakeKeeper)),
-                Act::Create(n) => Some((*n, Work::Create)),
-                Act::Start(n) => Some((*n, Work::Start)),
-                Act::Remove(n) => Some((*n, Work::Remove)),
-                Act::DropVolumes(n) => Some((*n, Work::DropVolumes)),
-                _ => None,
-            };
-            if let Some((ordinal, work)) = work {
-                let Some(slot) = seen.slot(ordinal) else { continue };
-                if let Err(error) = self.start_child(row, slot, work).await {
-                    tracing::warn!(%error, %set, ordinal, ?work, "could not begin; trying again");
-                }
-                continue;
-            }
-            written |= match act {
-                Act::Allot(n) => {
-                    let Some(identity) = self.identity(row, *n, index, numbers) else { continue };
-                    numbers.insert(identity.vmid);
-                    numbers.extend(identity.keeper);
-                    let record = SlotRecord::new(identity);
-                    self.store().add_slot(&set, generation, &record).await.map_err(fail())?
-                }
-                Act::Forget(n) => {
-                    self.store().remove_slot(&set, *n, generation).await.map_err(fail())?
-                }
-                Act::NoteReady(n) => {
-                    let now_ms = self.now_ms();
-                    let ready = move |r: &mut SlotRecord| {
-                        r.ready_ms = r.ready_ms.or(Some(now_ms));
-                        (r.failures, r.failed) = (0, None);
-                    };
-                    self.store()
-                        .change_slot(&set, *n, Some(generation), ready)
-                        .await
-                        .map_err(fail())?
-                }
-                Act::Publish(shall) => self.publish(row, seen, shall).await?,
-                Act::Good => {
-                    let mut next = row.set.clone();
-                    next.good = Some(next.newest.clone());
-                    self.write_set(row, &next).await?
-                }
-                Act::Halt(why) => self.halt(row, why).await?,
-                Act::Report(n, drift) => {
-                    if let Some(slot) = seen.slot(*n) {
-                        self.report_drift(row, slot, drift).await?;
-                    }
-                    false
-                }
-                Act::Gone => self.store().remove_set(&set, generation).await.map_err(fail())?,
-                _ => false,
-            };
-        }
-        Ok(written)
-    }
-
-    /// A new identity; volumes that an earlier set of this name left are taken up again.
-    fn identity(
-        &self,
-        row: &SetRow,
-        ordinal: u32,
-        index: &Index<'_>,
-        numbers: &BTreeSet<Vmid>,
-    ) -> Option<Identity> {
-        let spec = row.set.spec();
-        let mut identity = match allot(&row.set.cluster, spec, ordinal, numbers) {
-            Ok(identity) => identity,
-            Err(error) => {
-                tracing::warn!(%error, set = %row.set.address(), ordinal, "no identity can be given");
-                return None;
-            }
-        };
-        let name = keeper_name(&identity.name);
-        let kept = index
-            .of_set(&spec.name)
-            .iter()
-            .find(|g| g.name == name && is_ours(&row.set, g) && spec.vmids.contains(g.vmid));
-        if let (Some(kept), true) = (kept, spec.has_volumes()) {
-            identity.keeper = Some(kept.vmid);
-            identity.node = kept.node.clone();
-        }
-        Some(identity)
-    }
-
-    async fn write_set(&self, row: &SetRow, next: &gantry_core::set::Set) -> Result<bool, Error> {
-        self.store()
-            .lead_put_set(next, row.version, row.generation, self.now_ms())
-            .await
-            .map_err(Error::store("write down the set"))
-    }
-
-    /// Stops a rollout that does not work, and goes back to what did.
-    async fn halt(&self, row: &SetRow, why: &str) -> Result<bool, Error> {
-        let (set, now_ms) = (&row.set, self.now_ms());
-        let good = set.good.as_ref().filter(|g| g.key != set.newest.key);
-        let undone_to = good.map(|g| g.number);
-        let mut next = match good {
-            Some(good) => set.clone().back_to(good, "gantry", now_ms),
-            None => set.clone(),
-        };
-        next.halted = Some(Halt {
-            revision: set.newest.number,
-            why: why.to_owned(),
-            at_ms: now_ms,
-            undone_to,
-        });
-        let back = undone_to.map_or_else(
-            || "nothing that worked is there to go back to".to_owned(),
-            |n| format!("going back to revision {n}"),
-        );
-        let detail = format!("revision {} halted: {why} {back}", set.newest.number);
-        tracing::warn!(set = %set.address(), detail, "rollout halted");
-        // Written first: going back deletes pods, and nothing is deleted without a row that says why.
-        let row_of = self.own_row(&set.address(), AuditEvent::Ended, Verb::SetUndo, &detail);
-        self.store().append_audit(&row_of).await.map_err(Error::store("write the audit log"))?;
-        let written = self.write_set(row, &next).await?;
-        self.card_touched();
-        Ok(written)
-    }
-
-    /// Lets the names of exactly these ordinals answer.
-    async fn publish(&self, row: &SetRow, seen: &Observed, shall: &[u32]) -> Result<bool, Error> {
-        let set = row.set.address();
-        if !self.names_say(row, seen, shall).await {
-            return Ok(false);
-        }
-        for slot in &seen.slots {
-            let ordinal = slot.ordinal();
-            let published = shall.contains(&ordinal);
-            if slot.record.published == published {
-                continue;
-            }
-            self.store()
-                .change_slot(&set, ordinal, Some(row.generation), move |r| r.published = published)
-                .await
-                .map_err(Error::store("write down which names answer"))?;
-        }
-        Ok(true)
-    }
-
-    /// Brings the name servers there; whether they say so now. What failed is tried again with the next pass.
-    async fn names_say(&self, row: &SetRow, seen: &Observed, shall: &[u32]) -> bool {
-        let Some(service) = &row.set.spec().service else { return true };
-        let service = service.service(&row.set.address().to_string());
-        let address = |s: &Slot| {
-            let text = s.record.identity.address.as_deref()?;
-            text.split('/').next()?.parse().ok()
-        };
-        let members: Vec<Member> = seen
-            .slots
-            .iter()
-            .filter(|s| shall.contains(&s.ordinal()))
-            .map(|s| Member {
-                name: s.record.identity.name.clone(),
-                addresses: address(s).into_iter().collect(),
-                ready: s.is_ready(row.set.spec().min_ready_s, self.now_ms()),
-            })
+        let round = Arc::new(Round { view: view.clone(), open, numbers: Mutex::new(numbers) });
+        at_work.begun.retain(|name, _| all.rows.iter().any(|r| r.set.name() == name));
+        let mut sets: Vec<SetRow> = led
+            .rows
+            .into_iter()
+            .filter(|r| damaged.iter().all(|(n, _)| n != r.set.name()))
             .collect();
-        let said = async {
-            if members.is_empty() {
-                self.publisher().withdraw(&service).await
-            } else {
-                self.publisher().publish(&service, &members).await
+        sets.sort_by_key(|row| at_work.begun.get(row.set.name()).copied().unwrap_or(0));
+        let mut unread = Vec::new();
+        for row in sets {
+            let slots = by_set.remove(row.set.name()).unwrap_or_default();
+            if at_work.holds(row.set.name()) {
+                continue;
             }
-        };
-        match tokio::time::timeout(NAMES_WITHIN, said).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, set = %row.set.address(), "the names could not be brought up to date; trying again");
-                false
+            if !self.is_to_be_worked_on(&row, &slots, &index, &round, &mut unread) {
+                continue;
             }
-            Err(_) => {
-                tracing::warn!(set = %row.set.address(), "the name servers did not answer in time; trying again");
-                false
+            if at_work.tasks.len() >= AT_WORK {
+                continue;
             }
+            let (engine, round, name) = (self.clone(), round.clone(), row.set.name().to_owned());
+            at_work.begin(&name, async move {
+                let address = row.set.address();
+                if let Err(error) = engine.keep_set(row, slots, &round).await {
+                    tracing::warn!(%error, set = %address, "could not look after a set; trying again");
+                }
+            });
         }
+        self.read_slowly(at_work, unread);
+        Ok(())
     }
 
-    /// An audit row about what gantry does by itself.
-    pub(super) fn own_row(
+    /// Looks at one set without waiting for anything. Pods whose configuration may be read are put into `unread`.
+    fn is_to_be_worked_on(
         &self,
-        set: &SetRef,
-        event: AuditEvent,
-        verb: Verb,
-        detail: &str,
-    ) -> AuditRow {
-        AuditRow {
-            id: self.audit_id(),
-            at_ms: self.now_ms(),
-            event,
-            user: None,
-            user_name: "gantry".into(),
-            guild: None,
-            channel: None,
-            verb,
-            target: format!("set {set}"),
-            plan: None,
-            operation: None,
-            detail: detail.to_owned(),
+        row: &SetRow,
+        slots: &[SlotRow],
+        index: &Index<'_>,
+        round: &Round,
+        unread: &mut Vec<(i64, SetRow, Slot)>,
+    ) -> bool {
+        let ended = slots.iter().filter_map(|s| s.operation.as_ref());
+        let ended = ended.filter(|op| op.state.is_terminal()).count() > 0;
+        let seen = self.observe_set(&row.set, slots.to_vec(), index, &round.open);
+        self.ask_health(&row.set, &seen, |vmid| index.guest(vmid).cloned());
+        let decision = reconcile(&row.set, &seen, self.now_ms());
+        if ended || !decision.acts.is_empty() || self.are_names_due(row, &seen) {
+            return true;
         }
+        let due = self.strays_due(&row.set, &seen);
+        unread.extend(due.into_iter().map(|(at_ms, slot)| (at_ms, row.clone(), slot)));
+        false
+    }
+
+    /// Reads the configurations of a few pods, those first that were not read for the longest time.
+    fn read_slowly(&self, at_work: &mut AtWork, mut unread: Vec<(i64, SetRow, Slot)>) {
+        if unread.is_empty() || at_work.looking.is_some() {
+            return;
+        }
+        unread.sort_by_key(|(at_ms, ..)| *at_ms);
+        unread.truncate(stray::AT_ONCE);
+        let engine = self.clone();
+        let looks = async move {
+            let looks = unread.iter().map(|(_, row, slot)| engine.looked_for_strays(row, slot));
+            futures::future::join_all(looks).await;
+        };
+        at_work.looking = Some(at_work.tasks.spawn(looks).id());
     }
 }

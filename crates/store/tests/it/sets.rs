@@ -33,6 +33,7 @@ fn set(name: &str) -> Set {
         paused: None,
         halted: None,
         deleting: None,
+        names: Default::default(),
         by: UserId(1),
         by_name: "ada".into(),
         guild: GuildId(1),
@@ -47,9 +48,8 @@ fn record(set: &Set, ordinal: u32) -> SlotRecord {
 
 async fn led(store: &Store, set: &Set) -> i64 {
     assert!(store.put_set(set, None, NOW).await.unwrap());
-    let led = store.lead_sets(&lab(), "one", NOW, LEAD).await.unwrap();
-    assert_eq!(led.len(), 1);
-    led[0].generation
+    let led = store.lead_sets(&lab(), "one", NOW, LEAD).await.unwrap().rows;
+    led.iter().find(|row| row.set.name() == set.name()).unwrap().generation
 }
 
 both! {
@@ -75,14 +75,14 @@ both! {
     async fn of_two_processes_one_leads(db: Db) {
         let web = set("web");
         let generation = led(&db.store, &web).await;
-        assert!(db.store.lead_sets(&lab(), "two", NOW + 1, LEAD).await.unwrap().is_empty());
-        let again = db.store.lead_sets(&lab(), "one", NOW + 2, LEAD).await.unwrap();
+        assert!(db.store.lead_sets(&lab(), "two", NOW + 1, LEAD).await.unwrap().rows.is_empty());
+        let again = db.store.lead_sets(&lab(), "one", NOW + 2, LEAD).await.unwrap().rows;
         assert_eq!(again[0].generation, generation, "leading on is no new lease");
         let at = web.address();
         assert!(db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
         // The first one sleeps through its lease.
         let later = NOW + 2 + LEAD;
-        let taken = db.store.lead_sets(&lab(), "two", later, LEAD).await.unwrap();
+        let taken = db.store.lead_sets(&lab(), "two", later, LEAD).await.unwrap().rows;
         assert_eq!(taken[0].generation, generation + 1);
         assert!(!db.store.add_slot(&at, generation, &record(&web, 1)).await.unwrap());
         let changed = db.store.change_slot(&at, 0, Some(generation), |r| r.failures = 9).await;
@@ -153,5 +153,31 @@ both! {
         twin.identity.vmid = vmid(700);
         assert!(!db.store.add_slot(&at, generation, &twin).await.unwrap());
         assert!(!db.store.add_slot(&at, generation, &record(&web, 0)).await.unwrap());
+    }
+}
+
+both! {
+    async fn a_set_that_does_not_read_back_hides_no_other(db: Db) {
+        let (web, mail) = (set("web"), set("mail"));
+        assert!(db.store.put_set(&mail, None, NOW).await.unwrap());
+        let generation = led(&db.store, &web).await;
+        for (set, at) in [(&web, 0), (&mail, 1)] {
+            assert!(db.store.add_slot(&set.address(), generation, &record(set, at)).await.unwrap());
+        }
+        let broken = |what: &str| format!("UPDATE {what} SET data = '{{}}' WHERE name = 'mail'");
+        gantry_store::testing::execute(&db.store, &broken("sets")).await.unwrap();
+        gantry_store::testing::execute(&db.store, &broken("set_ordinals")).await.unwrap();
+        let names = |rows: Vec<gantry_store::SetRow>| {
+            rows.iter().map(|r| r.set.name().to_owned()).collect::<Vec<_>>()
+        };
+        let sets = db.store.sound_sets(&lab()).await.unwrap();
+        assert_eq!((names(sets.rows), sets.damaged.len()), (vec!["web".to_owned()], 1));
+        let led = db.store.lead_sets(&lab(), "one", NOW, LEAD).await.unwrap();
+        assert_eq!((names(led.rows), led.damaged[0].0.as_str()), (vec!["web".to_owned()], "mail"));
+        let slots = db.store.sound_slots(&lab()).await.unwrap();
+        assert_eq!((slots.rows.len(), slots.damaged[0].0.as_str()), (1, "mail"));
+        assert!(slots.damaged[0].1.contains("does not read back"), "{:?}", slots.damaged);
+        // Whoever needs all of them, as before something is deleted, is told.
+        assert!(db.store.list_sets(Some(&lab())).await.is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::task::Poll;
 
 use gantry_core::audit::AuditEvent;
 use gantry_core::operation::{OpState, Operation};
@@ -389,4 +390,39 @@ both! {
         let error = db.store.ping().await.unwrap_err();
         assert!(error.is_lost(), "{error:?}");
     }
+}
+
+/// Times a call is given up on; each time a bit later.
+const GIVEN_UP: usize = 60;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_that_is_given_up_leaves_no_transaction_behind() {
+    let Some(db) = Db::empty_postgres().await else { return };
+    let db = db.migrated().await;
+    // One connection: whatever is left behind is met by the next call.
+    let one = Store::open_with(&db.url, 1).await.unwrap();
+    for by in 1..GIVEN_UP {
+        gives_up(&one, by % 12).await;
+        let key = format!("key-{by}");
+        one.set_setting(&key, "kept", NOW).await.unwrap_or_else(|e| panic!("{key}: {e}"));
+        // Seen by somebody else: really kept.
+        assert_eq!(db.store.setting(&key).await.unwrap().as_deref(), Some("kept"), "{key}");
+    }
+    one.close().await;
+}
+
+/// Begins a call, looks at it so often, and gives it up wherever it is then.
+async fn gives_up(store: &Store, looks: usize) {
+    let (plan, card) = (plan(1), card(1));
+    let audit = audit(1, AuditEvent::Proposed, &plan);
+    let mut call = std::pin::pin!(store.save_plan(&plan, &card, &audit));
+    let mut looked = 0;
+    std::future::poll_fn(|context| {
+        looked += 1;
+        match call.as_mut().poll(context) {
+            Poll::Pending if looked <= looks => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
 }

@@ -1,0 +1,208 @@
+//! What gantry looks at while it keeps sets up: little while nothing is to be done, live state before each thing that
+//! cannot be undone, configurations slowly; and what it does not let one broken set or silent server do to the others.
+
+use std::time::Duration;
+
+use gantry_core::set::SetRef;
+use proxmox_twin::Trouble;
+use serde_json::json;
+
+use crate::bot_test;
+use crate::harness::{Bot, Reply, until};
+
+async fn a_set(bot: &Bot, name: &str, from: u32, replicas: u32, more: &str) -> Reply {
+    let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
+    let command = format!(
+        "/set create name:{name} replicas:{replicas} image:{image} vmids:{from}-{} nodes:pve1 storage:local-lvm {more}",
+        from + 9
+    );
+    let question = bot.admin().runs(command.trim()).await;
+    bot.admin().confirms(&question, "").await;
+    let stands = format!("{replicas} of {replicas} pods ready, revision 1: as it shall be");
+    bot.until_says(question.message, &stands).await;
+    bot.settle().await;
+    question
+}
+
+/// Requests for what `is` wants, since they were forgotten.
+fn asked(bot: &Bot, is: impl Fn(&str) -> bool) -> Vec<String> {
+    let all = bot.proxmox.requests();
+    let text = all.iter().map(|r| format!("{} {}", r.method, r.path));
+    text.filter(|line| is(line)).collect()
+}
+
+/// Lets the bot read the cluster, and waits until the configuration of this pod was read as well.
+async fn reads_configuration(bot: &Bot, vmid: u32) {
+    let path = format!("GET /nodes/pve1/lxc/{vmid}/config");
+    until("its configuration is read", async || {
+        bot.looks().await;
+        !asked(bot, |line| line == path).is_empty()
+    })
+    .await;
+}
+
+bot_test! {
+    async fn a_set_that_stands_costs_one_question_a_reading(bot: &mut Bot) {
+        a_set(bot, "calm", 7700, 3, "").await;
+        // Each configuration is read once after it was made, then not for ten minutes.
+        for vmid in 7700..7703 {
+            reads_configuration(bot, vmid).await;
+        }
+        bot.proxmox.forget();
+        let readings = || asked(bot, |line| line == "GET /cluster/resources").len();
+        until("it was read three times", async || {
+            bot.looks().await;
+            readings() >= 3
+        })
+        .await;
+        let others = asked(bot, |line| line.contains("/lxc"));
+        assert_eq!(others, Vec::<String>::new(), "no pod is asked about");
+        // The view's time moves only when it is read: one question for each.
+        let before = readings();
+        bot.looks().await;
+        assert!(readings() <= before + 1, "one `cluster/resources` a reading");
+        let changes = asked(bot, |line| !line.starts_with("GET"));
+        assert_eq!(changes, Vec::<String>::new());
+    }
+}
+
+bot_test! {
+    async fn before_a_pod_is_stopped_or_deleted_it_is_looked_at(bot: &mut Bot) {
+        a_set(bot, "seen", 7710, 1, "volume:data:1:/data").await;
+        bot.proxmox.forget();
+        let question = bot.admin().runs("/set rollout start set:seen").await;
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "1 of 1 pods ready, revision 2: as it shall be").await;
+        bot.settle().await;
+        let all = asked(bot, |line| line.contains("/lxc"));
+        let mut looked = (false, false);
+        let mut destructive = 0;
+        for line in &all {
+            match line.as_str() {
+                "GET /nodes/pve1/lxc/7710/status/current" => looked.0 = true,
+                "GET /nodes/pve1/lxc/7710/config" => looked.1 = true,
+                line if line.starts_with("DELETE") || line.ends_with("/status/shutdown") => {
+                    assert_eq!(looked, (true, true), "{line} without a look in {all:?}");
+                    looked = (false, false);
+                    destructive += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(destructive, 2, "{all:?}");
+    }
+}
+
+bot_test! {
+    async fn a_pod_that_is_somebody_elses_at_the_last_moment_is_not_deleted(bot: &mut Bot) {
+        a_set(bot, "mine", 7720, 1, "").await;
+        // Its shutdown takes long; meanwhile somebody takes the tags off, and gives it a disk of their own.
+        bot.trouble(Trouble::TaskSlow { task: "vzshutdown".into(), seconds: 3.0 });
+        let question = bot.admin().runs("/set scale set:mine replicas:0").await;
+        bot.admin().confirms(&question, "").await;
+        until("it is being shut down", async || !asked(bot, |l| l.ends_with("/7720/status/shutdown")).is_empty()).await;
+        bot.meddles(&json!({ "action": "set", "vmid": 7720, "config": { "tags": "precious" } }));
+        bot.until_says(question.message, "0 of 0 pods ready").await;
+        bot.settle().await;
+        let pod = bot.proxmox.guest(7720).expect("it is still there");
+        assert_eq!(pod.status, "stopped");
+        assert_eq!(asked(bot, |l| l.starts_with("DELETE")), Vec::<String>::new());
+    }
+}
+
+bot_test! {
+    async fn what_the_summary_does_not_tell_is_noticed_too(bot: &mut Bot) {
+        let question = a_set(bot, "deep", 7730, 1, "").await;
+        let net0 = bot.proxmox.guest(7730).unwrap().config["net0"].clone();
+        let told = async |words: &str| {
+            bot.proxmox.forget();
+            bot.clock.advance(Duration::from_secs(601));
+            let mut found = None;
+            until(&format!("somebody says “{words}”"), async || {
+                bot.looks().await;
+                found = bot
+                    .discord
+                    .until_message("#ops", "admin", Duration::from_millis(200), |m| {
+                        discord_twin::text_of(m).replace('\\', "").contains(words)
+                    })
+                    .await;
+                found.is_some()
+            })
+            .await;
+            let message = found.unwrap()["id"].as_str().unwrap().parse().unwrap();
+            Reply { message, ..question.clone() }
+        };
+        let changes = |key: &str, value: &str| {
+            bot.meddles(&json!({ "action": "set", "vmid": 7730, "config": { key: value } }));
+        };
+        let setting = |key: &str| bot.proxmox.guest(7730).unwrap().config[key].clone();
+
+        // Taken for what it shall be; told no more, until something else is changed.
+        changes("swap", "2048");
+        let card = told("Swap: 2048 MiB instead of 0 MiB").await;
+        bot.admin().does(&card, "adopt").await;
+        bot.settle().await;
+        bot.looks().await;
+        let shown = bot.admin().runs("/set show set:deep").await.text();
+        assert!(!shown.contains("Swap"), "{shown}");
+        assert_eq!(setting("swap"), "2048");
+
+        // Made again as it shall be.
+        let moved = net0.replace("vmbr0", "vmbr1");
+        assert_ne!(moved, net0, "the card is on vmbr0");
+        changes("net0", &moved);
+        let card = told("bridge vmbr1 instead of bridge vmbr0").await;
+        assert_eq!(setting("net0"), moved, "nothing is undone silently");
+        bot.admin().confirms(&card, "").await;
+        bot.until_says(card.message, "as it shall be").await;
+        bot.settle().await;
+        assert_eq!((setting("net0"), setting("swap")), (net0, "0".to_owned()));
+    }
+}
+
+bot_test! {
+    async fn a_set_that_does_not_read_back_stops_no_other(bot: &mut Bot) {
+        a_set(bot, "good", 7740, 1, "").await;
+        a_set(bot, "hurt", 7750, 1, "").await;
+        let store = bot.engine().store().clone();
+        let broken = "UPDATE sets SET data = '{}' WHERE name = 'hurt'";
+        gantry_store::testing::execute(&store, broken).await.unwrap();
+        for vmid in [7740, 7750] {
+            bot.meddles(&json!({ "action": "destroy", "vmid": vmid }));
+        }
+        until("the other one's pod is made again", async || {
+            bot.looks().await;
+            bot.proxmox.guest(7740).is_some_and(|g| g.status == "running")
+        })
+        .await;
+        bot.settle().await;
+        assert!(bot.proxmox.guest(7750).is_none(), "nothing is done about what cannot be read");
+        // Nothing may be taken for unused because of it.
+        let set = SetRef { cluster: "lab".parse().unwrap(), name: "hurt".into() };
+        assert!(store.find_set(&set).await.is_err());
+    }
+}
+
+bot_test! {
+    async fn a_name_server_that_does_not_answer_slows_no_other_set(bot: &mut Bot) {
+        a_set(bot, "named", 7760, 1, "address:10.0.0.60/24 service:slow.lab.example").await;
+        a_set(bot, "plain", 7770, 1, "").await;
+        bot.dns.goes_silent(true);
+        for vmid in [7760, 7770] {
+            bot.meddles(&json!({ "action": "destroy", "vmid": vmid }));
+        }
+        until("the other set's pod runs again", async || {
+            bot.looks().await;
+            bot.proxmox.guest(7770).is_some_and(|g| g.status == "running")
+        })
+        .await;
+        bot.dns.goes_silent(false);
+        until("and so does this one's", async || {
+            bot.looks().await;
+            bot.proxmox.guest(7760).is_some_and(|g| g.status == "running")
+        })
+        .await;
+        until("and answers", async || bot.dns.records().iter().any(|r| r.ends_with(" A 10.0.0.60"))).await;
+        bot.settle().await;
+    }
+}
