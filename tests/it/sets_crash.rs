@@ -91,37 +91,35 @@ bot_test! {
     }
 }
 
-/// Most times one command is interrupted.
-const KILLS_MAX: usize = 40;
+/// Pause between two looks at what a message says.
+const LOOK: Duration = Duration::from_millis(250);
+/// Looks at one command's message: a minute and a half of this machine's time, kills included.
+const ROUNDS_MAX: usize = 360;
 
-/// A set's whole life, killed at `point` every second time something comes to it.
-async fn lives_killed(bot: &mut Bot, point: &'static str, first: bool) {
-    let at =
-        format!("killed {point}, beginning with the {}", if first { "first" } else { "second" });
+/// A set's whole life, killed at `point` about every second time something comes to it.
+async fn lives_killed(bot: &mut Bot, point: &'static str, seed: u64) {
+    let at = format!("killed {point}, seed {seed}");
     bot.proxmox.forget();
-    bot.guillotine.set_again(point, first);
+    bot.guillotine.set_again(point, seed);
     let mut kills = 0;
     for (command, name, words) in life() {
         let question = bot.admin().runs(&command).await;
         bot.admin().confirms(&question, name).await;
-        let says = |bot: &Bot| {
-            let text = discord_twin::text_of(&bot.message(question.message));
-            text.replace('\\', "").contains(&words)
-        };
-        for round in 0.. {
-            assert!(round < KILLS_MAX, "{at}: {command} never came to “{words}”");
-            let what = format!("{at}: {command}: {words}");
-            let fell = tokio::select! {
-                fell = bot.guillotine.has_fallen(crate::harness::PATIENCE) => fell,
-                () = until(&what, async || says(bot)) => false,
-            };
-            if !fell {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            let text = discord_twin::text_of(&bot.message(question.message)).replace('\\', "");
+            if text.contains(&words) {
                 break;
             }
-            kills += 1;
-            bot.restart().await;
+            assert!(rounds < ROUNDS_MAX, "{at}: {command} never came to “{words}”:\n{text}");
+            if bot.guillotine.has_fallen(LOOK).await {
+                kills += 1;
+                bot.restart().await;
+            }
         }
-        if bot.guillotine.has_fallen(REACHED_WITHIN).await {
+        // What still fell after that, and what follows its restart.
+        while bot.guillotine.has_fallen(REACHED_WITHIN).await {
             bot.restart().await;
         }
         bot.settle().await;
@@ -133,24 +131,24 @@ async fn lives_killed(bot: &mut Bot, point: &'static str, first: bool) {
 
 bot_test! {
     async fn a_sets_life_killed_around_every_call(bot: &mut Bot) {
-        for (point, first) in [("after intent", true), ("after call", true), ("after call", false)] {
-            lives_killed(bot, point, first).await;
+        for (point, seed) in [("after intent", 1), ("after call", 2), ("after call", 3)] {
+            lives_killed(bot, point, seed).await;
         }
     }
 }
 
 bot_test! {
     async fn a_sets_life_killed_around_every_task(bot: &mut Bot) {
-        for (point, first) in [("after upid", true), ("before verify", false), ("after verify", true)] {
-            lives_killed(bot, point, first).await;
+        for (point, seed) in [("after upid", 4), ("before verify", 5), ("after verify", 6)] {
+            lives_killed(bot, point, seed).await;
         }
     }
 }
 
 bot_test! {
     async fn a_sets_life_killed_around_every_step(bot: &mut Bot) {
-        for (point, first) in [("after look", true), ("after look", false), ("after end", true)] {
-            lives_killed(bot, point, first).await;
+        for (point, seed) in [("after look", 7), ("after look", 8), ("after end", 9)] {
+            lives_killed(bot, point, seed).await;
         }
     }
 }

@@ -206,3 +206,59 @@ bot_test! {
         bot.settle().await;
     }
 }
+
+bot_test! {
+    async fn a_deployment_lives_on_a_bridge_of_its_own(bot: &mut Bot) {
+        let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
+        let create = |name: &str, from: u32| {
+            format!(
+                "/set create name:{name} replicas:2 image:{image} vmids:{from}-{} nodes:pve1 \
+                 storage:local-lvm bridge:vmbr7 deployment:true",
+                from + 9
+            )
+        };
+        let refused = bot.admin().runs(&create("shop", 7780)).await.text();
+        let hint = "`/bridge create node:pve1 name:vmbr7 deployment:shop` makes one of its own";
+        assert!(refused.contains("pve1 has no bridge vmbr7") && refused.contains(hint), "{refused}");
+        let own = [("type", "bridge"), ("autostart", "1"), ("comments", "gantry:shop")];
+        let own = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into_iter().collect();
+        bot.proxmox.meddle_network("pve1", "vmbr7", Some(own)).unwrap();
+        bot.clock.advance(Duration::from_secs(60));
+        let refused = bot.admin().runs(&create("mail", 7790)).await.text();
+        assert!(refused.contains("was made for shop alone"), "{refused}");
+
+        let question = bot.admin().runs(&create("shop", 7780)).await;
+        assert!(question.text().contains("all at once"), "{}", question.text());
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "2 of 2 pods ready, revision 1: as it shall be").await;
+        bot.settle().await;
+        for vmid in [7780, 7781] {
+            let pod = bot.proxmox.guest(vmid).unwrap();
+            assert!(pod.config["net0"].contains("bridge=vmbr7"), "{:?}", pod.config);
+            assert!(!pod.config.contains_key("mp0"), "no volumes of its own");
+        }
+    }
+}
+
+bot_test! {
+    async fn an_ordinal_is_the_same_after_its_replacement(bot: &mut Bot) {
+        a_set(bot, "same", 7800, 2, "address:10.0.0.80/24 gateway:10.0.0.1 volume:data:1:/data").await;
+        let who = |vmid| {
+            let pod = bot.proxmox.guest(vmid).unwrap();
+            (pod.name.clone(), pod.node.clone(), pod.config["net0"].clone(), pod.config["mp0"].clone())
+        };
+        let before = [who(7800), who(7801)];
+        let (name, _, net0, _) = &before[1];
+        assert_eq!(name, "same-1");
+        // Locally administered, its own, and its address in the set's order.
+        assert!(net0.contains("hwaddr=02:") && net0.contains("ip=10.0.0.81/24"), "{net0}");
+        assert!(net0.contains("gw=10.0.0.1"), "{net0}");
+        let question = bot.admin().runs("/set rollout start set:same").await;
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "2 of 2 pods ready, revision 2: as it shall be").await;
+        bot.settle().await;
+        assert_eq!([who(7800), who(7801)], before);
+        let made = bot.proxmox.changes().iter().filter(|c| c.what == "create").count();
+        assert_eq!(made, 6, "two keepers once, two pods twice");
+    }
+}

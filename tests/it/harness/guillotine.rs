@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 #[derive(Default)]
 pub struct Guillotine {
     set: Mutex<Option<(&'static str, usize)>>,
-    /// The point at which it falls every second time, and whether it does the next time.
-    again: Mutex<Option<(&'static str, bool)>>,
+    /// The point at which it falls about every second time, and the state of what decides.
+    again: Mutex<Option<(&'static str, u64)>>,
     fallen: Notify,
 }
 
@@ -22,10 +22,10 @@ impl Guillotine {
         *self.set.lock().unwrap() = Some((point, step));
     }
 
-    /// Whatever comes to `point` goes no further every second time: what is tried again gets through. `first` says
-    /// whether it falls the first time.
-    pub fn set_again(&self, point: &'static str, first: bool) {
-        *self.again.lock().unwrap() = Some((point, first));
+    /// Whatever comes to `point` goes no further about every second time, in an order that `seed` decides and that no
+    /// rhythm of the bot's can stay in step with: what is tried again gets through.
+    pub fn set_again(&self, point: &'static str, seed: u64) {
+        *self.again.lock().unwrap() = Some((point, seed));
     }
 
     /// Waits until it has fallen; false when it did not within `within`.
@@ -48,9 +48,12 @@ impl Witness for Guillotine {
         _operation: &'a OperationId,
     ) -> BoxFuture<'a, ()> {
         let again = match &mut *self.again.lock().unwrap() {
-            Some((at, falls)) if *at == point => {
-                *falls = !*falls;
-                !*falls
+            Some((at, state)) if *at == point => {
+                // Knuth's MMIX generator; its high bits are good enough for this.
+                *state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                *state >> 63 == 1
             }
             _ => false,
         };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use gantry_core::dns::Name;
-use gantry_core::id::{GuestKind, Vmid};
+use gantry_core::id::{GuestKind, NodeName, Vmid};
 use gantry_core::plan::Planned;
 use gantry_core::pod::{PodSpec, plan_pod};
 use gantry_core::set::identity::allot;
@@ -13,6 +13,7 @@ use gantry_core::set::plan::SetFacts;
 use gantry_core::set::seen::Index;
 use gantry_core::set::{Pod, SetAction, SetRef, SetSpec};
 use gantry_core::world::ClusterView;
+use gantry_proxmox::Freshness;
 
 use crate::{Engine, Error};
 
@@ -158,10 +159,52 @@ impl Engine {
         Ok(found)
     }
 
+    /// A bridge that was made for one deployment is not another one's.
+    async fn bridge_of_another(
+        &self,
+        set: &SetRef,
+        node: &NodeName,
+        bridges: &[&String],
+    ) -> Result<Option<String>, Error> {
+        let what = format!("look at the bridges of {node}");
+        let all = self
+            .client(&set.cluster)?
+            .networks(node, Freshness::Shared)
+            .await
+            .map_err(Error::proxmox(what, &set.cluster))?;
+        let ours = all.iter().filter(|i| i.iface.as_ref().is_some_and(|n| bridges.contains(&n)));
+        Ok(ours
+            .filter_map(|i| {
+                let note = i.comments.as_deref()?.split_whitespace().next()?;
+                let owner = note.strip_prefix("gantry:")?;
+                (owner != set.name).then(|| {
+                    format!(
+                        "Bridge {} on {node} was made for {owner} alone; name another one.",
+                        i.iface.as_deref().unwrap_or_default()
+                    )
+                })
+            })
+            .next())
+    }
+
     /// Why the node cannot take a pod, the first reason found.
     async fn refused_there(&self, set: &SetRef, pod: &PodSpec) -> Result<Option<String>, Error> {
         let Some(node) = &pod.node else { return Ok(None) };
         let mut place = self.look_at_place(&set.cluster, node, pod).await?;
+        let bridges: Vec<&String> = pod.template.networks.iter().map(|c| &c.bridge).collect();
+        if place.online
+            && let Some(missing) = bridges.iter().find(|b| !place.bridges.contains(b))
+        {
+            return Ok(Some(format!(
+                "{node} has no bridge {missing}. `/bridge create node:{node} name:{missing} deployment:{}` makes one of its own.",
+                set.name
+            )));
+        }
+        if place.online
+            && let Some(why) = self.bridge_of_another(set, node, &bridges).await?
+        {
+            return Ok(Some(why));
+        }
         // Its own pods have these names; others are looked for by number.
         place.same_name.clear();
         Ok(match plan_pod(pod, &set.cluster, &place) {
