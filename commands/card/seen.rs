@@ -564,7 +564,7 @@ fn short_answers() {
         unknown_guest(Verb::GuestStop, "wep-0", &["web-0 (lab/201)".into()]),
         refusal(Verb::GuestDelete, "web-0", "no rule gives your roles `guest.delete`"),
         super::fault(&fault),
-        super::problems("web-1", &problems, &screen()),
+        super::problems("pod", "web-1", &problems, &screen()),
         changed("its status was stopped and is now running"),
     ];
     let text: Vec<String> = all.iter().map(see).collect();
