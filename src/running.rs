@@ -429,6 +429,7 @@ fn settings(config: &Config) -> Settings {
         settle: seconds(o.settle_s),
         owner: owner(),
         images: config.images.clone(),
+        health: config.health,
         ..Settings::default()
     }
 }

@@ -1,8 +1,9 @@
 //! Guests and pods: lists and one of them.
 
 use gantry_core::id::GuestKind;
-use gantry_core::pod::{Difference, PodSpec};
+use gantry_core::pod::{Condition, Difference, Health, PodSpec};
 use gantry_core::world::{Guest, GuestStatus};
+use gantry_engine::PodHealth;
 
 use super::question::guest_choice;
 use super::{
@@ -29,6 +30,8 @@ pub struct GuestList<'a> {
     pub running: usize,
     /// Age of the oldest view shown, milliseconds.
     pub observed_ms: i64,
+    /// How those on this page are that have a health check and run; as long as `rows`.
+    pub health: &'a [Option<PodHealth>],
     /// Clusters whose newest read failed, with the reason.
     pub faults: &'a [(String, String)],
     /// Its screen.
@@ -56,7 +59,9 @@ pub fn guest_list(list: &GuestList<'_>) -> Card {
     } else {
         line![text(list.place.words()), text(format!(" · {} running", list.running))]
     });
-    card = card.lines(list.rows.iter().map(guest_line));
+    let health = list.health.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    card =
+        card.lines(list.rows.iter().zip(health).map(|(guest, health)| guest_line(guest, health)));
     for (cluster, why) in list.faults {
         card = card.say(line!["⚠ ", bold(cluster), ": ", text(why)]);
     }
@@ -74,7 +79,34 @@ pub fn guest_list(list: &GuestList<'_>) -> Card {
     .buttons(list.place.buttons(list.screen))
 }
 
-fn guest_line(g: &Guest) -> Line {
+/// What a health check comes to, in a word with its mark.
+fn health_mark(health: &PodHealth) -> &'static str {
+    match health.condition {
+        Some(Condition::Healthy) => "✓ healthy",
+        Some(Condition::Unhealthy) => "✗ unhealthy",
+        Some(Condition::Starting) => "… starting",
+        None => "? health not known",
+    }
+}
+
+/// The same with its age and the reason.
+pub(super) fn health_line(health: &PodHealth, check: &Health, now_ms: i64) -> Line {
+    let age = |at_ms: i64| span(now_ms.saturating_sub(at_ms).max(0));
+    let mut line = line![bold(health_mark(health))];
+    if health.condition.is_some() {
+        line = line.and([text(format!(" for {}", age(health.since_ms)))]);
+    }
+    if let Some(why) = &health.why {
+        line = line.and([text(format!(": {why}"))]);
+    }
+    let asked = match health.answered_ms {
+        Some(at_ms) => format!(". Asked {} ago: ", age(at_ms)),
+        None => ". Not asked yet: ".to_owned(),
+    };
+    line.and([text(asked), text(check.describe())])
+}
+
+fn guest_line(g: &Guest, health: Option<&PodHealth>) -> Line {
     let mut line = line![
         status_mark(g.status),
         " ",
@@ -85,6 +117,9 @@ fn guest_line(g: &Guest) -> Line {
         line = line.and([text(format!(" · {} CPU · {}", percent(g.cpu, 1.0), bytes(g.mem)))]);
     } else {
         line = line.and([text(format!(" · {}", g.status.as_str()))]);
+    }
+    if let Some(health) = health {
+        line = line.and([text(format!(" · {}", health_mark(health)))]);
     }
     if let Some(lock) = &g.lock {
         line = line.and([" · locked: ".into(), text(lock)]);
@@ -104,6 +139,8 @@ pub struct GuestShow<'a> {
     pub disks: &'a [String],
     /// Its network cards.
     pub nets: &'a [String],
+    /// Where it is reached, as the container says.
+    pub addresses: &'a [String],
     /// Its notes, without gantry's own part.
     pub notes: &'a str,
     /// Whether it starts with its node.
@@ -191,7 +228,8 @@ pub fn guest_show(show: &GuestShow<'_>) -> Card {
         facts.push(line!["Protected against deletion"]);
     }
     if let Some(n) = show.snapshots.filter(|n| *n > 0) {
-        facts.push(line![text(format!("{n} snapshots"))]);
+        let noun = if n == 1 { "snapshot" } else { "snapshots" };
+        facts.push(line![text(format!("{n} {noun}"))]);
     }
     if let Some(ha) = &g.ha {
         facts.push(line!["High availability: ", text(ha)]);
@@ -202,7 +240,8 @@ pub fn guest_show(show: &GuestShow<'_>) -> Card {
     card = card
         .field("Facts", facts)
         .field("Disks", show.disks.iter().map(|d| line![code(d)]).collect())
-        .field("Network", show.nets.iter().map(|n| line![code(n)]).collect());
+        .field("Network", show.nets.iter().map(|n| line![code(n)]).collect())
+        .field("Addresses", show.addresses.iter().map(|a| line![code(a)]).collect());
     let notes: Vec<Line> = show.notes.lines().map(|l| line![text(l)]).collect();
     card = card.field("Notes", notes).say(as_of(show.read_ms));
     card.select(Select {
@@ -237,6 +276,10 @@ pub struct PodShow<'a> {
     pub waiting: &'a [String],
     /// Whether it could be read just now; otherwise nothing is known of its specification.
     pub live: bool,
+    /// How it is, where it has a health check and runs.
+    pub health: Option<&'a PodHealth>,
+    /// Now, milliseconds.
+    pub now_ms: i64,
 }
 
 /// The card of a pod.
@@ -266,14 +309,18 @@ pub fn pod_show(show: &PodShow<'_>) -> Card {
             .iter()
             .map(|m| line![text(format!("{}: {} GiB at {}", m.name, m.size_gib, m.path))]),
     );
-    if let Some(health) = &template.health {
-        lines.push(line!["Health: ", text(health.describe())]);
-    }
     lines.extend(template.ports.iter().map(|p| {
         let outside = p.node_port.map(|n| format!(" ← {n}")).unwrap_or_default();
         line![text(format!("Port {} {}/{}{outside}", p.name, p.port, p.protocol.as_str()))]
     }));
     card = card.field("As asked for", lines);
+    if let Some(check) = &template.health {
+        let told = match show.health {
+            Some(health) => health_line(health, check, show.now_ms),
+            None => line![text(format!("Not asked while it does not run: {}", check.describe()))],
+        };
+        card = card.field("Health", vec![told]);
+    }
     if !show.drift.is_empty() {
         let lines = show.drift.iter().map(|d| {
             line![text(&d.what), ": ", bold(&d.is), " now, ", text(&d.shall), " was applied"]

@@ -7,10 +7,10 @@ use gantry_core::id::{
 };
 use gantry_core::operation::{OpState, Operation, Outcome, Progress, Step, StepKind, StepState};
 use gantry_core::plan::{LiveGuest, Plan, Planned, plan_guest};
-use gantry_core::pod::Problem;
+use gantry_core::pod::{Condition, Health, Probe, Problem};
 use gantry_core::policy::Actor;
 use gantry_core::world::{ClusterView, Guest, GuestStatus, Node, NodeState, Storage};
-use gantry_engine::{TaskLine, TaskLog};
+use gantry_engine::{PodHealth, TaskLine, TaskLog};
 
 use super::*;
 use crate::fault::Fault;
@@ -440,6 +440,36 @@ fn a_cluster_with_a_node_that_does_not_answer() {
     "#);
 }
 
+fn health(condition: Option<Condition>) -> PodHealth {
+    let why = match condition {
+        Some(Condition::Healthy) => None,
+        _ => Some("10.20.0.7:8080 refuses the connection".to_owned()),
+    };
+    PodHealth { condition, since_ms: NOW - 180_000, answered_ms: Some(NOW - 4_000), why }
+}
+
+#[test]
+fn how_a_pod_is_with_age_and_reason() {
+    let check = Health::new(Probe::Http { port: 8080, path: "/ready".into(), status: 200 });
+    let told = |health: &PodHealth| {
+        let card = Card::new(Tone::Plain, "web-0").say(guest::health_line(health, &check, NOW));
+        see(&card).lines().nth(1).unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        told(&health(Some(Condition::Healthy))),
+        "✓ healthy for 3 min. Asked 4 s ago: GET :8080/ready is 200, every 10 s"
+    );
+    assert_eq!(
+        told(&health(Some(Condition::Unhealthy))),
+        "✗ unhealthy for 3 min: 10.20.0.7:8080 refuses the connection. Asked 4 s ago: GET :8080/ready is 200, every 10 s"
+    );
+    let unknown = PodHealth { answered_ms: None, why: None, ..health(None) };
+    assert_eq!(
+        told(&unknown),
+        "? health not known. Not asked yet: GET :8080/ready is 200, every 10 s"
+    );
+}
+
 #[test]
 fn guests_on_pages() {
     let rows: Vec<Guest> =
@@ -452,6 +482,7 @@ fn guests_on_pages() {
         hidden: 4,
         running: 30,
         observed_ms: NOW - 4_000,
+        health: &[Some(health(Some(Condition::Unhealthy))), None],
         faults: &[],
         screen: &screen(),
     });
@@ -459,7 +490,7 @@ fn guests_on_pages() {
     Guests
     Only: tag web
     3–4 of 57 · page 2 of 29 · 30 running
-    ● web-0 · CT 201 · pve1 · 42 % CPU · 300 MiB
+    ● web-0 · CT 201 · pve1 · 42 % CPU · 300 MiB · ✗ unhealthy
     ○ db-0 · CT 202 · pve1 · stopped
     As of 2026-11-21 05:59:56 UTC. 4 more exist that you may not see.
     [Show one … ▾]
@@ -475,6 +506,7 @@ fn one_guest() {
         guest: &guest("web-0", 201, GuestStatus::Running),
         disks: &["rootfs: local-lvm:vm-201-disk-0, 8 GiB".into()],
         nets: &["net0: name=eth0,bridge=vmbr0,ip=dhcp".into()],
+        addresses: &["eth0: 10.20.0.7".into()],
         notes: "The shop's front door.",
         onboot: true,
         protected: false,
@@ -515,6 +547,9 @@ fn one_guest() {
 
     Network
       net0: name=eth0,bridge=vmbr0,ip=dhcp
+
+    Addresses
+      eth0: 10.20.0.7
 
     Notes
       The shop's front door.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{ClusterId, NodeName};
+use gantry_core::pod::PodFault;
 use gantry_core::policy::Target;
 use gantry_core::world::{ClusterView, Guest, GuestStatus, Node};
 
@@ -183,12 +184,21 @@ pub(super) async fn guests(
     }
     rows.sort_by(|a, b| (&a.name, &a.cluster, a.vmid).cmp(&(&b.name, &b.cluster, b.vmid)));
     views.retain(|v| rows.iter().any(|g| g.cluster == v.cluster) || rows.is_empty());
-    let (faults, observed_ms) = ages(&views);
+    let (mut faults, observed_ms) = ages(&views);
+    if filter.pods {
+        for (_, why) in &mut faults {
+            *why = format!("{}: {why}. {}", PodFault::List, PodFault::List.next());
+        }
+    }
     let place = Place::clamp(*page, PAGE, rows.len() as u64);
     *page = place.page;
+    let rows_here = slice(&rows, place);
+    let engine = visit.face.engine();
+    let health: Vec<_> = rows_here.iter().map(|g| engine.pod_health(&g.address())).collect();
     Ok(card::guest_list(&GuestList {
         title: if filter.pods { "Pods" } else { "Guests" },
-        rows: slice(&rows, place),
+        rows: rows_here,
+        health: &health,
         place,
         filters: &filter_words(filter),
         hidden,
@@ -284,6 +294,7 @@ pub(super) async fn guest(
         guest: &guest,
         disks: detail.as_ref().map(|d| d.live.disks.as_slice()).unwrap_or_default(),
         nets: detail.as_ref().map(|d| d.nets.as_slice()).unwrap_or_default(),
+        addresses: detail.as_ref().map(|d| d.addresses.as_slice()).unwrap_or_default(),
         notes: detail.as_ref().map(|d| d.description.as_str()).unwrap_or_default(),
         onboot: detail.as_ref().is_some_and(|d| d.onboot),
         protected: detail.as_ref().is_some_and(|d| d.live.protected),
@@ -300,6 +311,8 @@ pub(super) async fn guest(
             spec: detail.as_ref().and_then(|d| d.pod.as_ref()),
             in_store: detail.as_ref().is_some_and(|d| d.in_store),
             live: detail.is_some(),
+            health: detail.as_ref().and_then(|d| d.health.as_ref()),
+            now_ms: visit.now_ms(),
             drift: detail.as_ref().map(|d| d.drift.as_slice()).unwrap_or_default(),
             waiting: detail.as_ref().map(|d| d.waiting.as_slice()).unwrap_or_default(),
         })

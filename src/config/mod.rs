@@ -6,6 +6,7 @@
 mod clusters;
 mod discord;
 mod dns;
+mod health;
 mod images;
 mod log;
 mod node_shell;
@@ -18,6 +19,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use gantry_core::image::ImageRules;
+use gantry_core::pod::HealthRules;
 use gantry_core::policy::Policy;
 
 pub use clusters::{Cluster, Limits, Tls};
@@ -54,6 +56,8 @@ pub struct Config {
     pub operations: Operations,
     /// Where nodes may fetch images from.
     pub images: ImageRules,
+    /// Which addresses health checks of pods may ask.
+    pub health: HealthRules,
     /// What is logged.
     pub log: Log,
 }
@@ -171,6 +175,7 @@ impl Config {
         let policy = policy::read(root.section("policy"), &ids);
         let operations = Operations::read(root.section("operations"));
         let images = images::read(root.section("images"));
+        let health = health::read(root.section("health"));
         let log = Log::read(root.section("log"));
         root.finish();
         let (keys, mut mistakes) = reader.finish();
@@ -188,6 +193,7 @@ impl Config {
             policy,
             operations,
             images,
+            health,
             log,
         });
         (config, keys, mistakes)

@@ -9,7 +9,7 @@ use crate::harness::{Bot, Reply};
 
 /// What can happen to one call.
 #[derive(Clone, Copy, Debug)]
-enum Mishap {
+pub enum Mishap {
     AnswerLost,
     RequestLost,
     Truncated,
@@ -26,7 +26,7 @@ const MISHAPS: &[Mishap] = &[
 ];
 
 /// Makes the next call that matches go wrong; tasks go wrong by their type.
-fn trouble(mishap: Mishap, call: &str, task: &str) -> Trouble {
+pub fn trouble(mishap: Mishap, call: &str, task: &str) -> Trouble {
     let (matching, times) = (call.to_owned(), Some(1));
     match mishap {
         Mishap::AnswerLost => Trouble::AnswerLost { matching, times },
@@ -51,10 +51,31 @@ async fn goes_wrong(
     did: &str,
     start: impl AsyncFn(&Bot, usize) -> Reply,
 ) {
+    goes_wrong_from(
+        bot,
+        (call, task, did),
+        async |_, _| {},
+        async |bot, round, ()| start(bot, round).await,
+    )
+    .await;
+}
+
+/// The same where something has to be there first: in `ready` nothing goes wrong, in `start` it does. A card without a
+/// message is not looked at.
+pub async fn goes_wrong_from<T>(
+    bot: &mut Bot,
+    (call, task, did): (&str, &str, &str),
+    ready: impl AsyncFn(&Bot, usize) -> T,
+    start: impl AsyncFn(&Bot, usize, T) -> Reply,
+) {
     for (round, mishap) in MISHAPS.iter().enumerate() {
+        if task.is_empty() && matches!(mishap, Mishap::Task) {
+            continue;
+        }
+        let made = ready(bot, round).await;
         bot.proxmox.forget();
         bot.trouble(trouble(*mishap, call, task));
-        let card = start(bot, round).await;
+        let card = start(bot, round, made).await;
         let op = bot.settle().await.remove(0);
         let times = bot.proxmox.changes().iter().filter(|c| c.what == did).count();
         let outcome = op.outcome.clone().unwrap();
@@ -75,7 +96,9 @@ async fn goes_wrong(
             }
         }
         let first: String = outcome.summary.chars().take(12).collect();
-        bot.until_says(card.message, &first).await;
+        if card.message != 0 {
+            bot.until_says(card.message, &first).await;
+        }
         bot.proxmox.clear_all_trouble();
     }
 }

@@ -9,7 +9,7 @@ use crate::bot_test;
 use crate::harness::{Bot, Reply};
 
 /// A specification; `more` stands at its top level.
-fn file(name: &str, more: &str) -> String {
+pub fn file(name: &str, more: &str) -> String {
     format!(
         r#"
 name = "{name}"
@@ -41,7 +41,7 @@ async fn sends(bot: &Bot, text: &str) -> Reply {
 }
 
 /// Sends a file and waits for the plan in the channel.
-async fn plans(bot: &Bot, text: &str) -> Reply {
+pub async fn plans(bot: &Bot, text: &str) -> Reply {
     let mut told = sends(bot, text).await;
     assert!(told.text().contains("Asked"), "{}", told.text());
     let mut plan = 0;
@@ -65,7 +65,7 @@ fn text(bot: &Bot, reply: &Reply) -> String {
 }
 
 /// Applies a file and waits until it is done.
-async fn applies(bot: &Bot, spec: &str) -> gantry_core::operation::Operation {
+pub async fn applies(bot: &Bot, spec: &str) -> gantry_core::operation::Operation {
     let plan = plans(bot, spec).await;
     bot.admin().confirms(&plan, "").await;
     bot.settle().await.remove(0)
@@ -244,5 +244,116 @@ bot_test! {
         let told = bot.admin().does(&question, "clean").await;
         assert!(told.text().contains("in use"), "{}", told.text());
         assert!(bot.proxmox.guest(vmid).is_some());
+    }
+}
+
+bot_test! {
+    async fn what_runs_inside_is_refused_where_the_node_is_too_old(bot: &mut Bot) {
+        let inside = "entrypoint = \"/sbin/init\"";
+        let op = applies(bot, &file("shop-9", "node = \"pve1\"")).await;
+        let vmid = op.vmid.unwrap().get();
+        for node in ["pve1", "pve2", "pve3", "pve4", "pve5"] {
+            bot.proxmox.installs(node, "8.4.14");
+        }
+        bot.proxmox.forget();
+        let told = sends(bot, &file("shop-9", inside)).await.text().replace('\\', "");
+        assert!(told.contains("pve1 runs Proxmox VE 8.4; `env` and `entrypoint` need 9.1"), "{told}");
+        assert!(told.contains("/etc/environment"), "{told}");
+        let told = sends(bot, &file("shop-8", &format!("node = \"pve1\"\n{inside}"))).await.text();
+        assert!(told.contains("8.4") && told.contains("need 9.1"), "{told}");
+        // Left open, a node that can is chosen.
+        bot.proxmox.installs("pve2", "9.1.4");
+        let plan = plans(bot, &file("shop-8", inside)).await;
+        let shown = text(bot, &plan);
+        assert!(shown.contains("Chosen pve2") && shown.contains("pve1: runs Proxmox VE 8.4"), "{shown}");
+        assert!(bot.changes().is_empty(), "{:?}", bot.changes());
+        assert!(!bot.proxmox.guest(vmid).unwrap().config.contains_key("entrypoint"));
+    }
+}
+
+bot_test! {
+    async fn limits_change_live_and_what_waits_for_a_restart_is_said_before(bot: &mut Bot) {
+        let op = applies(bot, &file("shop-9", "")).await;
+        let vmid = op.vmid.unwrap().get();
+        bot.proxmox.forget();
+        bot.looks().await;
+        let plan = bot.admin().runs("/pod update pod:shop-9 memory:2048 swap:256 cores:3 disk:9").await;
+        assert!(!text(bot, &plan).contains("estart"), "{}", text(bot, &plan));
+        bot.admin().confirms(&plan, "").await;
+        let op = bot.settle().await.remove(0);
+        assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
+        assert_eq!(bot.changes(), [format!("config {vmid}"), format!("resize {vmid}")]);
+        let now = bot.proxmox.guest(vmid).unwrap();
+        assert_eq!(now.status, "running", "it went on running");
+        let config = &now.config;
+        let limits = ["memory", "swap", "cores"].map(|key| config[key].as_str());
+        assert_eq!(limits, ["2048", "256", "3"]);
+        assert!(config["rootfs"].contains("size=9G"), "{config:?}");
+        // In force now, not at the next start.
+        bot.looks().await;
+        let shown = bot.admin().runs("/pod show pod:shop-9").await.text();
+        assert!(!shown.contains("next start") && shown.contains("of 3 cores"), "{shown}");
+        let later = file("shop-9", "cores = 3\nswap_mib = 256\nentrypoint = \"/sbin/init\"")
+            .replace("memory_mib = 1024", "memory_mib = 2048")
+            .replace("size_gib = 8", "size_gib = 9");
+        let plan = plans(bot, &later).await;
+        let shown = text(bot, &plan).replace('*', "");
+        assert!(shown.contains("Restart it") && shown.contains("Entrypoint changes only then"), "{shown}");
+    }
+}
+
+bot_test! {
+    async fn snapshots_that_go_with_a_pod_are_counted(bot: &mut Bot) {
+        let vmid = applies(bot, &file("shop-9", "node = \"pve1\"").replace("size_gib = 8", "storage = \"local-lvm\"\nsize_gib = 8")).await.vmid.unwrap();
+        for name in ["one", "two", "three"] {
+            takes_snapshot(bot, vmid.get(), name).await;
+        }
+        bot.looks().await;
+        let question = bot.admin().runs("/pod delete pod:shop-9").await;
+        assert!(text(bot, &question).contains("3 snapshots go with it"), "{}", text(bot, &question));
+        let shown = bot.admin().runs("/pod show pod:shop-9").await.text();
+        assert!(shown.contains("3 snapshots"), "{shown}");
+        // One more is a changed world.
+        takes_snapshot(bot, vmid.get(), "four").await;
+        let pressed = bot.admin().confirms(&question, "shop-9").await;
+        assert!(pressed.text().contains("things changed"), "{}", pressed.text());
+        bot.until_says(question.message, "4 snapshots go with it").await;
+        assert!(bot.proxmox.guest(vmid.get()).is_some());
+        bot.admin().confirms(&question, "shop-9").await;
+        bot.until_says(question.message, "was deleted").await;
+    }
+}
+
+/// Somebody takes a snapshot at Proxmox.
+async fn takes_snapshot(bot: &Bot, vmid: u32, name: &str) {
+    let (id, secret) = bot.proxmox.token();
+    let http = reqwest::Client::builder().danger_accept_invalid_certs(true).build().unwrap();
+    let node = bot.proxmox.guest(vmid).unwrap().node;
+    let base = bot.proxmox.endpoint(&node).unwrap();
+    let url = format!("{base}/api2/json/nodes/{node}/lxc/{vmid}/snapshot");
+    let answer = http
+        .post(url)
+        .header("Authorization", format!("PVEAPIToken={id}={secret}"))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(format!("snapname={name}"))
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+    crate::harness::until("the snapshot is there", async || {
+        bot.proxmox
+            .guest(vmid)
+            .is_some_and(|g| g.lock.is_none() && g.snapshots.iter().any(|s| s == name))
+    })
+    .await;
+}
+
+bot_test! {
+    async fn a_name_that_is_taken_tells_of_no_guest_that_may_not_be_seen(bot: &mut Bot) {
+        bot.has_guest(proxmox_twin::GuestSpec::lxc(5005, "secret-0")).await;
+        let told = sends(bot, &file("secret-0", "")).await.text();
+        assert!(told.contains("not a pod"), "{told}");
+        let plan = bot.asks_for_pod("secret-0").await;
+        assert!(plan.text().contains("lab/5005"), "who may see it is told which: {}", plan.text());
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::id::ClusterId;
 use crate::pod::Problem;
 
 /// Largest file, bytes. A specification takes some hundred; the notes it has to fit into take 8 KiB.
@@ -66,6 +67,60 @@ pub fn tree(text: &str, format: Format) -> Result<Map<String, Value>, Problem> {
     match read.map_err(|why| wrong(why.trim().chars().take(600).collect()))? {
         Value::Object(map) => Ok(map),
         _ => Err(wrong("holds no keys; a specification is `key: value` lines".into())),
+    }
+}
+
+/// A specification's file, parted: the cluster it names, and everything else.
+#[derive(Debug)]
+pub(crate) struct Sheet {
+    /// In which cluster; left out: the only one.
+    pub(crate) cluster: Option<ClusterId>,
+    /// All other keys.
+    pub(crate) rest: Map<String, Value>,
+    /// What is wrong so far.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Sheet {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong with it as a whole.
+    pub(crate) fn read(text: &str, format: Format) -> Result<Self, Vec<Problem>> {
+        let mut rest = tree(text, format).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+        let cluster = rest.remove("cluster").and_then(|value| {
+            let parsed = match value.as_str() {
+                Some(text) => text.parse::<ClusterId>().map_err(|e| e.to_string()),
+                None => Err("is the name of a cluster".to_owned()),
+            };
+            parsed.map_err(|why| problems.push(Problem { field: "cluster".into(), why })).ok()
+        });
+        Ok(Self { cluster, rest, problems })
+    }
+
+    /// Notes what a specification says is wrong with it. A key that could not be read stands at its default; that is
+    /// not a second mistake.
+    pub(crate) fn add(&mut self, found: Vec<Problem>) {
+        let told = |field: &str| self.problems.iter().any(|p| field.starts_with(p.field.as_str()));
+        let more: Vec<Problem> = found.into_iter().filter(|p| !told(&p.field)).collect();
+        self.problems.extend(more);
+    }
+
+    /// Writes a specification with the cluster it is for.
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    pub(crate) fn write(
+        spec: &impl Serialize,
+        cluster: Option<&ClusterId>,
+        format: Format,
+    ) -> Result<String, String> {
+        let mut value = serde_json::to_value(spec).map_err(|e| e.to_string())?;
+        if let (Some(cluster), Value::Object(map)) = (cluster, &mut value) {
+            map.insert("cluster".into(), cluster.as_str().into());
+        }
+        write(&value, format)
     }
 }
 

@@ -134,7 +134,8 @@ pub fn describe(guest: &Guest) -> String {
     )
 }
 
-/// Fingerprint of a guest's facts: identity, place, power, lock and configuration.
+/// Fingerprint of a guest's facts: identity, place, power, lock and configuration. Its snapshots stand in the file that
+/// the digest is made of, so they need no place here.
 pub fn fingerprint(live: &LiveGuest) -> String {
     let g = &live.guest;
     hash(&serde_json::json!([
@@ -147,13 +148,21 @@ pub fn fingerprint(live: &LiveGuest) -> String {
         g.lock,
         g.ha,
         live.digest,
-        live.protected,
-        live.snapshots
+        live.protected
     ]))
 }
 
 pub(crate) fn hash(value: &serde_json::Value) -> String {
     hex::encode(Sha256::digest(value.to_string().as_bytes()))
+}
+
+/// Said where snapshots go with a guest.
+pub(crate) fn snapshots_go(live: &LiveGuest) -> Option<String> {
+    match live.snapshots {
+        None | Some(0) => None,
+        Some(1) => Some("1 snapshot goes with it.".into()),
+        Some(n) => Some(format!("{n} snapshots go with it.")),
+    }
 }
 
 /// Plans what is done to a guest that exists.
@@ -331,9 +340,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
             if live.disks.len() > 8 {
                 warnings.push(format!("And {} more disks.", live.disks.len() - 8));
             }
-            if let Some(n) = live.snapshots.filter(|n| *n > 0) {
-                warnings.push(format!("{n} snapshots go with it."));
-            }
+            warnings.extend(snapshots_go(live));
             warnings.push("This cannot be undone.".into());
             (effects, steps)
         }

@@ -7,6 +7,7 @@ mod clock;
 mod confirm;
 mod deed;
 mod error;
+mod health;
 mod history;
 mod images;
 mod inventory;
@@ -30,12 +31,14 @@ use std::time::Duration;
 use gantry_core::action::Verb;
 use gantry_core::id::{AuditId, CardId, ClusterId, OperationId, PlanId};
 use gantry_core::image::ImageRules;
+use gantry_core::pod::HealthRules;
 use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
+pub use health::PodHealth;
 pub use history::{Course, History, Measure, Subject, Timeframe};
 pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};
 pub use keep::Kept;
@@ -76,6 +79,8 @@ pub struct Settings {
     pub owner: String,
     /// Where nodes may fetch images from.
     pub images: ImageRules,
+    /// Which addresses health checks may ask.
+    pub health: HealthRules,
 }
 
 impl Default for Settings {
@@ -93,6 +98,7 @@ impl Default for Settings {
             settle_unreachable: Duration::from_secs(300),
             owner: "gantry".into(),
             images: ImageRules::default(),
+            health: HealthRules::default(),
         }
     }
 }
@@ -124,6 +130,7 @@ struct Inner {
     witness: Arc<dyn Witness>,
     sets: sets::Memory,
     shells: shell::Memory,
+    health: health::Book,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -152,6 +159,7 @@ impl Engine {
                 witness,
                 sets: sets::Memory::default(),
                 shells: shell::Memory::default(),
+                health: health::Book::default(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),

@@ -156,6 +156,7 @@ impl Engine {
             .filter(|r| r.guest_kind().is_some() && r.name.as_deref() == Some(&spec.name))
             .filter_map(|r| r.vmid.map(|v| format!("{cluster}/{v}")))
             .collect();
+        place.name_taken = !place.same_name.is_empty();
         place.read_ms = self.now_ms();
         if !place.online {
             return Ok(place);
@@ -189,8 +190,36 @@ impl Engine {
             .filter(|i| i.is_bridge())
             .filter_map(|i| i.iface.clone())
             .collect();
+        if spec.template.sets_process() {
+            place.version = self.pve_version(cluster, node).await?;
+        }
         place.read_ms = self.now_ms();
         Ok(place)
+    }
+
+    /// The version of Proxmox VE on a node, as major and minor number; `None` where it does not say.
+    pub(crate) async fn pve_version(
+        &self,
+        cluster: &ClusterId,
+        node: &NodeName,
+    ) -> Result<Option<(u32, u32)>, Error> {
+        let client = self.client(cluster)?;
+        let status = client
+            .node_status(node, Freshness::Shared)
+            .await
+            .map_err(Error::proxmox(format!("read the version of {node}"), cluster))?;
+        Ok(status.pveversion.as_deref().and_then(crate::images::version))
+    }
+
+    /// Counts the snapshots that go with a guest when it is deleted.
+    pub(crate) async fn count_snapshots(&self, live: &mut LiveGuest) -> Result<(), Error> {
+        let g = &live.guest;
+        let client = self.client(&g.cluster)?;
+        let at = At::new(g.node.clone(), g.kind, g.vmid);
+        let what = format!("read the snapshots of {} {}", g.kind.short(), g.vmid);
+        let names = client.snapshots(&at).await.map_err(Error::proxmox(what, &g.cluster))?;
+        live.snapshots = u32::try_from(names.len()).ok();
+        Ok(())
     }
 
     /// A free VMID that no open operation of gantry's has taken. Nothing is reserved at Proxmox: creating may still find it taken.

@@ -1,8 +1,10 @@
 //! Read-only questions: what cards and lists show. Live where somebody asks for one thing, from memory where
 //! the whole cluster is listed.
 
+use std::time::Duration;
+
 use gantry_core::action::GuestRef;
-use gantry_core::id::{ClusterId, NodeName, OperationId, Upid, Vmid};
+use gantry_core::id::{ClusterId, GuestKind, NodeName, OperationId, Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::LiveGuest;
 use gantry_core::pod::{self, Difference, PodSpec};
@@ -12,7 +14,12 @@ use gantry_proxmox::{
 };
 use gantry_store::{AuditFilter, CardRow, OpFilter, Page, StoredPlan};
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, PodHealth};
+
+/// How long a container may take to say where it is reached; somebody waits for the card.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(5);
+/// Most cards, and most addresses of one, that are shown: containers may run many of their own inside.
+const ADDRESSES_SHOWN: usize = 8;
 
 /// What a card has to show now.
 #[derive(Debug, Clone)]
@@ -59,6 +66,10 @@ pub struct GuestDetail {
     pub waiting: Vec<String>,
     /// Whether gantry's database knows it; a pod that is not in there was found by its notes.
     pub in_store: bool,
+    /// Addresses of a running container, as it tells them itself: `eth0: 10.0.0.5, fd00::5`.
+    pub addresses: Vec<String>,
+    /// How it is, where it is a pod with a health check that runs.
+    pub health: Option<PodHealth>,
 }
 
 /// Everything about one node.
@@ -146,7 +157,11 @@ impl Engine {
         let view = self.view(&guest.cluster);
         let Some(seen) = view.as_ref().and_then(|v| v.guest(guest.vmid)) else { return Ok(None) };
         let kind = seen.kind;
-        let Some(live) = self.look_at_guest(guest, kind).await? else { return Ok(None) };
+        let Some(mut live) = self.look_at_guest(guest, kind).await? else { return Ok(None) };
+        // Snapshots that cannot be counted are left out: a card without them is better than none.
+        if let Err(error) = self.count_snapshots(&mut live).await {
+            tracing::debug!(%error, "snapshots were not counted");
+        }
         let config = self
             .client(&guest.cluster)?
             .guest_config(&At::new(live.guest.node.clone(), kind, guest.vmid), Freshness::Shared)
@@ -175,7 +190,10 @@ impl Engine {
             }
             false => Vec::new(),
         };
+        let addresses = self.addresses(&live).await;
         Ok(Some(GuestDetail {
+            addresses,
+            health: self.pod_health(guest),
             drift: spec.as_ref().map(|s| pod::drift(s, &config.raw)).unwrap_or_default(),
             waiting,
             description,
@@ -191,6 +209,30 @@ impl Engine {
             pod: spec,
             live,
         }))
+    }
+
+    /// Where a container is reached, a line a network card. A card without them is better than none.
+    async fn addresses(&self, live: &LiveGuest) -> Vec<String> {
+        let g = &live.guest;
+        if g.kind != GuestKind::Lxc || g.status != GuestStatus::Running {
+            return Vec::new();
+        }
+        let cards = self.inner_cards(&g.cluster, &g.node, g.vmid);
+        let cards = match tokio::time::timeout(ADDRESSES_WITHIN, cards).await {
+            Ok(Ok(cards)) => cards,
+            Ok(Err(error)) => return vec![format!("could not be read: {error}")],
+            Err(_) => return vec!["the container did not say in time".to_owned()],
+        };
+        cards
+            .iter()
+            .filter(|card| card.name != "lo" && !card.addresses.is_empty())
+            .map(|card| {
+                let list: Vec<String> =
+                    card.addresses.iter().take(ADDRESSES_SHOWN).map(ToString::to_string).collect();
+                format!("{}: {}", card.name, list.join(", "))
+            })
+            .take(ADDRESSES_SHOWN)
+            .collect()
     }
 
     /// One node: what was seen last, with live figures where it answers.

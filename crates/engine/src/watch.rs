@@ -130,6 +130,7 @@ impl Engine {
         let Some(watched) = self.inner.clusters.get(cluster) else { return };
         tokio::select! {
             () = self.keep_sets(cluster, stop.clone()) => {}
+            () = self.keep_health(cluster, stop.clone()) => {}
             () = self.poll(cluster, stop) => {}
             () = watched.client().keep_watch() => {}
             () = self.keep_templates(watched) => {}

@@ -361,6 +361,14 @@ impl Twin {
         control::clear_all(&self.shared);
     }
 
+    /// Lets a node say that it runs another version of Proxmox VE; it goes on answering as before.
+    pub fn installs(&self, node: &str, version: &str) {
+        let mut state = self.shared.lock();
+        for found in state.nodes.iter_mut().filter(|n| n.name == node) {
+            version.clone_into(&mut found.version);
+        }
+    }
+
     /// What is wrong at the moment.
     pub fn troubles(&self) -> Vec<ActiveTrouble> {
         self.shared.lock().troubles.active.clone()

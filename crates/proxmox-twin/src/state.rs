@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) fingerprint: String,
     /// Times during which it was down, for gaps in graphs.
     pub(crate) outages: Vec<(f64, Option<f64>)>,
+    /// Which version of Proxmox VE it says it runs.
+    pub(crate) version: String,
 }
 
 /// A storage with what lies on it, per node unless shared.
@@ -134,6 +136,7 @@ impl State {
                 booted: epoch - spec.uptime as f64 - n as f64 * 977.0,
                 fingerprint: String::new(),
                 outages: Vec::new(),
+                version: crate::api::VERSION.to_owned(),
             })
             .collect();
         let seed = settings.seed;

@@ -32,9 +32,9 @@ mod writes;
 
 pub use access::Permissions;
 pub use answer::{
-    AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, Node,
-    NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, UrlMetadata, Version,
-    Volume,
+    AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, LxcInterface,
+    Node, NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, UrlMetadata,
+    Version, Volume,
 };
 pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
 pub use answer::{RrdPoint, Timeframe};

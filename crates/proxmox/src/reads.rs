@@ -10,9 +10,9 @@ use gantry_core::id::{NodeName, StorageId, Upid, Vmid};
 use crate::access::Permissions;
 use crate::answer::envelope::List;
 use crate::answer::{
-    AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, Node, NodeStatus, PendingSetting,
-    Pool, Resource, ResourceKind, RrdPoint, Storage, StorageDefinition, TaskEntry, TaskFilter,
-    TaskLog, TaskStatus, Timeframe, Volume,
+    AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, LxcInterface, Node, NodeStatus,
+    PendingSetting, Pool, Resource, ResourceKind, RrdPoint, Snapshot, Storage, StorageDefinition,
+    TaskEntry, TaskFilter, TaskLog, TaskStatus, Timeframe, Volume,
 };
 use crate::cache::Freshness;
 use crate::client::Client;
@@ -214,6 +214,31 @@ impl Client {
     ) -> Result<Arc<GuestStatus>, Error> {
         let path = guest.path("/nodes/{node}/{kind}/{vmid}/status/current");
         self.shared(self.get(path), freshness).await
+    }
+
+    /// `GET …/lxc/{vmid}/interfaces`: what a running container says of its network cards; of a stopped one nothing.
+    /// Needs `VM.Audit` on the guest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the guest is not on that node; else see [`Error`].
+    pub async fn lxc_interfaces(
+        &self,
+        guest: &GuestRef,
+        freshness: Freshness,
+    ) -> Result<Arc<Vec<LxcInterface>>, Error> {
+        self.list(self.slow(guest.path("/nodes/{node}/{kind}/{vmid}/interfaces")), freshness).await
+    }
+
+    /// `GET …/{lxc|qemu}/{vmid}/snapshot`: the names of its snapshots, oldest first as Proxmox lists them, without the
+    /// present. Needs `VM.Audit` on the guest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the guest is not on that node; else see [`Error`].
+    pub async fn snapshots(&self, guest: &GuestRef) -> Result<Vec<String>, Error> {
+        let call = self.slow(guest.path("/nodes/{node}/{kind}/{vmid}/snapshot"));
+        let rows: Arc<Vec<Snapshot>> = self.list(call, Freshness::Fresh).await?;
+        // The list always ends with `current`, which is none.
+        Ok(rows.iter().filter_map(|s| s.name.clone()).filter(|n| n != "current").collect())
     }
 
     /// `GET /nodes/{node}/storage`.

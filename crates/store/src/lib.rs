@@ -9,6 +9,7 @@ mod audit;
 mod cards;
 mod dialect;
 mod error;
+mod health;
 mod images;
 mod migration;
 mod network_changes;

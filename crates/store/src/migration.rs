@@ -41,6 +41,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(4, "0004_networks"),
     migration!(5, "0005_images"),
     migration!(6, "0006_answers"),
+    migration!(7, "0007_health"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

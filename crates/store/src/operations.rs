@@ -141,6 +141,7 @@ impl Store {
             self.pool.write(sql::OPERATIONS_FREE, args![]).await?;
             self.pool.write(sql::CARDS_FREE, args![]).await?;
             self.pool.write(sql::SETS_FREE, args![]).await?;
+            self.pool.write(sql::WATCHES_FREE, args![]).await?;
             Ok(())
         })
         .await

@@ -303,6 +303,25 @@ texts! {
          AND (owner = $3 OR owner = '*') AND last_used_ms < $4");
     IMAGE_REMOVE = Text::same("DELETE FROM images WHERE cluster = $1 AND owner = $2 AND volid = $3");
 
+    // Health of pods, and who asks.
+    WATCH_HOLD = Text::same(
+        "INSERT INTO watches (what, lease_owner, lease_until_ms, lease_gen) VALUES ($1, $2, $4, 1) \
+         ON CONFLICT (what) DO UPDATE SET lease_gen = CASE WHEN watches.lease_owner = excluded.lease_owner \
+         AND watches.lease_until_ms > $3 THEN watches.lease_gen ELSE watches.lease_gen + 1 END, \
+         lease_owner = excluded.lease_owner, lease_until_ms = excluded.lease_until_ms \
+         WHERE watches.lease_owner = excluded.lease_owner OR watches.lease_until_ms <= $3 \
+         RETURNING lease_gen");
+    WATCH_FIND = holding!("SELECT lease_gen FROM watches WHERE what = $1");
+    WATCHES_FREE = Text::same("UPDATE watches SET lease_until_ms = 0");
+    HEALTH_SAVE = Text::same(
+        "INSERT INTO health (cluster, vmid, data) VALUES ($1, $2, $3) \
+         ON CONFLICT (cluster, vmid) DO UPDATE SET data = excluded.data");
+    HEALTH_LIST = Text::same(
+        "SELECT vmid, data FROM health WHERE cluster = $1 ORDER BY vmid LIMIT 10000");
+    HEALTH_FORGET = Text::same(
+        "DELETE FROM health WHERE cluster = $1 AND NOT EXISTS \
+         (SELECT 1 FROM pods p WHERE p.cluster = health.cluster AND p.vmid = health.vmid)");
+
     // Changes of networks.
     NETWORK_CHANGE_SAVE = Text::same(
         "INSERT INTO network_changes (operation_id, cluster, scope, former, created_ms) \

@@ -241,6 +241,9 @@ key = "{DNS_KEY}"
 hosts = ["cloud.demo", "iso.demo", "templates.demo"]
 registries = ["registry.demo", "docker.io"]
 
+[health]
+loopback = true
+
 {policy}
 "##,
             discord = self.discord.url(),

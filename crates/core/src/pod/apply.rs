@@ -2,9 +2,10 @@
 //! is needed. No difference: nothing to do. What cannot be done is told, and then nothing is.
 
 use super::diff::{Difference, Edit, Takes, differences, drift};
+use super::process::{is_process, too_old};
 use super::{NOTES_KEY, PodSpec, PodStep, Raw, notes};
 use crate::operation::StepKind;
-use crate::plan::{Change, Draft, LiveGuest, Planned, describe, fingerprint, hash};
+use crate::plan::{Change, Draft, LiveGuest, Planned, describe, fingerprint, hash, snapshots_go};
 use crate::world::GuestStatus;
 
 /// A pod as it is, with all that is known of what it should have been.
@@ -20,6 +21,8 @@ pub struct LivePod {
     pub applied: Option<PodSpec>,
     /// The operation that created it, as its notes say.
     pub created_by: String,
+    /// Its node's version of Proxmox VE, where that was asked and told.
+    pub version: Option<(u32, u32)>,
 }
 
 impl LivePod {
@@ -120,6 +123,12 @@ pub fn plan_apply(how: &Applying<'_>, pod: &LivePod) -> Planned {
     all.extend(unseen(spec, pod));
     if !how.only.is_empty() {
         all.retain(|d| how.only.iter().any(|key| key == d.key()) || stuck(how.only, d));
+    }
+    let process = |d: &Difference| matches!(&d.edit, Edit::Set(key, _) if is_process(key));
+    if all.iter().any(process)
+        && let Some(why) = too_old(pod.version)
+    {
+        return Planned::Refused { why: format!("{} {why}", g.node) };
     }
     let anew: Vec<String> = all.iter().filter(|d| d.takes == Takes::Anew).map(line).collect();
     if !anew.is_empty() {
@@ -294,7 +303,7 @@ pub fn plan_clean(operation: &str, pod: Option<&LivePod>) -> Planned {
             before: "stopped".into(),
             after: "gone".into(),
         }],
-        warnings: Vec::new(),
+        warnings: snapshots_go(&pod.live).into_iter().collect(),
         steps: vec![StepKind::Delete],
         fingerprint: fingerprint(&pod.live),
         digest: pod.live.digest.clone(),

@@ -15,6 +15,8 @@ pub enum PodFault {
     Start,
     /// It could not be stopped.
     Stop,
+    /// Pods could not be listed.
+    List,
     /// Its network could not be set up.
     NetworkSetup,
     /// Its network could not be cleaned up.
@@ -78,6 +80,9 @@ impl PodFault {
             Self::Stop => {
                 "If it does not listen, `kill` pulls the plug; what is not on disk is lost then."
             }
+            Self::List => {
+                "What is shown was known before, with its age; `/cluster status` shows what answers."
+            }
             Self::NetworkSetup => {
                 "Its network could not be set up: see that the bridge or vnet is on that node, then start it or apply its specification again."
             }
@@ -104,6 +109,7 @@ impl fmt::Display for PodFault {
             Self::Deletion => "the pod could not be deleted",
             Self::Start => "the pod could not be started",
             Self::Stop => "the pod could not be stopped",
+            Self::List => "the pods could not be listed",
             Self::NetworkSetup => "the pod's network could not be set up",
             Self::NetworkCleanup => "the pod's network could not be cleaned up",
             Self::ResourceUpdate => "the pod's settings could not be changed",

@@ -4,6 +4,7 @@
 //! `PodSpec` is one pod; `PodTemplate` is what many pods of a set have in common.
 
 mod action;
+mod address;
 mod apply;
 mod config;
 mod diff;
@@ -22,6 +23,7 @@ mod plan;
 mod problem;
 mod process;
 mod props;
+mod pulse;
 mod stored;
 mod unit;
 
@@ -30,6 +32,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use action::{PodAction, PodStep};
+pub use address::{HealthRules, InnerCard, is_told_inside};
 pub use apply::{Applying, LivePod, plan_apply, plan_clean};
 pub use config::{Raw, settings};
 pub use diff::{Difference, Edit, Takes, differences, drift, is_done};
@@ -45,6 +48,7 @@ pub use place::Place;
 pub use plan::{LivePlace, plan_pod, tell_place};
 pub use problem::{Problem, Problems, is_label};
 pub use process::{Boot, Env, Features, Port, Protocol};
+pub use pulse::{Condition, Life, Pulse};
 pub use unit::{Cidr4, Cidr6, Milli};
 
 use crate::id::NodeName;
@@ -200,6 +204,11 @@ impl PodTemplate {
     /// The pod `name` made from this; its node is chosen by the template's rules unless `node` says.
     pub fn pod(&self, name: impl Into<String>, node: Option<NodeName>) -> PodSpec {
         PodSpec { name: name.into(), node, template: self.clone() }
+    }
+
+    /// Whether it says what runs inside: environment or entrypoint, which older versions of Proxmox VE do not take.
+    pub fn sets_process(&self) -> bool {
+        !self.env.0.is_empty() || self.entrypoint.is_some()
     }
 
     /// All tags the guest gets: gantry's own, those of its labels, the plain ones.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::LivePlace;
+use super::process::too_old;
 use super::{Match, PodSpec};
 use crate::id::{NodeName, StorageId};
 
@@ -127,6 +128,11 @@ fn fit<'a>(spec: &PodSpec, candidate: &'a Candidate, all: &[Candidate]) -> Resul
         if anywhere && meant(spec, candidate, rule).next().is_none() {
             return Err(format!("runs no {rule}, to be kept together with it"));
         }
+    }
+    if spec.template.sets_process()
+        && let Some(why) = too_old(place.version)
+    {
+        return Err(why.split(". ").next().unwrap_or_default().to_owned());
     }
     if !place.has_image {
         return Err(format!("has no image {}", spec.template.image));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::PodSpec;
+use super::process::too_old;
 use crate::id::{ClusterId, NodeName, StorageId};
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned, hash};
@@ -27,8 +28,12 @@ pub struct LivePlace {
     pub has_image: bool,
     /// Bridges and vnets of the node.
     pub bridges: Vec<String>,
-    /// Guests of the cluster that already have that name.
+    /// Whether a guest of the cluster already has that name.
+    pub name_taken: bool,
+    /// Which ones do, as far as the asker may see them.
     pub same_name: Vec<String>,
+    /// The node's version of Proxmox VE, where that matters and it told.
+    pub version: Option<(u32, u32)>,
     /// When this was read, milliseconds.
     pub read_ms: i64,
 }
@@ -43,9 +48,21 @@ impl LivePlace {
             storages: BTreeMap::new(),
             has_image: false,
             bridges: Vec::new(),
+            name_taken: false,
             same_name: Vec::new(),
+            version: None,
             read_ms: 0,
         }
+    }
+}
+
+impl LivePlace {
+    /// The same where other guests may have the name: what is made is told apart by its number.
+    #[must_use]
+    pub fn with_any_name(mut self) -> Self {
+        self.name_taken = false;
+        self.same_name.clear();
+        self
     }
 }
 
@@ -62,12 +79,20 @@ fn refusal(spec: &PodSpec, place: &LivePlace) -> Option<String> {
     if !place.online {
         return Some(format!("{node} is not online."));
     }
-    if !place.same_name.is_empty() {
+    if place.name_taken {
+        let which = match place.same_name.as_slice() {
+            [] => String::new(),
+            some => format!(": {}", some.join(", ")),
+        };
+        let name = &spec.name;
         return Some(format!(
-            "There already is a guest called {}: {}. Choose another name.",
-            spec.name,
-            place.same_name.join(", ")
+            "There already is a guest called {name}{which}. Choose another name."
         ));
+    }
+    if template.sets_process()
+        && let Some(why) = too_old(place.version)
+    {
+        return Some(format!("{node} {why}"));
     }
     if !place.has_image {
         return Some(format!(
@@ -199,7 +224,7 @@ pub fn plan_pod(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Plann
                 .iter()
                 .filter(|b| template.networks.iter().any(|c| c.bridge == **b))
                 .collect::<Vec<_>>(),
-            place.same_name
+            place.name_taken
         ])),
         digest: String::new(),
     })

@@ -52,6 +52,24 @@ impl Env {
     }
 }
 
+/// First version of Proxmox VE whose containers take an environment and an entrypoint.
+const PROCESS_SINCE: (u32, u32) = (9, 1);
+
+/// Whether a setting says what runs inside.
+pub(super) fn is_process(key: &str) -> bool {
+    matches!(key, "env" | "entrypoint")
+}
+
+/// Why a node of this version cannot set what runs inside, as the end of a sentence; `None` where it can or did not
+/// say which it has.
+pub(super) fn too_old(version: Option<(u32, u32)>) -> Option<String> {
+    let (major, minor) = version.filter(|v| *v < PROCESS_SINCE)?;
+    Some(format!(
+        "runs Proxmox VE {major}.{minor}; `env` and `entrypoint` need 9.1. Leave them out and set them inside the container, \
+         in /etc/environment and as a service, or use a node with 9.1."
+    ))
+}
+
 fn is_variable(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 128

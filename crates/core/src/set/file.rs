@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::spec::SetSpec;
-use crate::document::{Format, read, tree, write};
+use crate::document::{Format, Sheet, read};
 use crate::id::ClusterId;
 use crate::pod::Problem;
 
@@ -22,23 +22,15 @@ impl SetFile {
     /// # Errors
     /// Every mistake in it, each with its key.
     pub fn read(text: &str, format: Format) -> Result<Self, Vec<Problem>> {
-        let mut whole = tree(text, format).map_err(|problem| vec![problem])?;
-        let mut problems = Vec::new();
-        let cluster = whole.remove("cluster").and_then(|value| {
-            let parsed = match value.as_str() {
-                Some(text) => text.parse::<ClusterId>().map_err(|e| e.to_string()),
-                None => Err("is the name of a cluster".to_owned()),
-            };
-            parsed.map_err(|why| problems.push(Problem { field: "cluster".into(), why })).ok()
-        });
-        let (spec, wrong) = read::<SetSpec>(Value::Object(whole));
-        problems.extend(wrong);
-        let Some(spec) = spec else { return Err(problems) };
-        // A key that could not be read stands at its default; that is not a second mistake.
-        let told = |field: &str| problems.iter().any(|p| field.starts_with(p.field.as_str()));
-        let more: Vec<Problem> = spec.problems().into_iter().filter(|p| !told(&p.field)).collect();
-        problems.extend(more);
-        if problems.is_empty() { Ok(Self { cluster, spec }) } else { Err(problems) }
+        let mut sheet = Sheet::read(text, format)?;
+        let (spec, wrong) = read::<SetSpec>(Value::Object(std::mem::take(&mut sheet.rest)));
+        sheet.problems.extend(wrong);
+        let Some(spec) = spec else { return Err(sheet.problems) };
+        sheet.add(spec.problems());
+        match sheet.problems.is_empty() {
+            true => Ok(Self { cluster: sheet.cluster, spec }),
+            false => Err(sheet.problems),
+        }
     }
 
     /// Writes the file.
@@ -46,11 +38,7 @@ impl SetFile {
     /// # Errors
     /// Why it cannot be written.
     pub fn write(&self, format: Format) -> Result<String, String> {
-        let mut value = serde_json::to_value(&self.spec).map_err(|e| e.to_string())?;
-        if let (Some(cluster), Value::Object(map)) = (&self.cluster, &mut value) {
-            map.insert("cluster".into(), cluster.as_str().into());
-        }
-        write(&value, format)
+        Sheet::write(&self.spec, self.cluster.as_ref(), format)
     }
 }
 

@@ -31,7 +31,11 @@ impl Engine {
         guest: &GuestRef,
         kind: GuestKind,
     ) -> Result<Planning, Error> {
-        Ok(match self.look_at_guest(guest, kind).await? {
+        let mut live = self.look_at_guest(guest, kind).await?;
+        if let (Some(live), Action::Delete { .. }) = (&mut live, action) {
+            self.count_snapshots(live).await?;
+        }
+        Ok(match live {
             Some(live) => Planning {
                 planned: plan_guest(verb, action, &live),
                 ruling: self.may(actor, verb, Target::Guest(&live.guest)),

@@ -118,9 +118,9 @@ impl Engine {
             Ok(pod) => pod,
             Err(why) => return Ok(Look::Changed(why)),
         };
-        let mut place = self.look_at_place(&guest.cluster, &part.identity.node, &pod).await?;
+        let place = self.look_at_place(&guest.cluster, &part.identity.node, &pod).await?;
         // Its number says who it is; a guest of the same name elsewhere is told as drift.
-        place.same_name.clear();
+        let place = place.with_any_name();
         if let Planned::Refused { why } = plan_pod(&pod, &guest.cluster, &place) {
             return Ok(Look::Changed(why.trim_end_matches('.').to_owned()));
         }

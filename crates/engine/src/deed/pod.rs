@@ -45,15 +45,27 @@ impl Engine {
             let planned = Planned::Refused { why: "No node was chosen for it.".into() };
             return Ok(Planning { planned, ruling, read_ms: self.now_ms() });
         };
-        let place = if spec.problems().is_empty() {
+        let mut place = if spec.problems().is_empty() {
             self.look_at_place(cluster, node, spec).await?
         } else {
             // What is wrong by itself needs nobody to be asked.
             LivePlace::unread(node.clone())
         };
+        place.same_name.retain(|address| self.sees(actor, cluster, address));
         let mut planned = plan_pod(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         Ok(Planning { planned, ruling, read_ms: place.read_ms })
+    }
+
+    /// Whether somebody may see the guest of that address; one that is not known yet, only who may see all.
+    fn sees(&self, actor: &Actor, cluster: &ClusterId, address: &str) -> bool {
+        let view = self.view(cluster);
+        let vmid = address.rsplit('/').next().and_then(|n| n.parse().ok());
+        let guest = view.as_ref().zip(vmid).and_then(|(v, vmid)| v.guest(vmid));
+        [Verb::GuestShow, Verb::PodShow].into_iter().any(|verb| {
+            let target = guest.map_or(Target::Cluster(cluster), Target::Guest);
+            self.may(actor, verb, target).is_allowed()
+        })
     }
 
     pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {

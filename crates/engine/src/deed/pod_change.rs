@@ -51,6 +51,7 @@ impl Engine {
             waiting,
             applied: kept.map(|row| row.spec).or_else(|| told.map(|(spec, _)| spec)),
             created_by,
+            version: None,
         }))
     }
 
@@ -85,7 +86,17 @@ impl Engine {
         verb: Verb,
         action: &PodAction,
     ) -> Result<Planning, Error> {
-        let found = self.look_at_pod(action.guest()).await?;
+        let mut found = self.look_at_pod(action.guest()).await?;
+        if let Some(found) = &mut found {
+            match action {
+                PodAction::Clean { .. } => self.count_snapshots(&mut found.live).await?,
+                PodAction::Apply { spec, .. } if spec.template.sets_process() => {
+                    let g = &found.live.guest;
+                    found.version = self.pve_version(&g.cluster, &g.node).await?;
+                }
+                PodAction::Apply { .. } => {}
+            }
+        }
         let read_ms = found.as_ref().map_or_else(|| self.now_ms(), |pod| pod.live.read_ms);
         let mut ruling = self.pod_change_ruling(actor, verb, action);
         if let Some(found) = &found

@@ -27,7 +27,7 @@ fn free(storage: &Storage) -> u64 {
 }
 
 /// `pve-manager/9.1.2/…` or `9.1.2` as major and minor number.
-fn version(text: &str) -> Option<(u32, u32)> {
+pub(crate) fn version(text: &str) -> Option<(u32, u32)> {
     let text = text.strip_prefix("pve-manager/").unwrap_or(text);
     let mut parts = text.split(['.', '-', '/', '~']).map(str::parse);
     Some((parts.next()?.ok()?, parts.next()?.ok()?))

@@ -6,4 +6,5 @@ mod look;
 mod show;
 
 pub use ask::ImageAsk;
+pub(crate) use look::version;
 pub use show::{ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};

@@ -131,11 +131,8 @@ impl Engine {
                     Ok(identity) => {
                         let same = view.guests.iter().find(|g| g.name == identity.name);
                         if let Some(same) = same {
-                            found.push(format!(
-                                "There already is a guest called {}: {}.",
-                                same.name,
-                                same.address()
-                            ));
+                            // Which one is not said: the asker may not be allowed to see it.
+                            found.push(format!("There already is a guest called {}.", same.name));
                         }
                     }
                 }
@@ -190,7 +187,7 @@ impl Engine {
     /// Why the node cannot take a pod, the first reason found.
     async fn refused_there(&self, set: &SetRef, pod: &PodSpec) -> Result<Option<String>, Error> {
         let Some(node) = &pod.node else { return Ok(None) };
-        let mut place = self.look_at_place(&set.cluster, node, pod).await?;
+        let place = self.look_at_place(&set.cluster, node, pod).await?;
         let bridges: Vec<&String> = pod.template.networks.iter().map(|c| &c.bridge).collect();
         if place.online
             && let Some(missing) = bridges.iter().find(|b| !place.bridges.contains(b))
@@ -206,7 +203,7 @@ impl Engine {
             return Ok(Some(why));
         }
         // Its own pods have these names; others are looked for by number.
-        place.same_name.clear();
+        let place = place.with_any_name();
         Ok(match plan_pod(pod, &set.cluster, &place) {
             Planned::Refused { why } => Some(why),
             Planned::Ready(_) | Planned::Nothing { .. } => None,

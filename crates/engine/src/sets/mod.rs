@@ -10,7 +10,6 @@ mod child;
 mod facts;
 mod names;
 mod pass;
-mod probe;
 mod stray;
 mod work;
 
@@ -31,12 +30,11 @@ use crate::{Engine, Error};
 /// Open operations that are looked at in one pass; more than workers ever have.
 const OPEN_MAX: u32 = 1000;
 
-/// What is kept in memory about sets: for policy and autocompletion before anything is read, their health, and what was
-/// looked at when.
+/// What is kept in memory about sets: for policy and autocompletion before anything is read, and what was looked at
+/// when.
 #[derive(Default)]
 pub(crate) struct Memory {
     sets: ArcSwap<BTreeMap<SetRef, Arc<Set>>>,
-    health: probe::Health,
     names: names::Looked,
     strays: stray::Looked,
     /// Sets that do not read back; each is told once.
@@ -223,7 +221,10 @@ impl Engine {
         };
         let now_ms = self.now_ms();
         let ready = |record: &SlotRecord, guest: &Guest| {
-            self.inner.sets.health.readiness(set, record, guest, now_ms)
+            let id = &record.identity;
+            let checked = set.revision_for(id.ordinal).spec.template.health.is_some();
+            let pod = (&set.cluster, id.vmid);
+            self.inner.health.readiness(pod, record.made_ms, checked, guest, now_ms)
         };
         observe(set, slots.into_iter().map(|s| s.record).collect(), index, busy, ready)
     }

@@ -167,7 +167,6 @@ impl Engine {
         let ended = slots.iter().filter_map(|s| s.operation.as_ref());
         let ended = ended.filter(|op| op.state.is_terminal()).count() > 0;
         let seen = self.observe_set(&row.set, slots.to_vec(), index, &round.open);
-        self.ask_health(&row.set, &seen, |vmid| index.guest(vmid).cloned());
         let decision = reconcile(&row.set, &seen, self.now_ms());
         if ended || !decision.acts.is_empty() || self.are_names_due(row, &seen) {
             return true;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Call, VERSION};
+use super::Call;
 use crate::noise::wave;
 use crate::reply::{Refusal, Reply};
 
@@ -59,7 +59,7 @@ pub(super) fn status(call: &mut Call<'_>) -> Reply {
         "kversion": "Linux 6.17.2-1-pve #1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1 (2025-10-21T11:55Z)",
         "current-kernel": {"machine": "x86_64", "release": "6.17.2-1-pve", "sysname": "Linux", "version": "#1 SMP PREEMPT_DYNAMIC PMX 6.17.2-1 (2025-10-21T11:55Z)"},
         "boot-info": {"mode": "efi", "secureboot": 0},
-        "pveversion": format!("pve-manager/{VERSION}/{}", super::REPOID),
+        "pveversion": format!("pve-manager/{}/{}", node.version, super::REPOID),
         "cpuinfo": {"model": "AMD EPYC 7302P 16-Core Processor", "cpus": node.cores, "cores": node.cores / 2, "sockets": 1, "mhz": "2994.370", "hvm": "1", "user_hz": 100, "flags": "fpu vme de pse"},
         "memory": {"total": node.memory, "used": mem, "free": node.memory - mem, "available": node.memory - mem},
         "swap": {"total": swap, "used": swap / 40, "free": swap - swap / 40},

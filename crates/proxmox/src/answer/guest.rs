@@ -1,6 +1,7 @@
 //! Answers about one guest: its state now, and its configuration with the digest that guards writes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use gantry_core::id::Vmid;
 use serde::Deserialize;
@@ -74,6 +75,56 @@ impl GuestStatus {
     pub fn is_paused(&self) -> bool {
         matches!(self.qmpstatus.as_deref(), Some("paused" | "suspended" | "prelaunch"))
     }
+}
+
+/// One row of `GET /nodes/{node}/lxc/{vmid}/interfaces`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct LxcInterface {
+    /// Its name inside.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub name: Option<String>,
+    /// Its hardware address.
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub hwaddr: Option<String>,
+    /// All its addresses; older servers leave this out.
+    #[serde(default, rename = "ip-addresses", deserialize_with = "lenient::list")]
+    addresses: Vec<LxcAddress>,
+    /// One of its IPv4 addresses, with its prefix.
+    #[serde(default, deserialize_with = "lenient::text")]
+    inet: Option<String>,
+    /// One of its IPv6 addresses, with its prefix.
+    #[serde(default, deserialize_with = "lenient::text")]
+    inet6: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+struct LxcAddress {
+    #[serde(default, rename = "ip-address", deserialize_with = "lenient::text")]
+    address: Option<String>,
+}
+
+impl LxcInterface {
+    /// Its addresses without prefixes, as the container tells them.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let listed = self.addresses.iter().filter_map(|a| a.address.as_deref());
+        let single = [&self.inet, &self.inet6].into_iter().filter_map(|a| a.as_deref());
+        let mut all = Vec::new();
+        for text in listed.chain(single) {
+            if let Ok(address) = text.split('/').next().unwrap_or_default().parse()
+                && !all.contains(&address)
+            {
+                all.push(address);
+            }
+        }
+        all
+    }
+}
+
+/// One row of `GET /nodes/{node}/{lxc|qemu}/{vmid}/snapshot`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Snapshot {
+    #[serde(default, deserialize_with = "lenient::text")]
+    pub(crate) name: Option<String>,
 }
 
 fn ha_managed<'de, D: serde::Deserializer<'de>>(d: D) -> Result<bool, D::Error> {

@@ -10,7 +10,8 @@ mod storage;
 mod task;
 
 pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
-pub use guest::{GuestConfig, GuestStatus, PendingSetting};
+pub(crate) use guest::Snapshot;
+pub use guest::{GuestConfig, GuestStatus, LxcInterface, PendingSetting};
 pub use node::{Iface, NodeStatus};
 pub use rrd::{RrdPoint, Timeframe};
 pub use storage::{AplTemplate, Storage, StorageDefinition, UrlMetadata, Volume};

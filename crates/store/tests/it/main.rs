@@ -8,6 +8,7 @@ mod harness;
 
 mod audit;
 mod cards;
+mod health;
 mod images;
 mod leases;
 mod memory;
