@@ -153,7 +153,7 @@ impl Engine {
         let old = &stored.plan;
         // Fresh eyes: read the target again, ask policy about what is true now, compare with what was shown.
         let Planning { planned, ruling, read_ms } =
-            self.plan_now(presser, old.verb, &old.action).await?;
+            Box::pin(self.plan_now(presser, old.verb, &old.action)).await?;
         let (rule, needs) = match ruling {
             Ruling::Allowed { rule, needs } => (rule, needs.max(old.tier)),
             Ruling::Denied { because } => {
@@ -238,7 +238,7 @@ impl Engine {
             _ => return Ok(Pressed::Over { why: "That is not about a changed pod.".into() }),
         }
         let Planning { planned, ruling, read_ms } =
-            self.plan_now(presser, old.verb, &action).await?;
+            Box::pin(self.plan_now(presser, old.verb, &action)).await?;
         let rule = match ruling {
             Ruling::Allowed { rule, .. } => rule,
             Ruling::Denied { because } => {

@@ -177,6 +177,11 @@ impl Engine {
 
     /// Finds the target, asks policy, reads it live and says what would happen.
     pub async fn propose(&self, actor: &Actor, ask: Ask) -> Result<Answer, Error> {
+        // On the heap: this is deep in what a command calls, and stacks are small.
+        Box::pin(self.propose_it(actor, ask)).await
+    }
+
+    async fn propose_it(&self, actor: &Actor, ask: Ask) -> Result<Answer, Error> {
         match ask {
             Ask::Guest { verb, who, timeout_s } => {
                 self.propose_guest(actor, verb, &who, timeout_s).await
@@ -239,7 +244,7 @@ impl Engine {
             return self.refuse(actor, verb, &target, because).await;
         }
         let address = found.address();
-        let Some(live) = self.look_at_guest(&address, found.kind).await? else {
+        let Some(mut live) = self.look_at_guest(&address, found.kind).await? else {
             return Ok(Answer::Refused {
                 why: format!("{target} is gone: Proxmox does not know it any more."),
             });
@@ -256,6 +261,9 @@ impl Engine {
         let Some(action) = action else {
             return Ok(Answer::Refused { why: format!("`{verb}` changes nothing.") });
         };
+        if matches!(action, Action::Delete { .. }) {
+            self.count_snapshots(&mut live).await?;
+        }
         match plan_guest(verb, &action, &live) {
             Planned::Nothing { why } => Ok(Answer::Nothing { why }),
             Planned::Refused { why } => Ok(Answer::Refused { why }),
@@ -278,7 +286,8 @@ impl Engine {
         if let Ruling::Denied { because } = self.ruling(actor, verb, &action) {
             return self.refuse(actor, verb, shown, because).await;
         }
-        let Planning { planned, ruling, read_ms } = self.plan_now(actor, verb, &action).await?;
+        let planning = Box::pin(self.plan_now(actor, verb, &action)).await?;
+        let Planning { planned, ruling, read_ms } = planning;
         let (rule, needs) = match ruling {
             Ruling::Allowed { rule, needs } => (rule, needs),
             Ruling::Denied { because } => return self.refuse(actor, verb, shown, because).await,

@@ -36,6 +36,16 @@ pub enum PodFault {
 /// Words by which Proxmox and LXC speak of networks.
 const NETWORK_WORDS: [&str; 6] = ["bridge", "veth", "network", "vlan", "vnet", "interface"];
 
+/// Words by which Proxmox and gantry say that something is not as it should be for this.
+const INVALID_WORDS: [&str; 6] = [
+    "is locked",
+    "not running",
+    "already running",
+    "not as it was",
+    "was changed meanwhile",
+    "with that number is called",
+];
+
 impl PodFault {
     /// What a step that failed with Proxmox's (or gantry's) words `why` comes to. Of two that fit, the more telling one.
     pub fn of(step: &StepKind, why: &str) -> Option<Self> {
@@ -60,7 +70,7 @@ impl PodFault {
             Self::NotFound
         } else if *step == StepKind::Delete && says(&["is running", "still running"]) {
             Self::StillRunning
-        } else if says(&["is locked", "not running", "already running", "not as it was"]) {
+        } else if says(&INVALID_WORDS) {
             Self::InvalidState
         } else {
             by_step
@@ -146,6 +156,11 @@ mod tests {
                 PodFault::NotFound,
             ),
             (&StepKind::Start, "CT is locked (backup)", PodFault::InvalidState),
+            (
+                &StepKind::Shutdown { timeout_s: 5 },
+                "the configuration of web-0 was changed meanwhile",
+                PodFault::InvalidState,
+            ),
         ] {
             assert_eq!(PodFault::of(step, why), Some(fault), "{why}");
             assert!(!fault.next().is_empty() && !fault.to_string().is_empty());

@@ -243,3 +243,56 @@ pub fn tell_place(planned: &mut Planned, why: &[String]) {
     let at = draft.effects.len().min(1);
     draft.effects.splice(at..at, lines);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Env, sample};
+    use super::*;
+
+    fn place() -> LivePlace {
+        let mut place = LivePlace::unread("pve1".parse().unwrap());
+        place.online = true;
+        place.memory_free = 8 << 30;
+        place.storages = BTreeMap::from([("local-lvm".parse().unwrap(), 100 << 30)]);
+        place.has_image = true;
+        place.bridges = vec!["vmbr0".into()];
+        place
+    }
+
+    fn refused(spec: &PodSpec, place: &LivePlace) -> Option<String> {
+        match plan_pod(spec, &"lab".parse().unwrap(), place) {
+            Planned::Refused { why } => Some(why),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_said_without_guests_that_may_not_be_seen() {
+        let (spec, mut place) = (sample(), place());
+        assert_eq!(refused(&spec, &place), None);
+        (place.name_taken, place.same_name) = (true, vec!["lab/105".into()]);
+        let why = refused(&spec, &place).unwrap();
+        assert_eq!(why, "There already is a guest called web-0: lab/105. Choose another name.");
+        place.same_name.clear();
+        let why = refused(&spec, &place).unwrap();
+        assert_eq!(why, "There already is a guest called web-0. Choose another name.");
+        assert_eq!(refused(&spec, &place.with_any_name()), None);
+    }
+
+    #[test]
+    fn what_runs_inside_takes_a_node_that_knows_it() {
+        let (mut spec, mut place) = (sample(), place());
+        place.version = Some((8, 4));
+        assert_eq!(refused(&spec, &place), None, "nothing of it is asked for");
+        spec.template.env = Env(BTreeMap::from([("PORT".into(), "80".into())]));
+        let why = refused(&spec, &place).unwrap();
+        assert!(
+            why.starts_with("pve1 runs Proxmox VE 8.4; `env` and `entrypoint` need 9.1"),
+            "{why}"
+        );
+        for version in [Some((9, 1)), Some((10, 0)), None] {
+            place.version = version;
+            assert_eq!(refused(&spec, &place), None, "{version:?}");
+        }
+    }
+}
