@@ -135,12 +135,30 @@ bot_test! {
 }
 
 bot_test! {
-    async fn a_command_inside_says_that_it_takes_the_node_shell(bot: &mut Bot) {
+    async fn a_command_inside_is_asked_through_the_node_shell(bot: &mut Bot) {
         pulls_the_image(bot).await;
-        let check = "probe = { command = { run = [\"/bin/ready\"] } }\ninterval_s = 1\ntimeout_s = 1\ngrace_s = 0";
+        let check = "probe = { command = { run = [\"healthcheck\", \"--quiet\"] } }\ninterval_s = 1\ntimeout_s = 1\ngrace_s = 0";
         let pod = applies(bot, "inside-0", "dhcp", check).await;
+        until_it_is(bot, &pod, Condition::Healthy).await;
+        bot.meddles(&json!({ "action": "sicken", "vmid": pod.vmid.get() }));
         until_it_is(bot, &pod, Condition::Unhealthy).await;
         let text = shown(bot, "inside-0").await;
-        assert!(text.contains("need the node shell"), "{text}");
+        assert!(text.contains("healthcheck` ended with 1"), "{text}");
+        // Asked again and again; a row before the first time and one for each other end.
+        let audit = bot.engine().audit(&gantry_engine::store::AuditFilter::default(), 0, 100).await.unwrap();
+        let said: Vec<&str> = audit
+            .rows
+            .iter()
+            .map(|row| row.detail.as_str())
+            .filter(|detail| detail.contains("over SSH"))
+            .collect();
+        assert!(said.iter().any(|d| d.contains("again and again")), "{said:?}");
+        assert!(said.iter().any(|d| d.contains("not healthy, status 1")), "{said:?}");
+        assert!(said.len() < 10 && !said.iter().any(|d| d.contains("--quiet")), "{said:?}");
+        bot.without_shell().await;
+        until("it says that it takes the node shell", async || {
+            shown(bot, "inside-0").await.contains("The node shell is not set up for pve1")
+        })
+        .await;
     }
 }

@@ -166,11 +166,15 @@ impl Engine {
         })
     }
 
-    /// A restart shows in the uptime; for every other step there is nothing to compare.
+    /// A restart shows in the uptime, together with its task: alone, a guest that was started just before looks the same.
+    /// For every other step there is nothing to compare.
     fn has_restarted(&self, step: &Step, live: &LiveGuest) -> bool {
         let (StepKind::Reboot { .. }, Some(intent_ms)) = (&step.kind, step.intent_ms) else {
             return true;
         };
+        if step.upid.is_none() {
+            return false;
+        }
         let since_s = (self.now_ms() - intent_ms) / 1000;
         i64::try_from(live.guest.uptime_s).unwrap_or(i64::MAX) <= since_s + UPTIME_SLACK_S
     }

@@ -54,6 +54,7 @@ impl Engine {
         place.same_name.retain(|address| self.sees(actor, cluster, address));
         let mut planned = plan_pod(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
+        self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
         Ok(Planning { planned, ruling, read_ms: place.read_ms })
     }
 

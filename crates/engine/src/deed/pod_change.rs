@@ -116,7 +116,10 @@ impl Engine {
             }
             (PodAction::Apply { spec, only, restart, timeout_s, .. }, Some(found)) => {
                 let how = Applying { spec, only, restart: *restart, timeout_s: *timeout_s };
-                plan_apply(&how, found)
+                let mut planned = plan_apply(&how, found);
+                let g = &found.live.guest;
+                self.tell_lacking_shell(&mut planned, spec, (&g.cluster, &g.node));
+                planned
             }
         };
         Ok(Planning { planned, ruling, read_ms })

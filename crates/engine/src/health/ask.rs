@@ -6,13 +6,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, GuestKind, NodeName, Vmid};
+use gantry_core::plan::Planned;
 use gantry_core::pod::{Health, InnerCard, PodSpec, Probe, is_told_inside};
+use gantry_nodeshell::{HealthCheck, Program, Word};
 use gantry_proxmox::{Freshness, GuestRef as At};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Engine;
+use crate::shell::{Need, Who};
 
 /// Most of an HTTP answer that is read; a status line that is longer is none.
 const LINE_MAX: usize = 512;
@@ -85,8 +89,46 @@ impl Engine {
         Ok(rows.iter().map(card).collect())
     }
 
-    async fn ask_inside(&self, _: &Question, _: &[String]) -> Result<(), String> {
-        Err("commands inside a pod need the node shell, which is not set up; tcp and http do without".into())
+    /// Runs a program inside, through the node shell. Its words may be passwords and are never told.
+    async fn ask_inside(&self, question: &Question, run: &[String]) -> Result<(), String> {
+        let Question { cluster, node, vmid, .. } = question;
+        let (program, words) = run.split_first().ok_or("it has no program")?;
+        let program: Program = program.parse().map_err(|error| format!("{error}"))?;
+        let name = program.to_string();
+        let words: Result<Vec<Word>, _> = words.iter().map(|word| word.parse::<Word>()).collect();
+        let words = words.map_err(|_| format!("the node shell does not take all words of `{name}`: letters, digits and ._/:=@,+%- only"))?;
+        let seconds = question.check.timeout_s;
+        let check = u8::try_from(seconds).ok().and_then(|s| HealthCheck::new(program, words, s));
+        let check = check.ok_or("the node shell takes at most 31 words and 60 seconds")?;
+        let told = |error: crate::Error| {
+            let parts = error.parts();
+            format!("{}. {}", parts.what, parts.why.trim_end_matches('.'))
+        };
+        let shell = self.need_shell(cluster, node, Need::Health).map_err(told)?;
+        let target = format!("{} (CT {vmid} on {node}, {cluster})", question.spec.name);
+        let who = Who::Gantry(Verb::PodShow, &target);
+        match shell.check_health(who, *vmid, check).await.map_err(told)?.status {
+            Some(0) => Ok(()),
+            Some(status) => Err(format!("`{name}` ended with {status}")),
+            None => Err(format!("`{name}` did not end within {seconds} s")),
+        }
+    }
+
+    /// Says on a plan what its health check lacks.
+    pub(crate) fn tell_lacking_shell(
+        &self,
+        planned: &mut Planned,
+        spec: &PodSpec,
+        (cluster, node): (&ClusterId, &NodeName),
+    ) {
+        let inside = |h: &Health| matches!(h.probe, Probe::Command { .. });
+        let Planned::Ready(draft) = planned else { return };
+        if spec.template.health.as_ref().is_some_and(inside) && !self.has_shell(cluster, node) {
+            draft.warnings.push(format!(
+                "Its health check runs a command inside, which takes the node shell; {node} has none, so it would never be healthy. {}",
+                Need::Health.instead()
+            ));
+        }
     }
 }
 
