@@ -68,6 +68,24 @@ impl Store {
         .await
     }
 
+    /// The pods of a cluster that read back, by number; one that was damaged stops no other. For
+    /// what needs all of them there is `list_pods`.
+    pub async fn list_sound_pods(&self, cluster: &ClusterId) -> Result<Vec<PodRow>, StoreError> {
+        self.call(format!("list pods of {cluster}"), async {
+            let rows = self.pool.rows(sql::PODS_LIST, args![Some(cluster.as_str())]).await?;
+            let mut sound = Vec::with_capacity(rows.len());
+            for row in &rows {
+                match read(row) {
+                    Ok(pod) => sound.push(pod),
+                    Err(Fail::Row(why)) => tracing::debug!(%cluster, why, "left out"),
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(sound)
+        })
+        .await
+    }
+
     /// Forgets a pod. `false`: there was none.
     pub async fn remove_pod(&self, cluster: &ClusterId, vmid: Vmid) -> Result<bool, StoreError> {
         self.call(format!("forget pod {cluster}/{vmid}"), async {

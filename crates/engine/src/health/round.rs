@@ -68,7 +68,7 @@ impl Engine {
         }
         let taken_up = round.generation.is_some() && round.generation != before;
         if view.observed_ms > round.read_ms || taken_up {
-            let rows = store.list_pods(Some(cluster)).await.map_err(fail())?;
+            let rows = store.list_sound_pods(cluster).await.map_err(fail())?;
             // Only what is not known here is taken from the store by the one that asks.
             let follow = round.generation.is_none() || taken_up;
             let kept: BTreeMap<Vmid, Pulse> =
