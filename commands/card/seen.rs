@@ -463,11 +463,6 @@ fn how_a_pod_is_with_age_and_reason() {
         told(&health(Some(Condition::Unhealthy))),
         "✗ unhealthy for 3 min: 10.20.0.7:8080 refuses the connection. Asked 4 s ago: GET :8080/ready is 200, every 10 s"
     );
-    let unknown = PodHealth { answered_ms: None, why: None, ..health(None) };
-    assert_eq!(
-        told(&unknown),
-        "? health not known. Not asked yet: GET :8080/ready is 200, every 10 s"
-    );
 }
 
 #[test]
