@@ -68,6 +68,7 @@ pub enum Command {
     #[cfg(feature = "demo")]
     #[command(after_help = "Examples:
   gantry demo                                    everything in one process, nothing kept
+  gantry demo --empty --speed 5                  nothing on the nodes, and no long waits
   gantry demo --state /tmp/gantry-demo           the database is kept in that folder
   gantry demo --twins-only --state /tmp/gantry-demo
                                                  only the simulated ends; then, in another terminal,
@@ -110,6 +111,13 @@ pub struct Demo {
     /// Run only the simulated Discord and cluster, and write a configuration for `gantry run`.
     #[arg(long, requires = "state")]
     pub twins_only: bool,
+    /// Begin with a cluster that has nodes and storages, and nothing on them.
+    #[arg(long)]
+    pub empty: bool,
+    /// Simulated tasks take this many times less than real ones would (1 to 50), and the cluster is read as much
+    /// more often.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub speed: u8,
 }
 
 /// What can be done with the configuration.
@@ -241,8 +249,8 @@ pub(crate) async fn until_stopped(mut running: running::Running) -> u8 {
 async fn doctor(path: Option<&Path>, json: bool) -> u8 {
     let report = match Config::load(path) {
         Ok(loaded) => {
-            // Only what a person must see: the report itself says the rest.
-            let quiet = Log { filter: "error".to_owned(), format: Format::Human };
+            // The report says all of it, in better words; RUST_LOG shows the log beside it.
+            let quiet = Log { filter: "off".to_owned(), format: Format::Human };
             telemetry::start(&quiet, &secrets_of(&loaded.config));
             doctor::examine(&loaded).await
         }

@@ -1,4 +1,4 @@
-//! The demo: the real bot between a simulated Discord and a simulated cluster.
+//! The demo: the real bot between a simulated Discord, a simulated cluster and a simulated name server.
 //!
 //! Everything in between is what `gantry run` does: it writes a configuration, loads it with the same loader and
 //! builds the same process. Only this room knows the twins; `gantry run` never comes here. Called by `cli`.
@@ -28,6 +28,12 @@ const POLICY: &str = include_str!("../config/demo.toml");
 /// The URL is printed after this at the latest, whether or not the bot is online yet: the page says which it is.
 const READY_WITHIN: Duration = Duration::from_millis(1_500);
 
+/// The zones of the simulated name server: one for names, and the reverse zone of the addresses that answer here.
+const ZONES: [&str; 2] = ["lab.internal", "127.in-addr.arpa"];
+
+/// A record that is somebody else's, for all to see that gantry leaves it alone.
+const FOREIGN: (&str, &str) = ("nas.lab.internal.", "127.20.0.9");
+
 /// Logs of the demo are for whoever looks for a mistake; the page shows the rest.
 const LOG_FILTER: &str = "warn";
 
@@ -36,6 +42,7 @@ const TRY: &str = "
   then                    /pod delete      and type the pod's name to confirm.
   Become the operator: the same asks for a confirmation; guests tagged critical are not theirs to delete.
   Become the viewer: pressing somebody else's button is refused, with the reason.
+  A service of several pods, from its image to its names in the DNS: docs/walkthrough.md.
   Side panel: kill a node, lose an answer, fill a storage, and look what the cards say.
 
   Ctrl-C ends it.
@@ -50,6 +57,10 @@ enum Error {
     Proxmox(#[from] proxmox_twin::Error),
     #[error("the simulated Discord could not start: {0}{cause}", cause = cause(.0))]
     Discord(#[from] discord_twin::Error),
+    #[error("the simulated name server could not start: {0}")]
+    Dns(io::Error),
+    #[error("no key for the simulated name server: {0}")]
+    Key(#[from] getrandom::Error),
     #[error("config/demo.toml is not as it must be: {0}")]
     Policy(String),
     #[error(transparent)]
@@ -66,6 +77,8 @@ fn cause(error: &discord_twin::Error) -> String {
 struct Twins {
     discord: discord_twin::Twin,
     proxmox: proxmox_twin::Twin,
+    dns: dns_twin::DnsTwin,
+    dns_key: String,
 }
 
 /// Runs the demo until a signal. Gives the exit code.
@@ -99,9 +112,10 @@ async fn everything(options: &Demo, secrets: &Secrets) -> Result<u8, Error> {
             scratch.path().to_owned()
         }
     };
-    let twins = Twins::start(options.port).await?;
+    let twins = Twins::start(options).await?;
     let config = twins.write_config(&folder, secrets)?;
-    let config = Config::load(Some(&config))?.config;
+    let mut config = Config::load(Some(&config))?.config;
+    config.operations.poll_s = (config.operations.poll_s / u32::from(options.speed)).max(1);
     let mut running = running::build(&config, Clock::system(), Arc::new(Tracer)).await?;
     match tokio::time::timeout(READY_WITHIN, running.connected()).await {
         Ok(Err(ended)) => {
@@ -118,7 +132,7 @@ async fn everything(options: &Demo, secrets: &Secrets) -> Result<u8, Error> {
 
 async fn twins_only(options: &Demo, secrets: &Secrets) -> Result<u8, Error> {
     let folder = options.state.clone().unwrap_or_else(|| PathBuf::from("."));
-    let twins = Twins::start(options.port).await?;
+    let twins = Twins::start(options).await?;
     let config = twins.write_config(&folder, secrets)?;
     cli::print(&format!(
         "The simulated Discord and cluster are ready: {}/\n\
@@ -138,15 +152,29 @@ async fn twins_only(options: &Demo, secrets: &Secrets) -> Result<u8, Error> {
 }
 
 impl Twins {
-    /// Starts both; the page at `port`, or at any free port when that one is taken.
-    async fn start(port: u16) -> Result<Self, Error> {
-        let proxmox = proxmox_twin::Twin::start(proxmox_twin::Options::default()).await?;
+    /// Starts them; the page takes another port when its own is taken.
+    async fn start(demo: &Demo) -> Result<Self, Error> {
+        let proxmox = proxmox_twin::Twin::start(proxmox_twin::Options {
+            speed: 1.0 / f64::from(demo.speed.max(1)),
+            world: if demo.empty { empty() } else { proxmox_twin::World::demo() },
+            ..proxmox_twin::Options::default()
+        })
+        .await?;
+        let mut key = [0_u8; 16];
+        getrandom::fill(&mut key)?;
+        let dns_key: String = key.iter().map(|b| format!("{b:02x}")).collect();
+        let dns = dns_twin::DnsTwin::start(&dns_key).await.map_err(Error::Dns)?;
+        for zone in ZONES {
+            dns.has_zone(&format!("{zone}."));
+        }
+        dns.has(FOREIGN.0, "A", 300, &[FOREIGN.1]);
         let options = |port| discord_twin::Options {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             panel_url: Some(proxmox.control_url()),
+            dns_url: Some(dns.control_url()),
             ..discord_twin::Options::default()
         };
-        let discord = match discord_twin::Twin::start(options(port)).await {
+        let discord = match discord_twin::Twin::start(options(demo.port)).await {
             Err(discord_twin::Error::Listen { source, .. })
                 if source.kind() == io::ErrorKind::AddrInUse =>
             {
@@ -154,7 +182,7 @@ impl Twins {
             }
             other => other?,
         };
-        Ok(Self { discord, proxmox })
+        Ok(Self { discord, proxmox, dns, dns_key })
     }
 
     /// Writes a configuration for `gantry run` with everything it names into `folder`. Gives its path.
@@ -191,6 +219,7 @@ impl Twins {
             ("private_key_file".to_owned(), "node-key".into()),
         ];
         cluster.insert("node_shell".to_owned(), Table::from_iter(shell).into());
+        config.insert("dns".to_owned(), Value::Array(vec![self.name_server().into()]));
 
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -204,14 +233,44 @@ impl Twins {
             secrets.add(line);
         }
         write(&folder.join("node-key"), &node_key)?;
+        secrets.add(&self.dns_key);
         write(&folder.join("discord-token"), &self.discord.token())?;
         write(&folder.join("cluster-token"), &token_secret)?;
+        write(&folder.join("dns-key"), &self.dns_key)?;
         write(&folder.join("ca.pem"), &self.proxmox.ca_pem())?;
         let path = folder.join("gantry.toml");
         let text =
             format!("# Written by `gantry demo`; written again at its next start.\n\n{config}");
         write(&path, &text)?;
         Ok(path)
+    }
+}
+
+/// The demo's nodes and storages with nothing on them.
+fn empty() -> proxmox_twin::World {
+    let mut world = proxmox_twin::World::demo();
+    world.guests.clear();
+    world.history.clear();
+    for storage in &mut world.storages {
+        storage.volumes.clear();
+        storage.used = 0.02;
+    }
+    world
+}
+
+impl Twins {
+    /// The simulated name server as a `[[dns]]` section.
+    fn name_server(&self) -> Table {
+        let zones = ZONES.iter().map(|z| Value::from(*z)).collect();
+        Table::from_iter([
+            ("name".to_owned(), "demo-dns".into()),
+            ("provider".to_owned(), "powerdns".into()),
+            ("zones".to_owned(), Value::Array(zones)),
+            ("url".to_owned(), self.dns.url().into()),
+            ("key_file".to_owned(), "dns-key".into()),
+            // Pods of the demo answer on this machine.
+            ("loopback".to_owned(), true.into()),
+        ])
     }
 }
 
@@ -237,6 +296,10 @@ mod tests {
     use gantry_core::id::{ChannelId, GuildId, RoleId, UserId};
     use gantry_core::policy::{Actor, Target, rule};
 
+    fn at(port: u16) -> Demo {
+        Demo { port, state: None, twins_only: false, empty: false, speed: 1 }
+    }
+
     fn member(user: u64, role: u64) -> Actor {
         Actor {
             user: UserId(user),
@@ -250,12 +313,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_demo_writes_a_configuration_that_run_accepts() {
-        let twins = Twins::start(0).await.unwrap();
+        let twins = Twins::start(&at(0)).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let secrets = Secrets::default();
         let path = twins.write_config(folder.path(), &secrets).unwrap();
         let loaded = Config::load(Some(&path)).unwrap();
         assert_eq!(loaded.config.clusters[0].endpoints.len(), twins.proxmox.endpoints().len());
+        assert_eq!(loaded.config.dns[0].zones.len(), ZONES.len());
         let policy = &loaded.config.policy;
         let may =
             |user, role, verb| rule(policy, &member(user, role), verb, Target::Any).is_allowed();
@@ -273,7 +337,7 @@ mod tests {
     async fn the_page_takes_another_port_when_its_own_is_taken() {
         let holder = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = holder.local_addr().unwrap().port();
-        let twins = Twins::start(port).await.unwrap();
+        let twins = Twins::start(&at(port)).await.unwrap();
         assert!(!twins.discord.url().ends_with(&format!(":{port}")), "{}", twins.discord.url());
     }
 }

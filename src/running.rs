@@ -372,7 +372,9 @@ pub fn publisher(servers: &[config::Dns]) -> Result<Publisher, gantry_dns::Error
             }
         }
     };
-    Publisher::new(servers.iter().map(provider).collect::<Result<_, _>>()?)
+    let loopback = servers.iter().any(|dns| dns.loopback);
+    let publisher = Publisher::new(servers.iter().map(provider).collect::<Result<_, _>>()?)?;
+    Ok(publisher.with_loopback(loopback))
 }
 
 /// A client for a configured cluster.

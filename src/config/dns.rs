@@ -21,6 +21,8 @@ pub struct Dns {
     pub provider: Provider,
     /// The API key, or the secret of the TSIG key in Base64.
     pub key: Secret<String>,
+    /// Whether pods with addresses of 127.0.0.0/8 have names: in simulations on one machine.
+    pub loopback: bool,
 }
 
 /// How a name server is spoken to.
@@ -106,6 +108,7 @@ impl Dns {
             "key_file",
             "set key_file to a file that holds the API key or the secret of the TSIG key",
         );
+        let loopback = s.take("loopback", false);
         let provider = match kind {
             Some(Kind::PowerDns) => {
                 if server.is_some() || key_name.is_some() {
@@ -154,6 +157,6 @@ impl Dns {
             None => None,
         };
         s.finish();
-        Some(Self { name: name?, zones, provider: provider?, key: key? })
+        Some(Self { name: name?, zones, provider: provider?, key: key?, loopback })
     }
 }

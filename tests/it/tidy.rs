@@ -94,6 +94,7 @@ const ROOMS: &[Room] = &[
             "gantry-commands",
             "proxmox-twin",
             "discord-twin",
+            "dns-twin",
         ],
         never: &["sqlx", "axum"],
     },

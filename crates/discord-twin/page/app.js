@@ -69,7 +69,7 @@ const readState = coalesced(async () => {
     state.people = findPeople();
     const wanted = params.get("as") ?? localStorage.getItem("gantry.as") ?? "admin";
     state.persona = state.people.find((one) => one.key === wanted) ?? state.people[0] ?? null;
-    panel.setUrl(control.panel_url);
+    panel.setUrl(control.panel_url, control.dns_url);
     drawFrame();
   } catch (problem) {
     last.failed = problem.message;

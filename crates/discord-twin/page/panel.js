@@ -149,6 +149,8 @@ function bar(label, share, title) {
 /** Starts the panel inside `root`; `close` shuts the drawer. Returns {setOpen, setUrl}. */
 export function startPanel(root, { close }) {
   let base = null;
+  let dns = null; // where the simulated name server says its records
+  let names = null; // the records last read
   let open = false;
   let timer = 0;
   let seen = null; // the last state read
@@ -158,12 +160,12 @@ export function startPanel(root, { close }) {
 
   const note = el("p", { class: "panel-note", role: "status" });
   const sections = {};
-  for (const name of ["summary", "active", "nodes", "networks", "images", "guests", "tasks"]) sections[name] = el("section", { data: { testid: `panel-${name}` } });
+  for (const name of ["summary", "active", "nodes", "networks", "names", "images", "guests", "tasks"]) sections[name] = el("section", { data: { testid: `panel-${name}` } });
   const make = troubleForm();
   root.append(
     el("header", { class: "bar" }, el("h2", {}, "Simulated cluster"),
       el("button", { class: "icon", type: "button", "aria-label": "Close the cluster panel", on: { click: close } }, "✕")),
-    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, sections.tasks, make.node, sections.networks, sections.images, sections.guests));
+    div("panel-scroll", sections.summary, note, sections.active, sections.nodes, sections.tasks, make.node, sections.networks, sections.names, sections.images, sections.guests));
 
   async function call(path, options = {}) {
     const answer = await fetch(`${base}${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS), ...options });
@@ -184,11 +186,20 @@ export function startPanel(root, { close }) {
     if (!base) return draw();
     try {
       seen = await call("/control/state");
+      names = dns ? await readNames() : null;
       failed = null;
     } catch (problem) {
       failed = problem instanceof TypeError ? "The cluster simulator does not answer." : problem.message;
     }
     draw();
+  }
+
+  /** Records of the name server; null while it does not answer, which is its own trouble and not the cluster's. */
+  async function readNames() {
+    try {
+      const answer = await fetch(dns, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      return answer.ok ? await answer.json() : null;
+    } catch { return null; }
   }
 
   function loop() {
@@ -226,6 +237,7 @@ export function startPanel(root, { close }) {
     const steady = guests.map((guest) => [guest.vmid, guest.name, guest.type, guest.node, guest.status, guest.lock, guest.tags, guest.pool, guest.template, guest.healthy, guest.image]);
     const { networks = [], vnets = [], images = [] } = seen;
     section("networks", [networks, vnets], () => [el("h3", {}, "Networks"), ...networkList(networks, vnets)]);
+    section("names", [dns, names], () => (dns ? [el("h3", {}, "DNS records"), ...nameList(names)] : []));
     section("images", images, () => [el("h3", {}, "Images"), imageList(images)]);
     section("guests", steady, () => [el("h3", {}, "Guests"), ...guestGroups(nodes, guests)]);
     const ticking = tasks.some((task) => !task.endtime) ? Math.floor(Date.now() / 1000) : 0;
@@ -291,6 +303,26 @@ export function startPanel(root, { close }) {
       ...vnets.map((one) => line(one.vnet, `zone ${one.zone}`, one.alias ?? "", one.state)),
     ];
     return [rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no bridges")];
+  }
+
+  /** Records of the name server: name, kind, content. What gantry claims as its own is one line a service. */
+  function nameList(records) {
+    if (!records) return [el("p", { class: "dim" }, "The name server does not answer.")];
+    const claims = records.filter((one) => one.kind === "TXT" && one.name.startsWith("_gantry."));
+    const claim = (name) => claims.filter((one) => one.name === name).map((one) => one.content).join("\n");
+    const rows = records.filter((one) => !claims.includes(one)).map((one) => {
+      const name = one.name.replace(/\.$/, "");
+      const content = one.content.replace(/\.$/, "");
+      const data = { testid: "record", name, kind: one.kind, content };
+      return el("li", { class: "record", data, title: `${name} ${one.ttl} ${one.kind} ${content}` },
+        span("record-kind", one.kind), span("clip grow", name), span("clip dim", content));
+    });
+    for (const name of new Set(claims.map((one) => one.name))) {
+      const owner = /owner=([^,"]+)/.exec(claim(name))?.[1];
+      rows.push(el("li", { class: "record", title: claim(name), data: { testid: "claim", name } },
+        span("record-kind", "TXT"), span("clip grow", name.replace(/\.$/, "")), span("clip dim", owner ? `of ${owner}` : "")));
+    }
+    return [rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "none")];
   }
 
   /** Templates, OCI images and ISO files, with where they came from. */
@@ -388,7 +420,8 @@ export function startPanel(root, { close }) {
   draw();
   return {
     setOpen(on) { open = on; loop(); },
-    setUrl(url) {
+    setUrl(url, dnsUrl) {
+      dns = dnsUrl ?? null;
       const next = url ? url.replace(/\/(control(\/state)?)?\/?$/, "") : null;
       if (next === base) return;
       base = next;

@@ -246,7 +246,8 @@ pub(crate) fn state_of(shared: &Shared) -> Value {
             "id": APPLICATION_ID.to_string(), "username": state.world.application_name,
             "discriminator": "0", "avatar": null,
         }},
-        "bot_online": state.gateway.online(), "panel_url": shared.options.panel_url, "guilds": guilds,
+        "bot_online": state.gateway.online(), "panel_url": shared.options.panel_url,
+        "dns_url": shared.options.dns_url, "guilds": guilds,
     })
 }
 

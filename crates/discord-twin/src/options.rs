@@ -28,6 +28,8 @@ pub struct Options {
     pub world: World,
     /// Address of the simulated cluster's control API, for the page's side panel.
     pub panel_url: Option<String>,
+    /// Where the page reads the records of the simulated name server: `[{name, kind, ttl, content}]`.
+    pub dns_url: Option<String>,
     /// Milliseconds between heartbeats.
     pub heartbeat_interval_ms: u64,
     /// Window within which `max_concurrency` identifies are taken.
@@ -61,6 +63,7 @@ impl Default for Options {
             token: "demo-token".into(),
             world: World::demo(),
             panel_url: None,
+            dns_url: None,
             heartbeat_interval_ms: 41_250,
             identify_window: Duration::from_secs(5),
             session_start_limit: SessionStartLimit {

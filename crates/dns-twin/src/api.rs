@@ -1,7 +1,7 @@
 //! The calls: `/api/v1/servers`, and zones of the server `localhost`. Answers and errors as PowerDNS 4.7.3 gives them:
 //! 400, 401, 404, 405 and 409 as plain text, 422 as JSON, and every answer closes its connection.
 
-use http::header::{CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Response};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -203,6 +203,20 @@ fn server_json() -> Value {
         "url": "/api/v1/servers/localhost", "version": "4.7.3",
         "zones_url": "/api/v1/servers/localhost/zones{/zone}",
     })
+}
+
+/// What a page shows beside the API: every record but SOA and NS, sorted. Never part of what is simulated.
+pub(crate) fn records(state: &State) -> Answer {
+    let mut sets: Vec<&Set> = state.zones.iter().flat_map(|z| &z.sets).collect();
+    sets.retain(|s| s.kind != "SOA" && s.kind != "NS");
+    sets.sort_by(|a, b| (&a.name, &a.kind).cmp(&(&b.name, &b.kind)));
+    let row = |set: &Set, content: &str| json!({ "name": set.name, "kind": set.kind, "ttl": set.ttl, "content": content });
+    let rows: Vec<Value> =
+        sets.iter().flat_map(|s| s.records.iter().map(|(c, _)| row(s, c))).collect();
+    let mut answer = sheet(200, &json!(rows));
+    // The page comes from another port of this machine.
+    answer.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer
 }
 
 fn response(status: u16, kind: Option<&'static str>, body: String) -> Answer {

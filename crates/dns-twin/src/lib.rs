@@ -87,6 +87,11 @@ impl DnsTwin {
         }
     }
 
+    /// Where a page reads every record but SOA and NS, without a key: `GET` gives `[{name, kind, ttl, content}]`.
+    pub fn control_url(&self) -> String {
+        format!("{}/control/records", self.url())
+    }
+
     /// Every record but SOA and NS, sorted: `web-0.nginx.lab.example. 30 A 10.0.0.5`.
     pub fn records(&self) -> Vec<String> {
         let state = self.state();
@@ -199,6 +204,9 @@ async fn answer(
         std::future::pending::<()>().await;
     }
     let mut state = lock(&state);
+    if head.method == Method::GET && head.uri.path() == "/control/records" {
+        return Ok(api::records(&state));
+    }
     if state.fail {
         return Ok(api::plain(500, "Internal Server Error"));
     }

@@ -23,6 +23,7 @@ const ROUNDS_MAX: u32 = 4;
 pub struct Publisher {
     providers: Vec<Provider>,
     zones: Vec<Name>,
+    loopback: bool,
 }
 
 /// What is true in one zone now.
@@ -66,7 +67,14 @@ impl Publisher {
         if let Some(twice) = zones.iter().find(|z| !seen.insert(*z)) {
             return Err(Error::Config { why: format!("zone {twice} is configured twice") });
         }
-        Ok(Self { providers, zones })
+        Ok(Self { providers, zones, loopback: false })
+    }
+
+    /// Gives loopback addresses names too, which means something only where everything runs on one machine.
+    #[must_use]
+    pub fn with_loopback(mut self, loopback: bool) -> Self {
+        self.loopback = loopback;
+        self
     }
 
     /// The providers.
@@ -112,6 +120,7 @@ impl Publisher {
         members: &[Member],
         write: bool,
     ) -> Result<Published, Error> {
+        let service = &Service { loopback: service.loopback || self.loopback, ..service.clone() };
         let mistakes = [service.problems(), service.member_problems(members)].concat();
         if !mistakes.is_empty() {
             let why: Vec<_> = mistakes.iter().map(|p| format!("{}: {}", p.field, p.why)).collect();

@@ -85,6 +85,9 @@ pub struct Service {
     /// Whether members that are not ready have names too, for software that finds its peers while it starts.
     #[serde(default)]
     pub publish_not_ready: bool,
+    /// Whether loopback addresses have names too: where everything is simulated on one machine.
+    #[serde(default)]
+    pub loopback: bool,
 }
 
 fn ttl_default() -> u32 {
@@ -192,7 +195,7 @@ impl Service {
                 continue;
             }
             let addresses: BTreeSet<IpAddr> =
-                member.addresses.iter().copied().filter(|a| means_something(*a)).collect();
+                member.addresses.iter().copied().filter(|a| self.takes(*a)).collect();
             for address in addresses.iter().take(ADDRESSES_MAX) {
                 add(name.clone(), Data::of_address(*address));
                 add(Name::reverse(*address), Data::Ptr(name.clone()));
@@ -206,6 +209,11 @@ impl Service {
             }
         }
         out
+    }
+
+    /// Whether an address means something to whoever asks for it.
+    fn takes(&self, address: IpAddr) -> bool {
+        if address.is_loopback() { self.loopback } else { means_something(address) }
     }
 
     /// `_http._tcp.nginx.lab.example`.
@@ -254,7 +262,7 @@ fn is_port_name(text: &str) -> bool {
 }
 
 fn means_something(address: IpAddr) -> bool {
-    let special = address.is_loopback() || address.is_unspecified() || address.is_multicast();
+    let special = address.is_unspecified() || address.is_multicast();
     !special
         && match address {
             IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_broadcast(),

@@ -19,6 +19,7 @@ fn nginx() -> Service {
         ports: vec![Port { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }],
         ttl_s: 30,
         publish_not_ready: false,
+        loopback: false,
     }
 }
 
@@ -107,6 +108,7 @@ fn all_mistakes_of_a_service_are_told_together() {
         ports: vec![port("http", 80), port("http", 81), port("80", 0), port("a--b", 1)],
         ttl_s: 0,
         publish_not_ready: false,
+        loopback: false,
     };
     let fields: Vec<_> = wrong.problems().into_iter().map(|p| p.field).collect();
     assert_eq!(fields, ["service", "zone", "owner", "ttl", "ports", "ports", "ports", "ports"]);

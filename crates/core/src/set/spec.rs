@@ -162,6 +162,7 @@ impl ServiceSpec {
             ports: self.ports.clone(),
             ttl_s: TTL_DEFAULT_S,
             publish_not_ready: self.publish_not_ready,
+            loopback: false,
         }
     }
 }

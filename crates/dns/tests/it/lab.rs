@@ -272,6 +272,7 @@ pub fn nginx() -> Service {
         ports: vec![Port { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }],
         ttl_s: 30,
         publish_not_ready: false,
+        loopback: false,
     }
 }
 
