@@ -23,8 +23,10 @@ use crate::wire::{Method, Wire};
 enum Stage {
     /// Not at all.
     Fresh,
-    /// Acknowledged; a message of its own will follow.
+    /// Acknowledged; a message of its own will follow, which only the asker sees.
     Deferred,
+    /// Acknowledged; a message of its own will follow, for the whole channel.
+    DeferredPublic,
     /// Acknowledged; the message its button is on stays as it is.
     DeferredUpdate,
     /// Answered.
@@ -131,7 +133,8 @@ impl Desk {
         match self.stage.load(Ordering::Acquire) {
             0 => Stage::Fresh,
             1 => Stage::Deferred,
-            2 => Stage::DeferredUpdate,
+            2 => Stage::DeferredPublic,
+            3 => Stage::DeferredUpdate,
             _ => Stage::Answered,
         }
     }
@@ -175,7 +178,8 @@ impl Desk {
     /// What Discord or the way there says.
     pub async fn defer(&self, ephemeral: bool) -> Result<(), serenity::Error> {
         let message = CreateInteractionResponseMessage::new().ephemeral(ephemeral);
-        self.respond(CreateInteractionResponse::Defer(message), Stage::Deferred).await
+        let then = if ephemeral { Stage::Deferred } else { Stage::DeferredPublic };
+        self.respond(CreateInteractionResponse::Defer(message), then).await
     }
 
     /// Acknowledges a press; the message stays as it is until somebody edits it.
@@ -194,8 +198,8 @@ impl Desk {
         self.respond(CreateInteractionResponse::Modal(modal), Stage::Answered).await
     }
 
-    /// Shows a card to whoever asked, whatever was answered before: as the first answer, in place of “thinking…”,
-    /// or as a message only they see.
+    /// Shows a card to whoever asked and to nobody else, whatever was answered before: as the first answer, in place
+    /// of “thinking…”, or as a message of its own. A “thinking…” that the whole channel sees is taken away.
     ///
     /// # Errors
     /// What Discord or the way there says.
@@ -219,6 +223,17 @@ impl Desk {
                 self.respond(CreateInteractionResponse::Message(message), Stage::Answered).await
             }
             Stage::Deferred => self.edit(card).await.map(drop),
+            Stage::DeferredPublic => match self.take_away().await {
+                // Who sees a message is fixed by its acknowledgement, and the first message after it would be that one.
+                Ok(()) => self.follow_up(card).await,
+                Err(error) => {
+                    tracing::warn!(
+                        error = words_of(&error),
+                        "what is for the asker alone is shown to the channel"
+                    );
+                    self.edit(card).await.map(drop)
+                }
+            },
             Stage::DeferredUpdate | Stage::Answered => self.follow_up(card).await,
         }
     }
@@ -241,10 +256,22 @@ impl Desk {
             let answer = self.send(Method::Patch, path, &edit).await?;
             serde_json::from_slice::<MessageAnswer>(&answer)?.into()
         };
-        if self.stage() == Stage::Deferred {
+        if matches!(self.stage(), Stage::Deferred | Stage::DeferredPublic) {
             self.set(Stage::Answered);
         }
         Ok(posted)
+    }
+
+    /// Deletes the first answer.
+    async fn take_away(&self) -> Result<(), serenity::Error> {
+        let path = format!("webhooks/{}/{}/messages/@original", self.application, self.token.0);
+        match self.wire.send(Method::Delete, path, Vec::new()).await {
+            Err(error) if code_of(Some(&error)) != Some(UNKNOWN_MESSAGE) => Err(error),
+            _ => {
+                self.set(Stage::Answered);
+                Ok(())
+            }
+        }
     }
 
     async fn edit_with_files(

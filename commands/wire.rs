@@ -11,6 +11,8 @@ pub enum Method {
     Post,
     /// A change.
     Patch,
+    /// Something is taken away; without a body.
+    Delete,
 }
 
 /// Sends one JSON call and returns the body of the answer.

@@ -40,13 +40,17 @@ impl Front {
         let method = match method {
             Method::Post => http::Method::POST,
             Method::Patch => http::Method::PATCH,
+            Method::Delete => http::Method::DELETE,
         };
         let shared = self.shared();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method.clone())
             .uri(format!("{API_PREFIX}{path}"))
-            .header(AUTHORIZATION, shared.authorization.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(AUTHORIZATION, shared.authorization.clone());
+        if !json.is_empty() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let request = request
             .body(Full::new(Bytes::from(json)).map_err(|never| match never {}).boxed_unsync())
             .map_err(|_| serenity::Error::Other("the path of a call to Discord is none"))?;
         let (parts, body) = forward::forward(shared, request).await.into_parts();

@@ -6,6 +6,23 @@ use proxmox_twin::GuestSpec;
 use crate::bot_test;
 
 bot_test! {
+    async fn what_comes_to_nothing_is_told_to_whoever_asked_and_to_nobody_else(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5000, "shop").running()).await;
+        let before = bot.viewer().sees();
+        // Found out only after the command was acknowledged for the whole channel.
+        for (command, told) in [
+            ("/guest start guest:shop", "Nothing to do"),
+            ("/set create name:x replicas:1 image:local:vztmpl/none.tar vmids:7000-7010", "Cannot create set"),
+            ("/bridge delete bridge:vmbr77 node:pve1", "vmbr77"),
+        ] {
+            let answer = bot.admin().runs(command).await;
+            assert!(answer.is_ephemeral() && answer.text().contains(told), "{command}: {}", answer.text());
+        }
+        assert_eq!(bot.viewer().sees(), before);
+    }
+}
+
+bot_test! {
     async fn a_pod_from_birth_to_death(bot: &mut Bot) {
         let question = bot.asks_for_pod("young-0").await;
         assert!(!question.is_ephemeral(), "the channel sees what is proposed");
