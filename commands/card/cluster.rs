@@ -104,14 +104,13 @@ fn silent<'a>(v: &'a ClusterView, s: &Storage) -> Option<&'a Node> {
     (!s.shared && node.state != NodeState::Up).then_some(node)
 }
 
-fn silent_storage(s: &Storage, node: &Node) -> Line {
-    let known = format!(
-        "? {} · {} · node not answering; {} when last seen ",
-        s.id,
-        s.node,
-        percent(s.used as f64, s.total as f64)
-    );
-    line![text(known), ago(node.seen_ms)]
+pub(super) fn silent_storage(s: &Storage, node: &Node) -> Line {
+    let lead = format!("? {} · {} · node not answering", s.id, s.node);
+    if s.total == 0 {
+        return line![text(lead)];
+    }
+    let share = percent(s.used as f64, s.total as f64);
+    line![text(format!("{lead}; {share} when last seen ")), ago(node.seen_ms)]
 }
 
 /// A storage in one line.

@@ -53,7 +53,7 @@ pub fn image_list(list: &ImageListCard<'_>) -> Card {
             "`/image prune` shows which could go.",
         ]);
     }
-    if list.all.is_empty() {
+    if list.all.is_empty() && list.faults.is_empty() {
         card = card.say("Nothing is there. `/image pull` fetches one.");
     }
     for row in list.rows {

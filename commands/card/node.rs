@@ -2,7 +2,7 @@
 
 use gantry_core::world::{Guest, Node, NodeState, Storage};
 
-use super::cluster::storage_line;
+use super::cluster::{silent_storage, storage_line};
 use super::{
     Button, Card, Choice, Line, Look, Place, Select, Tone, ago, as_of, bold, bytes, code, percent,
     span, status_mark, text,
@@ -172,7 +172,16 @@ pub fn node_show(facts: &NodeFacts<'_>) -> Card {
         guests.push(line![text(format!("… and {} you may not see", facts.hidden))]);
     }
     card.field(line![text(format!("Guests: {}", facts.guests.len() + facts.hidden))], guests)
-        .field("Storages", facts.storages.iter().map(storage_line).collect())
+        .field("Storages", facts.storages.iter().map(|s| seen_storage(s, node)).collect())
         .say(as_of(node.seen_ms))
         .buttons(vec![Button::new(Token::Refresh(facts.screen.clone()), "Refresh", Look::Plain)])
+}
+
+/// A storage as this node sees it; one that all nodes share is not gone because this node is.
+fn seen_storage(s: &Storage, node: &Node) -> Line {
+    match node.state {
+        NodeState::Up => storage_line(s),
+        _ if s.shared => line!["? ", text(s.id.as_str()), " · shared; this node does not answer"],
+        _ => silent_storage(s, node),
+    }
 }

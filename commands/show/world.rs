@@ -274,11 +274,13 @@ pub(super) async fn guest(
         visit.face.engine().denied(&visit.actor, verb, &address.to_string(), &because).await?;
         return Ok(card::refusal(verb, &address.to_string(), &because));
     }
+    // What is known of a guest is as old as the last news of its node.
+    let known_ms = view.node(&guest.node).map_or(view.observed_ms, |n| n.seen_ms);
     let stale = fault.map(|error| {
         let why = error.parts().why;
         format!(
             "It cannot be read now: {why} This is what was known {} ago.",
-            span(visit.now_ms() - view.observed_ms)
+            span(visit.now_ms() - known_ms)
         )
     });
     let as_pod = guest.is_pod() && (pod || verbs_for(visit, &guest, false).is_empty());
@@ -300,7 +302,7 @@ pub(super) async fn guest(
         protected: detail.as_ref().is_some_and(|d| d.live.protected),
         snapshots: detail.as_ref().and_then(|d| d.live.snapshots),
         ostype: detail.as_ref().and_then(|d| d.ostype.as_deref()),
-        read_ms: detail.as_ref().map_or(view.observed_ms, |d| d.live.read_ms),
+        read_ms: detail.as_ref().map_or(known_ms, |d| d.live.read_ms),
         stale: stale.as_deref(),
         verbs: &verbs,
         screen: id,

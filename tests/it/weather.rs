@@ -98,6 +98,27 @@ bot_test! {
 }
 
 bot_test! {
+    async fn what_is_on_a_node_that_is_down_is_told_from_memory_without_asking(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5003, "there").on("pve3").running()).await;
+        bot.trouble(Trouble::NodeDown { node: "pve3".into() });
+        bot.looks().await;
+        bot.proxmox.forget();
+        let shown = bot.admin().runs("/guest show guest:there").await.text();
+        assert!(shown.contains("pve3 is down") && shown.contains("ago"), "{shown}");
+        bot.looks().await;
+        let node = bot.admin().runs("/node status node:pve3").await.text();
+        assert!(node.contains("pve3 is down"), "{node}");
+        bot.looks().await;
+        let refused = bot.admin().runs("/guest stop guest:there").await;
+        assert!(refused.is_ephemeral(), "nothing was proposed, so the channel need not know");
+        assert!(refused.text().contains("pve3 is down"), "{}", refused.text());
+        let asked: Vec<_> = bot.proxmox.requests();
+        let asked: Vec<_> = asked.iter().filter(|r| r.path.contains("/nodes/pve3/lxc")).collect();
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+}
+
+bot_test! {
     async fn five_hundred_people_make_one_request(bot: &mut Bot) {
         let engine = bot.engine();
         let cluster = engine.views()[0].cluster.clone();

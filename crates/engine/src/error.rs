@@ -57,6 +57,18 @@ pub enum Error {
         /// The names there are.
         known: String,
     },
+    /// The cluster says that the node is offline: nobody answers for it, so nobody is asked.
+    #[error("could not {what} ({cluster}): {node} is down: {reason}")]
+    NodeDown {
+        /// What was attempted, as the end of "could not …".
+        what: String,
+        /// Where.
+        cluster: ClusterId,
+        /// Which node.
+        node: NodeName,
+        /// Why it counts as down, in people's words.
+        reason: String,
+    },
     /// Something that was asked for by id is not there.
     #[error("{what} is not there")]
     Missing {
@@ -114,6 +126,13 @@ impl Error {
                 next: format!(
                     "{} docs/nodeshell.md says how a node shell is set up.",
                     need.instead()
+                ),
+            },
+            Self::NodeDown { what, cluster, node, reason } => FaultParts {
+                what: format!("Could not {what}"),
+                why: format!("{node} is down: {}.", reason.trim_end_matches('.')),
+                next: format!(
+                    "`/node status node:{node} cluster:{cluster}` shows when it is back."
                 ),
             },
             Self::UnknownCluster { cluster, known } => FaultParts {

@@ -37,7 +37,7 @@ pub(crate) async fn read(
         match row.kind {
             ResourceKind::Node => view.nodes.extend(node(row, old, now_ms)),
             ResourceKind::Guest(_) => view.guests.extend(guest(row, &view.cluster, &known)),
-            ResourceKind::Storage => view.storages.extend(storage(row)),
+            ResourceKind::Storage => view.storages.extend(storage(row, old)),
             ResourceKind::Pool | ResourceKind::Other => {}
         }
     }
@@ -104,7 +104,8 @@ fn guest(
 ) -> Option<Guest> {
     let (vmid, kind, node) = (row.vmid?, row.guest_kind()?, row.node.clone()?);
     let before = known.get(&vmid).filter(|g| g.kind == kind);
-    // An unreachable node has no names to give; the guest keeps the one it had.
+    // An unreachable node has no names and no figures to give; the guest keeps those it had.
+    let last = before.filter(|_| row.maxmem.is_none_or(|m| m == 0));
     let name = row.name.clone().or_else(|| before.map(|g| g.name.clone()));
     Some(Guest {
         cluster: cluster.clone(),
@@ -120,25 +121,28 @@ fn guest(
         },
         pool: row.pool.clone(),
         template: row.template,
-        cpu: row.cpu.unwrap_or(0.0),
-        cores: row.maxcpu.unwrap_or(0.0),
-        mem: row.mem.unwrap_or(0),
-        mem_max: row.maxmem.unwrap_or(0),
-        disk: row.disk.unwrap_or(0),
-        disk_max: row.maxdisk.unwrap_or(0),
+        cpu: last.map_or(row.cpu.unwrap_or(0.0), |b| b.cpu),
+        cores: last.map_or(row.maxcpu.unwrap_or(0.0), |b| b.cores),
+        mem: last.map_or(row.mem.unwrap_or(0), |b| b.mem),
+        mem_max: last.map_or(row.maxmem.unwrap_or(0), |b| b.mem_max),
+        disk: last.map_or(row.disk.unwrap_or(0), |b| b.disk),
+        disk_max: last.map_or(row.maxdisk.unwrap_or(0), |b| b.disk_max),
         uptime_s: row.uptime.unwrap_or(0),
         ha: row.hastate.clone(),
     })
 }
 
-fn storage(row: &Resource) -> Option<Storage> {
+fn storage(row: &Resource, old: &ClusterView) -> Option<Storage> {
+    let (id, node) = (row.storage.clone()?, row.node.clone()?);
+    let before = old.storages.iter().find(|s| s.id == id && s.node == node);
+    let last = before.filter(|_| row.maxdisk.is_none_or(|m| m == 0));
     Some(Storage {
-        id: row.storage.clone()?,
-        node: row.node.clone()?,
         kind: row.plugintype.clone().unwrap_or_default(),
         shared: row.shared,
-        used: row.disk.unwrap_or(0),
-        total: row.maxdisk.unwrap_or(0),
+        used: last.map_or(row.disk.unwrap_or(0), |b| b.used),
+        total: last.map_or(row.maxdisk.unwrap_or(0), |b| b.total),
+        id,
+        node,
         active: row.status.as_deref() == Some("available"),
         content: row
             .content

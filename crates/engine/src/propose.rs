@@ -244,6 +244,9 @@ impl Engine {
             return self.refuse(actor, verb, &target, because).await;
         }
         let address = found.address();
+        self.must_be_up(&address.cluster, &found.node, || {
+            format!("read {} {}", found.kind.short(), address.vmid)
+        })?;
         let Some(mut live) = self.look_at_guest(&address, found.kind).await? else {
             return Ok(Answer::Refused {
                 why: format!("{target} is gone: Proxmox does not know it any more."),

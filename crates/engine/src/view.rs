@@ -157,6 +157,9 @@ impl Engine {
         let view = self.view(&guest.cluster);
         let Some(seen) = view.as_ref().and_then(|v| v.guest(guest.vmid)) else { return Ok(None) };
         let kind = seen.kind;
+        self.must_be_up(&guest.cluster, &seen.node, || {
+            format!("read {} {}", kind.short(), guest.vmid)
+        })?;
         let Some(mut live) = self.look_at_guest(guest, kind).await? else { return Ok(None) };
         // Snapshots that cannot be counted are left out: a card without them is better than none.
         if let Err(error) = self.count_snapshots(&mut live).await {
@@ -241,7 +244,10 @@ impl Engine {
         let missing = || Error::Missing { what: format!("node {name} in {cluster}") };
         let view = self.view(cluster).ok_or_else(missing)?;
         let mut node = view.node(name).cloned().ok_or_else(missing)?;
-        let live = client.node_status(name, Freshness::Shared).await;
+        let live = match self.must_be_up(cluster, name, || format!("read {name}")) {
+            Ok(()) => client.node_status(name, Freshness::Shared).await.map_err(|e| e.to_string()),
+            Err(error) => Err(error.parts().why),
+        };
         if let Ok(live) = &live {
             node.seen_ms = self.now_ms();
             node.cpu = live.cpu.unwrap_or(node.cpu);
@@ -257,7 +263,7 @@ impl Engine {
             load: live.as_ref().map(|l| l.loadavg.clone()).unwrap_or_default(),
             guests: view.guests.iter().filter(|g| g.node == *name).cloned().collect(),
             storages: view.storages.iter().filter(|s| s.node == *name).cloned().collect(),
-            fault: live.err().map(|e| e.to_string()),
+            fault: live.err(),
             node,
         })
     }
@@ -273,6 +279,9 @@ impl Engine {
             let vmid = query.vmid?;
             self.view(cluster)?.guest(vmid).map(|g| g.node.clone())
         });
+        if let Some(node) = &node {
+            self.must_be_up(cluster, node, || format!("read the tasks of {node}"))?;
+        }
         let mut entries: Vec<TaskEntry> = match &node {
             Some(node) => {
                 let filter = TaskFilter {

@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gantry_core::id::ClusterId;
-use gantry_core::world::ClusterView;
+use gantry_core::id::{ClusterId, NodeName};
+use gantry_core::world::{ClusterView, NodeState};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Cluster, Engine, inventory};
+use crate::{Cluster, Engine, Error, inventory};
 
 /// A read that takes longer than this is given up; the view keeps its age.
 const READ_WITHIN: Duration = Duration::from_secs(20);
 /// After a read that failed, people asking again within this get the same answer.
 const FAILED_HOLD_MS: i64 = 1_000;
+/// A reading older than this says nothing about what is down; a few readings long.
+const YOUNG_MS: i64 = 60_000;
 /// Container templates change rarely and cost a call a storage.
 const TEMPLATES_EVERY: Duration = Duration::from_secs(60);
 /// All storages together; a silent node may take a read's whole time for each of its own.
@@ -123,6 +125,28 @@ impl Engine {
         }
         watched.view.store(Arc::new(next));
         watched.view()
+    }
+
+    /// An error where the newest reading says that a node is offline. Asking for what is on it would only wait for an
+    /// answer that nobody gives. A reading that is not young decides nothing: then it is asked.
+    pub(crate) fn must_be_up(
+        &self,
+        cluster: &ClusterId,
+        node: &NodeName,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        let Some(view) = self.view(cluster) else { return Ok(()) };
+        let age_ms = self.now_ms().saturating_sub(view.observed_ms);
+        let young = view.fault.is_none() && age_ms <= YOUNG_MS;
+        match view.node(node).filter(|n| young && n.state == NodeState::Down) {
+            Some(down) => Err(Error::NodeDown {
+                what: what(),
+                cluster: cluster.clone(),
+                node: node.clone(),
+                reason: down.reason.clone().unwrap_or_else(|| "it does not answer".to_owned()),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Keeps the view of one cluster young until `stop`, and asks those that do not answer whether they do again.

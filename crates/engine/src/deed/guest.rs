@@ -31,6 +31,11 @@ impl Engine {
         guest: &GuestRef,
         kind: GuestKind,
     ) -> Result<Planning, Error> {
+        let view = self.view(&guest.cluster);
+        if let Some(seen) = view.as_ref().and_then(|v| v.guest(guest.vmid)) {
+            let what = || format!("read {} {}", kind.short(), guest.vmid);
+            self.must_be_up(&guest.cluster, &seen.node, what)?;
+        }
         let mut live = self.look_at_guest(guest, kind).await?;
         if let (Some(live), Action::Delete { .. }) = (&mut live, action) {
             self.count_snapshots(live).await?;

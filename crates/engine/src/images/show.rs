@@ -6,6 +6,7 @@ use gantry_core::image::{
     Content, ImageRecord, ImageRef, ImageVolid, LiveVolume, OciRef, Place, Usage,
 };
 use gantry_core::policy::{Actor, Target};
+use gantry_core::world::NodeState;
 
 use super::ask::PlaceFound;
 use crate::propose::Answer;
@@ -100,6 +101,18 @@ impl Engine {
     ) -> Result<ImageList, Error> {
         let records = self.image_records(cluster).await?;
         let mut list = ImageList { read_ms: self.now_ms(), ..ImageList::default() };
+        for node in self.view(cluster).iter().flat_map(|v| &v.nodes) {
+            let wanted = filter.node.as_ref().is_none_or(|n| *n == node.name);
+            if wanted
+                && node.state != NodeState::Up
+                && self.may(actor, verb, Target::Node(cluster, &node.name)).is_allowed()
+            {
+                let name = &node.name;
+                list.faults.push(format!(
+                    "{name} does not answer: what is on its own storages is not known now"
+                ));
+            }
+        }
         for (node, storage, shared) in self.image_storages(cluster, filter.node.as_ref()) {
             let other = filter.storage.as_ref().is_some_and(|s| *s != storage);
             if other || !self.may(actor, verb, Target::Node(cluster, &node)).is_allowed() {

@@ -138,9 +138,9 @@ impl Engine {
         let lost = slot.record.ready_ms.is_some();
         match work {
             Work::MakeKeeper => format!("{name} shall have volumes that outlive it."),
-            Work::Create if lost => format!("{name} was gone, and shall be there."),
-            Work::Create => format!("{name} shall be there."),
-            Work::Start => format!("{name} was off, and shall run."),
+            Work::Create if lost => format!("{name} was gone; it is made again as itself."),
+            Work::Create => format!("{name} belongs to the set and is made."),
+            Work::Start => format!("{name} was off; it is started again."),
             Work::Remove
                 if !set.spec().ordinals().contains(&slot.ordinal()) || set.deleting.is_some() =>
             {

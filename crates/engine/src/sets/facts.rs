@@ -75,7 +75,9 @@ impl Engine {
         view: &ClusterView,
         new: bool,
     ) -> Result<Vec<String>, Error> {
-        let mut found = Vec::new();
+        let mut found: Vec<String> = Vec::new();
+        // One reason with every node it holds for, instead of the same sentence for each.
+        let mut refusals: Vec<(String, Vec<NodeName>, String)> = Vec::new();
         let taken = view.guests.iter().map(|g| g.vmid).collect();
         let mut nodes = spec.nodes.clone();
         nodes.sort();
@@ -91,11 +93,22 @@ impl Engine {
             let keeper = spec.has_volumes().then(|| keeper_of(spec, &identity));
             for pod in std::iter::once(pod).chain(keeper) {
                 if let Some(why) = self.refused_there(set, &pod).await? {
-                    found.push(why);
+                    let kind = why.replace(node.as_str(), "");
+                    match refusals.iter_mut().find(|(same, ..)| *same == kind) {
+                        Some((_, nodes, _)) => nodes.push(node.clone()),
+                        None => refusals.push((kind, vec![node.clone()], why)),
+                    }
                     break;
                 }
             }
         }
+        found.extend(refusals.into_iter().map(|(_, nodes, why)| match nodes.as_slice() {
+            [] | [_] => why,
+            [_, more @ ..] => {
+                let more: Vec<&str> = more.iter().map(NodeName::as_str).collect();
+                format!("{why} The same on {}.", more.join(", "))
+            }
+        }));
         if let Some(service) = &spec.service
             && service.zone.zone_among(self.publisher().zones()).is_none()
         {
