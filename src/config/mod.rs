@@ -14,6 +14,7 @@ mod operations;
 mod policy;
 mod read;
 mod store;
+mod wording;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -6,13 +6,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use secrecy::Secret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
+
+use super::wording::plain;
 
 /// Every environment variable that gantry reads as configuration starts with this.
 pub const ENV_PREFIX: &str = "GANTRY__";
@@ -216,7 +217,7 @@ impl<'r> Section<'r> {
         for (n, value) in values.into_iter().enumerate() {
             match T::deserialize(value) {
                 Ok(element) => out.push(element),
-                Err(e) => self.mistake(&format!("{key}[{n}]"), first_line(&e)),
+                Err(e) => self.mistake(&format!("{key}[{n}]"), plain(&e.to_string())),
             }
         }
         out
@@ -423,8 +424,8 @@ fn read_as<T: DeserializeOwned>(found: &Found) -> Result<T, String> {
             .ok()
             .and_then(|mut t| t.remove("v"))
             .and_then(|v| T::deserialize(v).ok())
-            .ok_or_else(|| first_line(&first)),
-        (Err(e), ..) => Err(first_line(&e)),
+            .ok_or_else(|| plain(&first.to_string())),
+        (Err(e), ..) => Err(plain(&e.to_string())),
     }
 }
 
@@ -444,15 +445,6 @@ fn read_secret(path: &Path) -> Result<Secret<String>, String> {
         return Err(format!("{shown} has several lines; put only the secret there, on one line"));
     }
     Ok(Secret::new(text.to_owned()))
-}
-
-fn first_line(e: &impl Display) -> String {
-    e.to_string()
-        .lines()
-        .find(|l| !l.trim().is_empty())
-        .unwrap_or("cannot be read")
-        .trim()
-        .to_owned()
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -51,7 +51,7 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
             report.fail(SUBJECT, error.to_string(), "check store.url and the rights of its user");
         }
         (Ok(()), Ok(pending)) if pending.is_empty() => {
-            report.ok(SUBJECT, format!("{:?}, reachable and up to date", store.kind()));
+            report.ok(SUBJECT, format!("{}, reachable and up to date", store.kind().as_str()));
         }
         (Ok(()), Ok(pending)) if config.store.migrate => {
             report.ok(

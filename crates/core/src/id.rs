@@ -305,7 +305,7 @@ snowflake!(
 );
 
 macro_rules! own_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -326,7 +326,7 @@ macro_rules! own_id {
         impl FromStr for $name {
             type Err = BadId;
             fn from_str(text: &str) -> Result<Self, BadId> {
-                let bad = || BadId::new(stringify!($name), text, concat!("`", $prefix, "` and 26 characters"));
+                let bad = || BadId::new($kind, text, concat!("`", $prefix, "` and 26 characters"));
                 let rest = text.strip_prefix($prefix).ok_or_else(bad)?;
                 // Only the canonical spelling: one id has one text.
                 match ulid::Ulid::from_string(rest) {
@@ -359,19 +359,19 @@ macro_rules! own_id {
 
 own_id!(
     /// A plan that was shown to somebody.
-    PlanId, "pl_"
+    PlanId, "pl_", "plan's id"
 );
 own_id!(
     /// An operation that was started.
-    OperationId, "op_"
+    OperationId, "op_", "operation's id"
 );
 own_id!(
     /// A row of the audit log.
-    AuditId, "au_"
+    AuditId, "au_", "audit row's id"
 );
 own_id!(
     /// A message gantry keeps up to date.
-    CardId, "ca_"
+    CardId, "ca_", "card's id"
 );
 
 #[cfg(test)]

@@ -87,7 +87,11 @@ pub enum FetchNow {
 /// A size as people read it.
 pub(super) fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
-    if mib >= 1024.0 { format!("{:.1} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
+    match mib {
+        tib if tib >= 1024.0 * 1024.0 => format!("{:.1} TiB", tib / (1024.0 * 1024.0)),
+        gib if gib >= 1024.0 => format!("{:.1} GiB", gib / 1024.0),
+        mib => format!("{mib:.1} MiB"),
+    }
 }
 
 impl Fetch {
@@ -230,7 +234,7 @@ pub fn plan_fetch(
     }
     if let Source::Oci { reference } = &first.source {
         warnings.push(format!(
-            "A tag can be moved: what {} is today is fetched, and its digest noted.",
+            "A tag can be moved: what “{}” names today is fetched, and its digest noted.",
             reference.tag()
         ));
     }

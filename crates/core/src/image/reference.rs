@@ -24,7 +24,7 @@ const DOCKER_HUB: &str = "docker.io";
 
 /// A text that names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` names no image: {rule}")]
+#[error("`{text}` cannot be used: {rule}")]
 pub struct BadImage {
     /// The text as given, cut to 80 characters.
     pub text: String,

@@ -196,7 +196,7 @@ fn what_is_no_reference_says_its_rule() {
         "a\n:1",
     ] {
         let error = image(text).expect_err(text).to_string();
-        assert!(error.contains("names no image") && !error.contains('\n'), "{text}: {error}");
+        assert!(error.contains("cannot be used") && !error.contains('\n'), "{text}: {error}");
     }
 }
 
