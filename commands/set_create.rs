@@ -27,6 +27,8 @@ const CORES: u32 = 1;
 const MEMORY_MIB: u32 = 512;
 /// Root disk where nobody says, GiB.
 const DISK_GIB: u32 = 8;
+/// How long a new pod may take to be ready where nobody says, seconds.
+const DEADLINE_S: u32 = 600;
 /// Bridge where nobody says: the one Proxmox's installer makes.
 const BRIDGE: &str = "vmbr0";
 /// Where somebody finds a right file.
@@ -83,6 +85,10 @@ pub async fn create(
     #[description = "Health check: tcp:80 or http:8080/health"]
     #[max_length = 200]
     health: Option<String>,
+    #[description = "Seconds a new pod may take to be ready before a rollout is undone (600)"]
+    #[min = 10]
+    #[max = 86_400]
+    deadline: Option<u32>,
     #[description = "DNS name that answers with the ready ones: web.lab.internal"]
     #[max_length = 200]
     service: Option<String>,
@@ -126,6 +132,7 @@ pub async fn create(
             addresses: address.map(|first| AddressPool { first: first.trim().to_owned(), gateway }),
             service,
             volumes: volumes.into_iter().collect(),
+            progress_deadline_s: deadline.unwrap_or(DEADLINE_S),
             ..SetSpec::new(
                 replicas,
                 VmidRange { from, to },

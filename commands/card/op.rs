@@ -80,8 +80,11 @@ pub fn op_list(list: &OpList<'_>) -> Card {
     .buttons(list.place.buttons(list.screen))
 }
 
-fn begun_title(op: &Operation) -> &'static str {
-    if begun(op) == "started" { "Started" } else { "Confirmed" }
+/// [`begun`] at the beginning of a line.
+fn begun_title(op: &Operation) -> String {
+    let begun = begun(op);
+    let (first, rest) = begun.split_at(1);
+    first.to_uppercase() + rest
 }
 
 /// One operation: steps, result, and who did what when.
@@ -89,7 +92,7 @@ pub fn op_show(op: &Operation, trail: &[AuditRow], trail_total: u64, now_ms: i64
     let (mark, tone) = mark(op.state);
     let mut card = Card::new(tone, line![mark, " ", text(subject(op))])
         .say(line![super::bold(op.state.as_str()), " · ", text(&op.target)])
-        .say(line![text(format!("{} by {} ", begun_title(op), op.by_name)), ago(op.created_ms)]);
+        .say(line![text(begun_title(op)), " ", ago(op.created_ms)]);
     card = card.say(match (op.started_ms, op.ended_ms) {
         (Some(from), Some(to)) => line![text(format!("Took {}.", span(to - from)))],
         (Some(from), None) => line![text(format!("Running for {}.", span(now_ms - from)))],

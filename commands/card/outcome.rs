@@ -2,7 +2,7 @@
 
 use gantry_core::operation::{OpState, Operation, Outcome};
 
-use super::progress::{begun, step_line};
+use super::progress::{begun, on_its_own, step_line};
 use super::proposal::sentence;
 use super::{Button, Card, Line, Look, Tone, ago, code, span, text, told};
 use crate::line;
@@ -23,7 +23,7 @@ pub fn outcome(op: &Operation) -> Card {
         }
         OpState::Queued | OpState::Running => (Tone::Working, line![words.doing, " ", name()]),
     };
-    let mut card = Card::new(tone, title);
+    let mut card = Card::new(tone, title).lines(on_its_own(op));
     if let Some(outcome) = &op.outcome {
         card = said(card, op, outcome);
     }
@@ -46,12 +46,16 @@ pub fn outcome(op: &Operation) -> Card {
             Look::Danger,
         ));
     }
-    card.buttons(buttons).foot(format!("ref {}{took} · {} by {}", op.id, begun(op), op.by_name))
+    card.buttons(buttons).foot(format!("ref {}{took} · {}", op.id, begun(op)))
 }
 
 fn said(mut card: Card, op: &Operation, outcome: &Outcome) -> Card {
     card = card.say(told(sentence(&outcome.summary)));
-    if let Some(reason) = outcome.reason.as_deref() {
+    // A set's result is where it stands, and that is told below with its age.
+    let told_below = |reason: &&str| {
+        outcome.now.trim().trim_end_matches('.') != reason.trim().trim_end_matches('.')
+    };
+    if let Some(reason) = outcome.reason.as_deref().filter(told_below) {
         card = card.say(line!["Result: ", code(reason)]);
     }
     if op.state != OpState::Succeeded {

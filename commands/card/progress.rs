@@ -1,7 +1,8 @@
 //! An operation under way.
 
-use gantry_core::action::Tier;
-use gantry_core::operation::{OpState, Operation, Step, StepState};
+use gantry_core::action::{Action, Tier, Verb};
+use gantry_core::operation::{OpState, Operation, Step, StepKind, StepState};
+use gantry_core::set::{SetAction, SetStep};
 
 use super::{Button, Card, Line, Look, Tone, ago, bar, code, span, text, told};
 use crate::line;
@@ -23,9 +24,17 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
     } else {
         line!["● ", words.doing, " ", text(&op.name)]
     };
-    let mut card = Card::new(Tone::Working, title).say(headline(op)).say(text(&op.target));
+    let mut card = Card::new(Tone::Working, title)
+        .lines(on_its_own(op))
+        .say(headline(op))
+        .say(text(&op.target));
     if op.steps.len() > 1 {
-        card = card.lines(op.steps.iter().map(|s| step_line(s, false)));
+        let current = op.current().filter(|_| !queued).map(|(n, _)| n);
+        card = card.lines(op.steps.iter().enumerate().map(|(n, step)| {
+            // A step that only watches sends nothing, and is under way all the same.
+            let watched = Some(n) == current && step.kind == StepKind::Set(SetStep::Converge);
+            if watched { line!["● ", step.kind.doing()] } else { step_line(step, false) }
+        }));
     }
     let started = op.started_ms.unwrap_or(op.created_ms);
     card = card.say(if queued {
@@ -34,7 +43,7 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
         line!["Running for ", text(span(now_ms - started)), ", started ", ago(started), "."]
     });
     if let Some(remark) = &op.progress.remark {
-        card = card.say(line!["⚠ ", told(remark)]);
+        card = card.lines(remark_lines(op, remark));
     }
     let tail = op.progress.log.len().saturating_sub(LOG_LINES);
     card = card.log(&op.progress.log[tail..]);
@@ -53,14 +62,35 @@ pub fn progress(op: &Operation, now_ms: i64) -> Card {
         buttons.push(Button::new(Token::CancelOp(op.id.clone()), "Cancel", Look::Plain));
     }
     buttons.push(Button::new(Token::ShowOp(op.id.clone()), "Details", Look::Plain));
-    card.buttons(buttons).foot(format!("ref {} · {} by {}", op.id, begun(op), op.by_name))
+    card.buttons(buttons).foot(format!("ref {} · {}", op.id, begun(op)))
 }
 
-/// What somebody did to begin it: what needs no confirmation was not confirmed.
-pub(super) fn begun(op: &Operation) -> &'static str {
+/// What is remarked: where a set stands and what is waited for is no warning, anything else is.
+fn remark_lines(op: &Operation, remark: &str) -> Vec<Line> {
+    let watches =
+        op.current().is_some_and(|(_, step)| step.kind == StepKind::Set(SetStep::Converge));
+    if !watches {
+        return vec![line!["⚠ ", told(remark)]];
+    }
+    let lines = remark.lines().enumerate();
+    lines.map(|(n, l)| if n == 0 { line![told(l)] } else { line!["• ", told(l)] }).collect()
+}
+
+/// Who began it, and how: what needs no confirmation was not confirmed, and what keeps a set up nobody pressed for.
+pub(super) fn begun(op: &Operation) -> String {
+    let by = &op.by_name;
     match op.verb.tier() {
-        Tier::None => "started",
-        Tier::Button | Tier::TypedName => "confirmed",
+        _ if op.verb == Verb::SetMember => format!("by gantry, in the name of {by}"),
+        Tier::None => format!("started by {by}"),
+        Tier::Button | Tier::TypedName => format!("confirmed by {by}"),
+    }
+}
+
+/// Why gantry does by itself what nobody asked for at that moment.
+pub(super) fn on_its_own(op: &Operation) -> Option<Line> {
+    match &op.action {
+        Action::Set(SetAction::Member { why, .. }) => Some(line![told(why)]),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::spec::{Keep, SetSpec, Update};
 use super::state::Set;
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned};
+use crate::pod::Probe;
 use crate::set::SetStep;
 
 /// Most lines of a difference on a card.
@@ -122,7 +123,7 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
             match &facts.set {
                 None => {
                     let warnings = [spec_warnings(spec), facts.remarks.clone()].concat();
-                    draft(created(spec), Vec::new(), warnings, both())
+                    draft(created(spec), begins(spec), warnings, both())
                 }
                 Some(now) => {
                     let changes = differences(now.spec(), spec);
@@ -268,6 +269,44 @@ fn created(spec: &SetSpec) -> Vec<String> {
     effects
         .push("From then on keep it so: pods that are lost are made again, in your name.".into());
     effects
+}
+
+/// What a new set's pods are made from.
+fn begins(spec: &SetSpec) -> Vec<Change> {
+    let row =
+        |what: &str, after: String| Change { what: what.to_owned(), before: String::new(), after };
+    let template = &spec.template;
+    let root = match &template.root.storage {
+        Some(storage) => format!("{} GiB on {storage}", template.root.size_gib),
+        None => format!("{} GiB", template.root.size_gib),
+    };
+    let cores = if template.cores == 1 { "core" } else { "cores" };
+    let mut rows = vec![
+        row("Image", template.image.clone()),
+        row(
+            "Each pod",
+            format!("{} {cores} · {} MiB memory · {root}", template.cores, template.memory_mib),
+        ),
+        row("Numbers", format!("{} to {}", spec.vmids.from, spec.vmids.to)),
+    ];
+    let bridges: Vec<&str> = template.networks.iter().map(|n| n.bridge.as_str()).collect();
+    if !bridges.is_empty() {
+        let addresses = match &spec.addresses {
+            Some(pool) => format!("addresses from {}", pool.first),
+            None => "addresses as the template says".to_owned(),
+        };
+        rows.push(row("Network", format!("{}, {addresses}", bridges.join(", "))));
+    }
+    if let Some(health) = &template.health {
+        let check = match &health.probe {
+            Probe::Tcp { port } => format!("TCP port {port} takes connections"),
+            Probe::Http { port, path, status } => format!("GET :{port}{path} answers {status}"),
+            Probe::Command { run } => format!("`{}` ends with 0", run.join(" ")),
+        };
+        let deadline = format!("within {} s after it was made", spec.progress_deadline_s);
+        rows.push(row("Ready when", format!("{check}, {deadline}")));
+    }
+    rows
 }
 
 fn pod_name(spec: &SetSpec, ordinal: u32) -> String {
