@@ -535,6 +535,11 @@ const composer = startComposer({
 });
 
 const shutDrawers = () => DRAWERS.forEach((name) => setDrawer(name, false));
+let wasWide = wide();
+addEventListener("resize", () => {
+  if (wasWide && !wide()) shutDrawers(); // what was a column would lie over the conversation
+  wasWide = wide();
+});
 for (const name of DRAWERS) $(`toggle-${name}`).addEventListener("click", () => setDrawer(name, document.body.dataset[name] !== "on"));
 $("scrim").addEventListener("click", shutDrawers);
 document.addEventListener("keydown", (event) => {

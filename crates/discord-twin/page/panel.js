@@ -275,6 +275,7 @@ export function startPanel(root, { close }) {
       const here = guests.filter((guest) => guest.node === name).sort((a, b) => a.vmid - b.vmid);
       const rows = here.map((guest) => {
         const tags = Array.isArray(guest.tags) ? guest.tags : String(guest.tags ?? "").split(/[;,\s]+/).filter(Boolean);
+        const room = guest.lock || (guest.healthy === false && guest.status === "running") ? 0 : 3; // its name comes first
         const data = { testid: "guest", vmid: String(guest.vmid), name: guest.name, status: guest.status };
         const title = [guest.name, `${guest.type} ${guest.vmid}`, guest.status, guest.pool && `pool ${guest.pool}`, guest.image].filter(Boolean).join(" · ");
         return el("li", { class: "guest", data, title },
@@ -282,8 +283,8 @@ export function startPanel(root, { close }) {
           span("vmid", String(guest.vmid)), span("clip grow", guest.name),
           guest.healthy === false && guest.status === "running" ? span("tag lock", "unhealthy") : null,
           guest.lock ? span("tag lock", `lock: ${guest.lock}`) : null, guest.template && !tags.includes("template") ? span("tag", "template") : null,
-          tags.slice(0, 3).map((tag) => span("tag", tag)),
-          tags.length > 3 ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - 3}`) : null,
+          tags.slice(0, room).map((tag) => span("tag", tag)),
+          tags.length > room ? el("span", { class: "tag", title: tags.join(", ") }, `+${tags.length - room}`) : null,
           span("kind", guest.type === "qemu" ? "VM" : "CT"));
       });
       const list = here.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "no guests");
@@ -328,7 +329,7 @@ export function startPanel(root, { close }) {
   /** Templates, OCI images and ISO files, with where they came from. */
   function imageList(images) {
     const rows = images.map((one) => el("li", { class: "guest", title: `${one.volid}\n${one.digest ?? ""}`, data: { testid: "image", volid: one.volid, node: one.node ?? "" } },
-      span("clip grow", one.reference ?? one.volid.split("/").pop()), span("dim clip", one.node ?? "shared"),
+      span("clip grow", one.reference?.replace(/^[^/]*[.:][^/]*\//, "") ?? one.volid.split("/").pop()), span("dim clip", one.node ?? "shared"),
       one.unhealthy ? span("tag lock", "never healthy") : null, span("kind", bytes(one.bytes))));
     return rows.length > 0 ? el("ul", {}, rows) : el("p", { class: "dim" }, "none");
   }

@@ -276,11 +276,10 @@ impl Page {
         if !paints() {
             return;
         }
+        // A narrow window shuts the panel, which would lie over the conversation.
+        let is_open = "return document.body.dataset.cluster === 'on'";
+        let was_open = self.client.execute(is_open, vec![]).await.unwrap();
         self.client.set_window_size(width, height).await.unwrap();
-        // On a phone the panel lies over the conversation.
-        let panel = "const open = document.body.dataset.cluster === 'on' && innerWidth < 1100; \
-             if (open) document.getElementById('toggle-cluster').click(); return open";
-        let closed = self.client.execute(panel, vec![]).await.unwrap() == json!(true);
         let latest = "document.activeElement.blur(); const log = document.getElementById('scroller'); \
              if (log.scrollHeight - log.scrollTop - log.clientHeight < 2) return true; log.scrollTop = log.scrollHeight; return false";
         self.until("the latest message", latest, vec![]).await;
@@ -288,7 +287,7 @@ impl Page {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, self.client.screenshot().await.unwrap()).unwrap();
         self.client.set_window_size(WINDOW.0, WINDOW.1).await.unwrap();
-        if closed {
+        if self.client.execute(is_open, vec![]).await.unwrap() != was_open {
             self.click("[data-testid=panel-toggle]").await;
         }
     }
