@@ -56,7 +56,7 @@ impl Engine {
             && self.inner.sets.names.is_due(&row.set.address(), self.now_ms())
     }
 
-    /// Lets the names of exactly these ordinals answer. Returns whether they do, and that was written down.
+    /// Lets the names of exactly these ordinals answer. Returns whether they all do, and that was written down.
     pub(super) async fn publish(
         &self,
         row: &SetRow,
@@ -89,12 +89,14 @@ impl Engine {
                     .map_err(Error::store("write down which names answer"))?;
             }
         }
+        // What is tried again is tried with the next reading, not at once.
+        let settled = done && !names.again;
         if names != row.set.names {
             let mut next = row.set.clone();
             next.names = names;
             self.write_set(row, &next).await?;
         }
-        Ok(done)
+        Ok(settled)
     }
 
     /// Brings the name servers there; `Err` says why they do not say so now, without the full stop.
