@@ -48,9 +48,17 @@ impl Store {
                     .map_err(|e| Fail::Row(format!("it cannot be written as JSON: {e}")))?;
                 tx.write(sql::HEALTH_SAVE, args![cluster, *vmid, data]).await?;
             }
-            tx.write(sql::HEALTH_FORGET, args![cluster]).await?;
             tx.commit().await?;
             Ok(true)
+        })
+        .await
+    }
+
+    /// Forgets the health of pods that are forgotten themselves.
+    pub async fn forget_health(&self, cluster: &ClusterId) -> Result<(), StoreError> {
+        self.call(format!("forget the health of pods of {cluster}"), async {
+            self.pool.write(sql::HEALTH_FORGET, args![cluster]).await?;
+            Ok(())
         })
         .await
     }

@@ -56,13 +56,17 @@ struct Ward {
 }
 
 impl Ward {
-    /// Whether the store should know more.
-    fn is_news(&self) -> bool {
+    /// Whether the store should know that it is otherwise than before.
+    fn has_changed(&self) -> bool {
         let Some(kept) = &self.kept else { return self.pulse.answered_ms.is_some() };
-        let at = |p: &Pulse| p.answered_ms.unwrap_or(0);
         (kept.condition, kept.since_ms, &kept.why)
             != (self.pulse.condition, self.pulse.since_ms, &self.pulse.why)
-            || at(&self.pulse) - at(kept) >= KEEP_EVERY_MS
+    }
+
+    /// Whether the store should know that it still is so.
+    fn is_old_news(&self) -> bool {
+        let at = |p: &Pulse| p.answered_ms.unwrap_or(0);
+        self.kept.as_ref().is_some_and(|kept| at(&self.pulse) - at(kept) >= KEEP_EVERY_MS)
     }
 }
 

@@ -23,6 +23,9 @@ const RENEW_MS: i64 = 10_000;
 /// How often a process that asks nobody reads what the one that does wrote.
 const FOLLOW_MS: i64 = 5_000;
 
+/// How often it is written down who is still as before, all of them together.
+const STILL_MS: i64 = 10_000;
+
 /// Where one process stands with one cluster.
 #[derive(Default)]
 struct Round {
@@ -34,6 +37,8 @@ struct Round {
     tried_ms: i64,
     /// When it was read what another process wrote, milliseconds.
     followed_ms: i64,
+    /// When it was written down who is still as before, milliseconds.
+    still_ms: i64,
 }
 
 fn watch_of(cluster: &ClusterId) -> String {
@@ -78,6 +83,9 @@ impl Engine {
                     store.list_health(cluster).await.map_err(fail())?.into_iter().collect()
                 };
             book.take(rows, &view, &kept, follow);
+            if round.generation.is_some() {
+                store.forget_health(cluster).await.map_err(fail())?;
+            }
             round.read_ms = view.observed_ms;
             round.followed_ms = now_ms;
         }
@@ -88,7 +96,11 @@ impl Engine {
             }
             return Ok(());
         };
-        let news = book.news(cluster);
+        let still = now_ms - round.still_ms >= STILL_MS;
+        if still {
+            round.still_ms = now_ms;
+        }
+        let news = book.news(cluster, still);
         if !news.is_empty() {
             let watch = watch_of(cluster);
             if !store.save_health((&watch, generation), cluster, &news).await.map_err(fail())? {
@@ -184,12 +196,15 @@ impl Book {
         ward.pulse.answered(check, answer.said, now_ms);
     }
 
-    /// What the store should know, as much as is written at a time.
-    fn news(&self, cluster: &ClusterId) -> Vec<(Vmid, Pulse)> {
+    /// What the store should know, as much as is written at a time: who is otherwise than before, and where `still`, who
+    /// is as before.
+    fn news(&self, cluster: &ClusterId, still: bool) -> Vec<(Vmid, Pulse)> {
         let pods = self.pods();
         let wards = pods.get(cluster).into_iter().flatten().filter_map(|(vmid, pod)| match pod {
-            Pod::Ward(ward) if ward.is_news() => Some((*vmid, ward.pulse.clone())),
-            _ => None,
+            Pod::Ward(w) if w.has_changed() || still && w.is_old_news() => {
+                Some((*vmid, w.pulse.clone()))
+            }
+            Pod::Ward(_) | Pod::Unasked { .. } => None,
         });
         wards.take(KEPT_AT_ONCE).collect()
     }
