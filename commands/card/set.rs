@@ -80,7 +80,7 @@ pub fn set_show(now: &SetNow, screen: &ScreenId) -> Card {
             .map(move |what| line!["⚠ ", bold(name.clone()), " ", told(what)])
             .collect::<Vec<_>>()
     }));
-    card = card.lines(decision.waits.iter().take(WAITS).map(|w| line!["• ", told(w)]));
+    card = card.lines(decision.gathered().into_iter().take(WAITS).map(|w| line!["• ", told(w)]));
     if let Some(service) = &spec.service {
         let answering = now.seen.slots.iter().filter(|s| s.record.published).count();
         card = card.say(line![text(format!(

@@ -150,7 +150,8 @@ async fn scales(page: &Page, net: &Net) {
 async fn rolls_out_what_does_not_work(page: &Page, net: &Net) {
     let card = page.asks("/set rollout start set:web image:nas:vztmpl/web_2.tar").await;
     page.says(&card, "Each must be ready within 15 s, or the rollout halts and goes back").await;
-    page.presses_for(&card, "Roll out set web", "web-4: not ready").await;
+    let told = page.presses_for(&card, "Roll out set web", "web-4: not ready").await;
+    assert!(told.contains("web-3, web-2, web-1, web-0: older than it shall be"), "{told}");
     answers_with(page, SERVICE, &net.addresses(4)).await;
     page.scrolls_panel_to("guests").await;
     page.is_painted("walkthrough/9-rollout.png", WIDE).await;

@@ -310,3 +310,12 @@ proptest! {
         prop_assert_eq!(world, foreign);
     }
 }
+
+#[test]
+fn loopback_addresses_have_names_only_where_everything_is_simulated_on_one_machine() {
+    let pods = [member("web-0", &["127.20.0.10", "10.0.0.5"], true)];
+    let real = said(&nginx(), &pods).join("\n");
+    assert!(real.contains("10.0.0.5") && !real.contains("127.20.0.10"), "{real}");
+    let simulated = said(&Service { loopback: true, ..nginx() }, &pods).join("\n");
+    assert!(simulated.contains("127.20.0.10"), "{simulated}");
+}

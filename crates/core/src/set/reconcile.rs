@@ -101,6 +101,25 @@ pub struct Decision {
     pub waits: Vec<String>,
 }
 
+impl Decision {
+    /// What is waited for, each reason once with all the pods it holds for: `web-2, web-1: …`.
+    pub fn gathered(&self) -> Vec<String> {
+        let mut reasons: Vec<(Vec<&str>, &str)> = Vec::new();
+        for wait in &self.waits {
+            let (name, why) = wait.split_once(": ").unwrap_or(("", wait));
+            match reasons.iter_mut().find(|(_, same)| *same == why) {
+                Some((names, _)) => names.push(name),
+                None => reasons.push((vec![name], why)),
+            }
+        }
+        let line = |(names, why): (Vec<&str>, &str)| match names.as_slice() {
+            [""] => why.to_owned(),
+            _ => format!("{}: {why}", names.join(", ")),
+        };
+        reasons.into_iter().map(line).collect()
+    }
+}
+
 /// How long nothing is tried again after failures.
 pub fn pause_ms(failures: u32) -> i64 {
     if failures == 0 {
@@ -501,5 +520,27 @@ impl Work<'_> {
             self.out.fingerprint = self.seen.fingerprint();
         }
         self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reason_is_told_once_with_all_its_pods() {
+        let waits =
+            ["web-2: older.", "The names are brought up to date.", "web-1: older.", "web-0: off."];
+        let decision = Decision {
+            phase: Phase::Waiting,
+            acts: Vec::new(),
+            fingerprint: String::new(),
+            wanted: 3,
+            ready: 3,
+            current: 1,
+            waits: waits.map(str::to_owned).to_vec(),
+        };
+        let told = ["web-2, web-1: older.", "The names are brought up to date.", "web-0: off."];
+        assert_eq!(decision.gathered(), told);
     }
 }

@@ -118,7 +118,7 @@ impl Carrier<'_> {
                 self.op.target,
                 patience_ms / 1000
             );
-            let why = decision.waits.iter().take(WAITS_MAX).cloned().collect::<Vec<_>>().join(" ");
+            let why = decision.gathered().into_iter().take(WAITS_MAX).collect::<Vec<_>>().join(" ");
             let advice = "gantry goes on trying; `/set show` says where it stands.".to_owned();
             return Ok(Some(self.over(OpState::Failed, summary, Some(why), truth, Some(advice))));
         }
@@ -183,9 +183,9 @@ impl Carrier<'_> {
     async fn show(&mut self, now: &SetNow) -> Result<(), Parked> {
         let decision = &now.decision;
         let mut remark = standing(now);
-        for wait in decision.waits.iter().take(WAITS_MAX) {
+        for wait in decision.gathered().into_iter().take(WAITS_MAX) {
             remark.push('\n');
-            remark.push_str(wait);
+            remark.push_str(&wait);
         }
         let percent = (decision.wanted > 0).then(|| {
             let done = decision.ready.min(decision.current);
