@@ -32,6 +32,7 @@ pub use node::{NodeFacts, NodeList, node_list, node_show};
 pub use op::{OpList, op_list, op_show};
 pub use outcome::outcome;
 pub use progress::{progress, still};
+pub(crate) use proposal::sentence as full_stop;
 pub use proposal::{changed, dropped, proposal};
 pub use question::{choice, fault, file_problems, note, problems, refusal, unknown_guest};
 pub use set::{set_history, set_list, set_show};

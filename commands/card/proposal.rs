@@ -95,7 +95,7 @@ pub fn changed(what: &str) -> Card {
 }
 
 /// The text with a full stop at its end. Its first letter stays as it is: it may be a guest's name.
-pub(super) fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.is_empty() || text.ends_with(['.', '!', '?', '…']) {
         text.to_owned()

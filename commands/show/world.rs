@@ -139,7 +139,8 @@ pub(super) async fn node(
     guests.sort_by(|a, b| a.name.cmp(&b.name));
     let stale = detail.fault.map(|why| {
         format!(
-            "It did not answer just now: {why}. Figures are {} old.",
+            "It cannot be asked now: {} Figures are {} old.",
+            card::full_stop(&why),
             span(now_ms - detail.node.seen_ms)
         )
     });

@@ -153,7 +153,7 @@ fn fix(cluster: &Cluster, endpoint: &url::Url, error: &Error) -> String {
              or pin the certificate: tls = { fingerprints = [\"…\"] } with what `pvenode cert info` shows"
                 .to_owned()
         }
-        Error::Unreachable { .. } | Error::AnswerLost { .. } => format!(
+        Error::Unreachable { .. } | Error::AnswerLost { .. } | Error::BreakerOpen { .. } => format!(
             "from this machine: curl -k {}api2/json/version must answer 401. Check address, port 8006, firewall, pveproxy",
             endpoint
         ),
