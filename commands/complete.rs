@@ -243,6 +243,27 @@ pub async fn image(
     answer(found)
 }
 
+/// Completes a rule of alerts.
+pub async fn rule(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
+        return answer(Vec::new());
+    };
+    if !engine.may(&actor, verb, Target::Any).is_allowed() {
+        return answer(Vec::new());
+    }
+    let typed = typed.to_lowercase();
+    let all = engine.rule_names();
+    let fits = |(id, title): &&(String, String)| {
+        id.contains(&typed) || title.to_lowercase().contains(&typed)
+    };
+    let shown = all.iter().filter(fits).map(|(id, title)| (format!("{id} · {title}"), id.clone()));
+    answer(shown.collect())
+}
+
 /// Completes a set.
 pub async fn set(
     ctx: poise::Context<'_, crate::Face, crate::FaceError>,

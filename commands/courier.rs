@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gantry_core::alert::{Call, Incident};
 use gantry_core::id::{CardId, ChannelId, MessageId};
 use gantry_core::operation::OpState;
-use gantry_engine::CardView;
-use gantry_engine::store::{CardRow, PlanState};
+use gantry_engine::store::{CardAbout, CardRow, PlanState};
+use gantry_engine::{CardShows, CardView};
 use serenity::all::{
     Builder, CreateAllowedMentions, CreateMessage, EditAttachments, EditMessage, Http,
     MessageReference, Nonce,
@@ -25,6 +26,8 @@ use crate::desk::{UNKNOWN_MESSAGE, code_of, status_of, words_of};
 use crate::face::{CARD_LEASE, Face, Taken};
 use crate::paint::{Painted, paint};
 
+/// Least time between two edits of an incident's message: a storm is one edit each time.
+const INCIDENT_EVERY: Duration = Duration::from_secs(5);
 /// How long one send may take, waiting out rate limits included.
 const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// Pause after the first failure; doubles with each.
@@ -175,7 +178,11 @@ impl Delivery {
         let (id, owner) = (&self.card.id, &self.face.settings().owner);
         let noted = match outcome {
             Ok(()) => {
-                let due = engine.now_ms().saturating_add(millis(self.face.settings().edit_every));
+                let every = match &self.card.about {
+                    CardAbout::Plan(_) => self.face.settings().edit_every,
+                    CardAbout::Incident(_) => INCIDENT_EVERY,
+                };
+                let due = engine.now_ms().saturating_add(millis(every));
                 engine.store().card_shown(id, owner, self.card.wanted, due).await
             }
             Err(Failed::Later(why)) => {
@@ -204,8 +211,16 @@ impl Delivery {
 
     async fn send(&self) -> Result<(), Failed> {
         let engine = self.face.engine();
-        let view = engine.card_view(&self.card).await.map_err(|e| Failed::Later(e.to_string()))?;
-        let painted = paint(&card_for(&view, engine.now_ms()));
+        let shows =
+            engine.card_shows(&self.card).await.map_err(|e| Failed::Later(e.to_string()))?;
+        let mut shown = match &shows {
+            CardShows::Plan(view) => card_for(view, engine.now_ms()),
+            CardShows::Incident(incident) => card::incident(incident),
+        };
+        if let CardShows::Incident(incident) = &shows {
+            shown.picture = crate::alert_chart::picture(engine, incident).await;
+        }
+        let painted = paint(&shown);
         let message = match self.card.message {
             Some(message) => match self.edit(message, &painted).await {
                 Ok(()) => message,
@@ -220,7 +235,7 @@ impl Delivery {
                             error = words_of(&error),
                             "Discord refused a card; showing its title only"
                         );
-                        let bare = Card::new(Tone::Warning, card_title(&view))
+                        let bare = Card::new(Tone::Warning, card_title(&shows))
                             .foot(self.card.id.to_string());
                         self.edit(message, &paint(&bare)).await.map_err(|e| Failed::from(&e))?;
                         message
@@ -230,7 +245,80 @@ impl Delivery {
             },
             None => self.post(None, &painted).await?,
         };
-        self.call_asker(&view, message).await
+        match &shows {
+            CardShows::Plan(view) => self.call_asker(view, message).await,
+            CardShows::Incident(incident) => self.call_people(incident, message).await,
+        }
+    }
+
+    /// Edits ping nobody, so whoever an incident calls is called by a message of its own: the first by a reply, in
+    /// another channel by a link. Each call is made once, and none that is overtaken by an acknowledgement or the end.
+    async fn call_people(&self, incident: &Incident, message: MessageId) -> Result<(), Failed> {
+        let store = self.face.engine().store();
+        let later = |e: gantry_engine::store::StoreError| Failed::Later(e.to_string());
+        for call in &incident.calls {
+            let key = format!("called:{}:{}", incident.id, call.n);
+            if store.setting(&key).await.map_err(later)?.is_some() {
+                continue;
+            }
+            if incident.is_open() && (incident.ack.is_none() || call.n == 0) {
+                self.call_out(incident, call, message).await?;
+            }
+            store.set_setting(&key, "1", self.face.engine().now_ms()).await.map_err(later)?;
+        }
+        Ok(())
+    }
+
+    async fn call_out(
+        &self,
+        incident: &Incident,
+        call: &Call,
+        message: MessageId,
+    ) -> Result<(), Failed> {
+        let mut allowed = CreateAllowedMentions::new();
+        let whom = match (call.user, call.role) {
+            (Some(user), _) => {
+                allowed = allowed.users([serenity::all::UserId::new(user.0)]);
+                format!("<@{user}> ")
+            }
+            (None, Some(role)) => {
+                allowed = allowed.roles([serenity::all::RoleId::new(role.0)]);
+                format!("<@&{role}> ")
+            }
+            (None, None) => String::new(),
+        };
+        let elsewhere = call.channel.filter(|c| *c != self.card.channel);
+        let place = match elsewhere {
+            Some(_) => format!(
+                "https://discord.com/channels/{}/{}/{message}",
+                self.card.guild, self.card.channel
+            ),
+            None => "see above.".to_owned(),
+        };
+        let what = crate::escape::markdown(&crate::paint::cut(&incident.headline(), 300));
+        let mut call_message = CreateMessage::new()
+            .content(format!("{whom}{}: {what} · {place}", incident.severity))
+            .allowed_mentions(allowed)
+            .nonce(Nonce::String(nonce(&["alert", incident.id.as_str(), &call.n.to_string()])))
+            .enforce_nonce(true);
+        if elsewhere.is_none() {
+            call_message = call_message.reference_message(
+                MessageReference::from((
+                    serenity::all::ChannelId::new(self.card.channel.0),
+                    serenity::all::MessageId::new(message.0),
+                ))
+                .fail_if_not_exists(false),
+            );
+        }
+        let channel = elsewhere.unwrap_or(self.card.channel);
+        if let Err(error) = call_message.execute(&*self.http, (channel.0.into(), None)).await {
+            match Failed::from(&error) {
+                // The message itself says it all: not being able to call is no reason to lose it.
+                Failed::Never(why) => tracing::error!(why, "nobody could be called for an alert"),
+                later @ Failed::Later(_) => return Err(later),
+            }
+        }
+        Ok(())
     }
 
     async fn edit(&self, message: MessageId, painted: &Painted) -> Result<(), serenity::Error> {
@@ -324,7 +412,11 @@ impl Delivery {
     }
 }
 
-fn card_title(view: &CardView) -> card::Line {
+fn card_title(shows: &CardShows) -> card::Line {
+    let view = match shows {
+        CardShows::Plan(view) => view,
+        CardShows::Incident(incident) => return crate::line![card::text(incident.headline())],
+    };
     crate::line![
         crate::words::verb(view.plan.plan.verb).todo,
         " ",

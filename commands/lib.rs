@@ -6,6 +6,8 @@
 
 mod act;
 pub mod actor;
+mod alert;
+mod alert_chart;
 mod attachment;
 mod audit;
 mod bridge;
@@ -23,13 +25,16 @@ mod graph;
 mod guest;
 mod help;
 mod image;
+mod maintenance;
 mod node;
+mod oncall;
 mod op;
 pub mod paint;
 mod pod;
 mod pod_spec;
 mod press;
 mod register;
+mod rule;
 mod screen;
 mod set;
 mod set_create;

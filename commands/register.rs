@@ -45,6 +45,10 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::vnet::vnet(),
         crate::image::image(),
         crate::graph::graph(),
+        crate::alert::alert(),
+        crate::rule::rule(),
+        crate::maintenance::maintenance(),
+        crate::oncall::oncall(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -237,6 +241,8 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
             "SDN.Use",
         ],
         Verb::BridgeList | Verb::BridgeShow => &["Sys.Audit"],
+        // What alerts look at: resources, tasks of everybody, backups on storages.
+        Verb::AlertList => &["Sys.Audit", "VM.Audit", "Datastore.Audit"],
         Verb::BridgeCreate | Verb::BridgeSecure | Verb::BridgeApply | Verb::BridgeRevert => {
             &["Sys.Audit", "Sys.Modify"]
         }
@@ -268,6 +274,22 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         | Verb::SetStatus
         | Verb::SetHistory
         | Verb::SetPause
+        | Verb::AlertShow
+        | Verb::AlertHistory
+        | Verb::AlertExplain
+        | Verb::AlertAck
+        | Verb::AlertSilence
+        | Verb::AlertTest
+        | Verb::RuleList
+        | Verb::RuleShow
+        | Verb::RuleEnable
+        | Verb::RuleDisable
+        | Verb::RuleOverride
+        | Verb::MaintenanceList
+        | Verb::MaintenanceStart
+        | Verb::MaintenanceEnd
+        | Verb::OncallShow
+        | Verb::OncallOverride
         | Verb::AuditList
         | Verb::Help
         | Verb::Whoami => &[],

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use gantry_core::id::{OperationId, PlanId};
+use gantry_core::id::{IncidentId, OperationId, PlanId};
 use sha2::{Digest, Sha256};
 
 /// Longest `custom_id` Discord takes (documented: 1 to 100 characters).
@@ -75,6 +75,16 @@ pub enum Token {
     ShowOp(OperationId),
     /// Delete what the creation of a pod left behind.
     Clean(OperationId),
+    /// Take care of an incident.
+    Ack(IncidentId),
+    /// Silence what an incident is about, for as long as the menu says.
+    Mute(IncidentId),
+    /// Say why an incident is told, and why so.
+    Why(IncidentId),
+    /// Draw what an incident is about.
+    Chart(IncidentId),
+    /// Do something about an incident.
+    Remedy(IncidentId),
     /// A list's first page.
     First(ScreenId),
     /// One page back.
@@ -106,6 +116,11 @@ impl Token {
             Self::PutBack(id) => ("put-back", id.as_str()),
             Self::ShowOp(id) => ("show-op", id.as_str()),
             Self::Clean(id) => ("clean", id.as_str()),
+            Self::Ack(id) => ("ack", id.as_str()),
+            Self::Mute(id) => ("mute", id.as_str()),
+            Self::Why(id) => ("why", id.as_str()),
+            Self::Chart(id) => ("chart", id.as_str()),
+            Self::Remedy(id) => ("remedy", id.as_str()),
             Self::First(id) => ("first", id.as_str()),
             Self::Back(id) => ("back", id.as_str()),
             Self::Next(id) => ("next", id.as_str()),
@@ -141,6 +156,7 @@ impl FromStr for Token {
         let plan = || id.parse::<PlanId>().map_err(|_| BadToken);
         let operation = || id.parse::<OperationId>().map_err(|_| BadToken);
         let screen = || id.parse::<ScreenId>();
+        let incident = || id.parse::<IncidentId>().map_err(|_| BadToken);
         Ok(match action {
             "confirm" => Self::Confirm(plan()?),
             "cancel-plan" => Self::CancelPlan(plan()?),
@@ -152,6 +168,11 @@ impl FromStr for Token {
             "put-back" => Self::PutBack(operation()?),
             "show-op" => Self::ShowOp(operation()?),
             "clean" => Self::Clean(operation()?),
+            "ack" => Self::Ack(incident()?),
+            "mute" => Self::Mute(incident()?),
+            "why" => Self::Why(incident()?),
+            "chart" => Self::Chart(incident()?),
+            "remedy" => Self::Remedy(incident()?),
             "first" => Self::First(screen()?),
             "back" => Self::Back(screen()?),
             "next" => Self::Next(screen()?),
@@ -172,10 +193,11 @@ mod tests {
     use super::*;
 
     fn any_token() -> impl Strategy<Value = Token> {
-        (0usize..18, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
+        (0usize..23, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
             let plan = PlanId::new(ms, random);
             let op = OperationId::new(ms, random);
             let screen = ScreenId::mint(ms, &seed, "list");
+            let incident = IncidentId::new(ms, random);
             match n {
                 0 => Token::Confirm(plan),
                 1 => Token::CancelPlan(plan),
@@ -194,6 +216,11 @@ mod tests {
                 14 => Token::Keep(op),
                 15 => Token::PutBack(op),
                 16 => Token::Clean(op),
+                17 => Token::Ack(incident),
+                18 => Token::Mute(incident),
+                19 => Token::Why(incident),
+                20 => Token::Chart(incident),
+                21 => Token::Remedy(incident),
                 _ => Token::Form(screen),
             }
         })

@@ -432,6 +432,7 @@ fn settings(config: &Config) -> Settings {
         owner: owner(),
         images: config.images.clone(),
         health: config.health,
+        alerts: config.alerts.clone(),
         ..Settings::default()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The important word comes first, a line says one thing, observed state says its age.
 
+mod alert;
 mod audit;
 mod cluster;
 mod graph;
@@ -20,6 +21,9 @@ mod set;
 mod task;
 mod units;
 
+pub use alert::{
+    MUTE_TIMES, explain, incident, incident_list, mute_list, remedies, rule_list, rule_show, said,
+};
 pub use audit::{AuditList, audit_list};
 pub use cluster::{ClusterCard, cluster_status};
 pub use graph::graph;

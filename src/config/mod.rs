@@ -3,6 +3,7 @@
 //! `Config::load` either gives a configuration that makes sense or every mistake at once, each with its key's path
 //! and what would be right. The only room that reads environment variables. Called by `cli`, `demo` and tests.
 
+mod alerts;
 mod clusters;
 mod discord;
 mod dns;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use gantry_core::image::ImageRules;
 use gantry_core::pod::HealthRules;
 use gantry_core::policy::Policy;
+use gantry_engine::AlertSettings;
 
 pub use clusters::{Cluster, Limits, Tls};
 pub use discord::{API_URL, Discord, Register, Shards};
@@ -59,6 +61,8 @@ pub struct Config {
     pub images: ImageRules,
     /// Which addresses health checks of pods may ask.
     pub health: HealthRules,
+    /// Who is told about what.
+    pub alerts: AlertSettings,
     /// What is logged.
     pub log: Log,
 }
@@ -177,6 +181,7 @@ impl Config {
         let operations = Operations::read(root.section("operations"));
         let images = images::read(root.section("images"));
         let health = health::read(root.section("health"));
+        let alerts = alerts::read(root.section("alerts"), &ids);
         let log = Log::read(root.section("log"));
         root.finish();
         let (keys, mut mistakes) = reader.finish();
@@ -195,6 +200,7 @@ impl Config {
             operations,
             images,
             health,
+            alerts,
             log,
         });
         (config, keys, mistakes)

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod alerts;
 mod attack;
 mod browser;
 mod competitors;

@@ -209,6 +209,40 @@ verbs! {
     GraphStorage = "graph.storage", None, false;
     /// One figure of several guests side by side.
     GraphCompare = "graph.compare", None, false;
+    /// What fires now.
+    AlertList = "alert.list", None, false;
+    /// One incident.
+    AlertShow = "alert.show", None, false;
+    /// What fired before.
+    AlertHistory = "alert.history", None, false;
+    /// Why something is told, or is not.
+    AlertExplain = "alert.explain", None, false;
+    /// Take care of an incident.
+    AlertAck = "alert.ack", None, true;
+    /// Keep alerts from being told for a while.
+    AlertSilence = "alert.silence", None, true;
+    /// Send a message to the channel of alerts, to see that it arrives.
+    AlertTest = "alert.test", None, true;
+    /// Rules of alerts.
+    RuleList = "rule.list", None, false;
+    /// One rule with what this server made of it.
+    RuleShow = "rule.show", None, false;
+    /// Switch a rule on.
+    RuleEnable = "rule.enable", None, true;
+    /// Switch a rule off.
+    RuleDisable = "rule.disable", None, true;
+    /// Other values of a rule for this server.
+    RuleOverride = "rule.override", None, true;
+    /// Silences and maintenance windows.
+    MaintenanceList = "maintenance.list", None, false;
+    /// Say that somebody works on something.
+    MaintenanceStart = "maintenance.start", None, true;
+    /// End a maintenance window or a silence.
+    MaintenanceEnd = "maintenance.end", None, true;
+    /// Who is on call.
+    OncallShow = "oncall.show", None, false;
+    /// Somebody stands in on call.
+    OncallOverride = "oncall.override", None, true;
     /// Who asked for what, and what came of it.
     AuditList = "audit.list", None, false;
     /// What the asker may run.
@@ -278,6 +312,15 @@ impl Verb {
             Self::ImagePrune | Self::ImageDelete => "Delete",
             Self::TaskCancel => "Stop",
             Self::OpCancel => "Cancel",
+            Self::AlertAck => "Acknowledge",
+            Self::AlertSilence => "Silence",
+            Self::AlertTest => "Test",
+            Self::RuleEnable => "Switch on",
+            Self::RuleDisable => "Switch off",
+            Self::RuleOverride => "Override",
+            Self::MaintenanceStart => "Begin",
+            Self::MaintenanceEnd => "End",
+            Self::OncallOverride => "Stand in",
             _ => "Show",
         }
     }

@@ -373,6 +373,14 @@ own_id!(
     /// A message gantry keeps up to date.
     CardId, "ca_", "card's id"
 );
+own_id!(
+    /// Alerts that belong together, told in one message.
+    IncidentId, "in_"
+);
+own_id!(
+    /// A silence or a maintenance window.
+    MuteId, "si_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 
 pub mod action;
 pub mod advice;
+pub mod alert;
 pub mod audit;
 pub mod dns;
 pub mod document;

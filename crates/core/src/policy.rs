@@ -52,6 +52,18 @@ pub enum Target<'a> {
     },
 }
 
+/// What conditions look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) cluster: &'a ClusterId,
+    pub(crate) node: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) tags: &'a [String],
+    pub(crate) pool: Option<&'a str>,
+    pub(crate) vmid: Option<u32>,
+    pub(crate) kind: Option<&'a str>,
+}
+
 /// One condition of a selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
@@ -134,6 +146,16 @@ impl Selector {
         self.conditions.iter().all(|c| c.holds(target))
     }
 
+    /// Whether it covers something with these facts.
+    pub(crate) fn fits(&self, facts: &Facts<'_>) -> bool {
+        self.conditions.iter().all(|c| c.holds_for(facts))
+    }
+
+    /// Everything.
+    pub fn everything() -> Self {
+        Self { text: "*".to_owned(), conditions: vec![Condition::Everything] }
+    }
+
     /// Whether nothing in `cluster`, or nothing at all without one, is outside of it.
     fn covers_all(&self, cluster: Option<&ClusterId>) -> bool {
         self.conditions.iter().all(|c| match c {
@@ -169,15 +191,19 @@ impl Condition {
                 (cluster, None, Some(name), tags, pool, None, Some("lxc"))
             }
         };
+        self.holds_for(&Facts { cluster, node, name, tags, pool, vmid, kind })
+    }
+
+    fn holds_for(&self, facts: &Facts<'_>) -> bool {
         match self {
             Self::Everything => true,
-            Self::Cluster(want) => want == cluster.as_str(),
-            Self::Node(want) => node == Some(want.as_str()),
-            Self::Pool(want) => pool == Some(want.as_str()),
-            Self::Tag(want) => tags.iter().any(|t| t == want),
-            Self::Vmid(from, to) => vmid.is_some_and(|n| (*from..=*to).contains(&n)),
-            Self::Name(pattern) => name.is_some_and(|n| glob(pattern, n)),
-            Self::Kind(want) => kind == Some(want.as_str()),
+            Self::Cluster(want) => want == facts.cluster.as_str(),
+            Self::Node(want) => facts.node == Some(want.as_str()),
+            Self::Pool(want) => facts.pool == Some(want.as_str()),
+            Self::Tag(want) => facts.tags.iter().any(|t| t == want),
+            Self::Vmid(from, to) => facts.vmid.is_some_and(|n| (*from..=*to).contains(&n)),
+            Self::Name(pattern) => facts.name.is_some_and(|n| glob(pattern, n)),
+            Self::Kind(want) => facts.kind == Some(want.as_str()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Knows no face: commands and the HTTP side ask it, nobody is asked by it. What is about to happen is
 //! recorded before it happens; what happened is read from Proxmox, never assumed.
 
+mod alerts;
 mod clock;
 mod confirm;
 mod deed;
@@ -35,6 +36,7 @@ use gantry_core::pod::HealthRules;
 use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
+pub use alerts::{AlertSettings, AlertView, MuteAsk, Said};
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
@@ -46,7 +48,9 @@ pub use pods::Limits;
 pub use propose::{Answer, Ask};
 pub use sets::{SetChange, SetNow};
 pub use shell::Need;
-pub use view::{CardView, EndpointLine, GuestDetail, NodeDetail, TaskLine, TaskLog, TaskQuery};
+pub use view::{
+    CardShows, CardView, EndpointLine, GuestDetail, NodeDetail, TaskLine, TaskLog, TaskQuery,
+};
 pub use witness::{POINTS, Tracer, Witness};
 
 /// The store's own types, for faces that must not know SQL.
@@ -81,6 +85,8 @@ pub struct Settings {
     pub images: ImageRules,
     /// Which addresses health checks may ask.
     pub health: HealthRules,
+    /// Who is told about what.
+    pub alerts: AlertSettings,
 }
 
 impl Default for Settings {
@@ -99,6 +105,7 @@ impl Default for Settings {
             owner: "gantry".into(),
             images: ImageRules::default(),
             health: HealthRules::default(),
+            alerts: AlertSettings::default(),
         }
     }
 }

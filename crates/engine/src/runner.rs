@@ -38,6 +38,8 @@ impl Engine {
         }
         let (engine, halt) = (self.clone(), stop.clone());
         watchers.spawn(async move { engine.sweep(halt).await });
+        let (engine, halt) = (self.clone(), stop.clone());
+        watchers.spawn(async move { engine.keep_alerts(halt).await });
         self.work(stop).await;
         watchers.shutdown().await;
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gantry_core::action::GuestRef;
+use gantry_core::alert::Incident;
 use gantry_core::id::{ClusterId, GuestKind, NodeName, OperationId, Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::LiveGuest;
@@ -12,7 +13,7 @@ use gantry_core::world::{Guest, GuestStatus, Node, Storage};
 use gantry_proxmox::{
     Freshness, GuestRef as At, State, TaskEntry, TaskFilter, TaskSource, TaskStatus,
 };
-use gantry_store::{AuditFilter, CardRow, OpFilter, Page, StoredPlan};
+use gantry_store::{AuditFilter, CardAbout, CardRow, OpFilter, Page, StoredPlan};
 
 use crate::{Engine, Error, PodHealth};
 
@@ -30,6 +31,15 @@ pub struct CardView {
     pub plan: StoredPlan,
     /// The operation, once confirmed.
     pub operation: Option<Operation>,
+}
+
+/// What a card has to show now, whatever it is about.
+#[derive(Debug, Clone)]
+pub enum CardShows {
+    /// A plan and what became of it.
+    Plan(Box<CardView>),
+    /// An incident.
+    Incident(Box<Incident>),
 }
 
 /// How an endpoint or node answers, for people.
@@ -378,21 +388,29 @@ impl Engine {
     }
 
     /// What a card has to show now.
-    pub async fn card_view(&self, card: &CardRow) -> Result<CardView, Error> {
+    pub async fn card_shows(&self, card: &CardRow) -> Result<CardShows, Error> {
         let fail = || Error::store("read what the message shows");
+        let plan = match &card.about {
+            CardAbout::Plan(plan) => plan,
+            CardAbout::Incident(id) => {
+                let incident = self.store().find_incident(id).await.map_err(fail())?;
+                let missing = || Error::Missing { what: format!("incident {id}") };
+                return Ok(CardShows::Incident(Box::new(incident.ok_or_else(missing)?)));
+            }
+        };
         let plan = self
             .store()
-            .find_plan(&card.plan)
+            .find_plan(plan)
             .await
             .map_err(fail())?
-            .ok_or_else(|| Error::Missing { what: format!("plan {}", card.plan) })?;
+            .ok_or_else(|| Error::Missing { what: format!("plan {plan}") })?;
         let operation = match &plan.state {
             gantry_store::PlanState::Confirmed(id) => {
                 self.store().find_operation(id).await.map_err(fail())?
             }
             _ => None,
         };
-        Ok(CardView { card: card.clone(), plan, operation })
+        Ok(CardShows::Plan(Box::new(CardView { card: card.clone(), plan, operation })))
     }
 }
 

@@ -369,6 +369,21 @@ impl Twin {
         }
     }
 
+    /// A task that somebody else has just begun and ended: a backup, a migration, …
+    pub fn ran(&self, kind: &str, id: &str, node: &str, user: &str, exit: &str) {
+        let mut state = self.shared.lock();
+        let hours_ago = (state.epoch - state.now()) / 3_600.0;
+        state.remember(&PastTask {
+            hours_ago,
+            seconds: 0.0,
+            node: node.to_owned(),
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            user: user.to_owned(),
+            exit: exit.to_owned(),
+        });
+    }
+
     /// What is wrong at the moment.
     pub fn troubles(&self) -> Vec<ActiveTrouble> {
         self.shared.lock().troubles.active.clone()

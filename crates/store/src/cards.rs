@@ -1,7 +1,7 @@
 //! Cards: the messages gantry keeps up to date. Last value wins: `wanted` counts up with every change worth
 //! showing, `shown` is the newest one people see; what was skipped in between is never sent.
 
-use gantry_core::id::{CardId, ChannelId, GuildId, MessageId, OperationId, PlanId};
+use gantry_core::id::{CardId, ChannelId, GuildId, IncidentId, MessageId, OperationId, PlanId};
 
 use crate::dialect::Text;
 use crate::error::StoreError;
@@ -20,13 +20,33 @@ pub struct NewCard {
     pub channel: ChannelId,
 }
 
+/// What a card is about. Its column is called `plan_id` for either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardAbout {
+    /// A plan and what came of it.
+    Plan(PlanId),
+    /// An incident.
+    Incident(IncidentId),
+}
+
+impl std::str::FromStr for CardAbout {
+    type Err = gantry_core::id::BadId;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("in_") {
+            text.parse().map(Self::Incident)
+        } else {
+            text.parse().map(Self::Plan)
+        }
+    }
+}
+
 /// A card as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardRow {
     /// Its id.
     pub id: CardId,
-    /// The plan it is about now.
-    pub plan: PlanId,
+    /// What it is about now.
+    pub about: CardAbout,
     /// The server it is in.
     pub guild: GuildId,
     /// The channel it is in.
@@ -64,6 +84,14 @@ impl Store {
         operation: &OperationId,
     ) -> Result<Option<CardRow>, StoreError> {
         self.one_card(sql::CARD_OF_OPERATION, args![operation]).await
+    }
+
+    /// The card of an incident, where it has one.
+    pub async fn find_card_of_incident(
+        &self,
+        incident: &IncidentId,
+    ) -> Result<Option<CardRow>, StoreError> {
+        self.one_card(sql::CARD_OF_INCIDENT, args![incident.as_str()]).await
     }
 
     async fn one_card(&self, text: Text, args: Vec<Value>) -> Result<Option<CardRow>, StoreError> {
@@ -226,7 +254,7 @@ pub(crate) async fn insert(
 fn read(row: &Row) -> Result<CardRow, Fail> {
     Ok(CardRow {
         id: row.parsed("id")?,
-        plan: row.parsed("plan_id")?,
+        about: row.parsed("plan_id")?,
         guild: GuildId(row.parsed("guild_id")?),
         channel: ChannelId(row.parsed("channel_id")?),
         message: row.parsed_opt("message_id")?.map(MessageId),

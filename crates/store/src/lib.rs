@@ -5,13 +5,16 @@
 //! operation; an operation is written only by the holder of its newest lease; time is always an argument.
 
 mod address;
+mod alerts;
 mod audit;
 mod cards;
 mod dialect;
 mod error;
 mod health;
 mod images;
+mod incidents;
 mod migration;
+mod mutes;
 mod network_changes;
 mod operations;
 mod plans;
@@ -25,8 +28,9 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use alerts::{AlertWork, DeskWork};
 pub use audit::AuditFilter;
-pub use cards::{CardRow, NewCard};
+pub use cards::{CardAbout, CardRow, NewCard};
 pub use dialect::Kind;
 pub use error::StoreError;
 pub use network_changes::NetworkChangeRow;

@@ -42,6 +42,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(5, "0005_images"),
     migration!(6, "0006_answers"),
     migration!(7, "0007_health"),
+    migration!(8, "0008_alerts"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -142,6 +142,7 @@ impl Store {
             self.pool.write(sql::CARDS_FREE, args![]).await?;
             self.pool.write(sql::SETS_FREE, args![]).await?;
             self.pool.write(sql::WATCHES_FREE, args![]).await?;
+            self.pool.write(sql::ALERT_LEAD_FREE, args![]).await?;
             Ok(())
         })
         .await

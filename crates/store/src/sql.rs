@@ -22,6 +22,11 @@ macro_rules! card_columns {
         "id, plan_id, guild_id, channel_id, message_id, wanted, shown, attempts, created_ms, last_error, given_up"
     };
 }
+macro_rules! incident_columns {
+    () => {
+        "id, acked_by, acked_name, acked_ms, data"
+    };
+}
 macro_rules! operation_columns {
     () => {
         "id, plan_id, state, cancel_by, lease_gen, data"
@@ -154,6 +159,8 @@ texts! {
         "INSERT INTO cards (id, plan_id, guild_id, channel_id, wanted, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6)");
     CARD_FIND = Text::same(concat!("SELECT ", card_columns!(), " FROM cards WHERE id = $1"));
+    CARD_OF_INCIDENT = Text::same(concat!(
+        "SELECT ", card_columns!(), " FROM cards WHERE plan_id = $1"));
     CARD_OF_PLAN = Text::same(concat!(
         "SELECT ", card_columns!(), " FROM cards WHERE id = (SELECT card_id FROM plans WHERE id = $1)"));
     CARD_OF_OPERATION = Text::same(concat!(
@@ -337,6 +344,74 @@ texts! {
     NETWORK_CHANGE_PRESS = Text::same(
         "UPDATE network_changes SET decision = $2, decided_by = $3, decided_ms = $4 \
          WHERE operation_id = $1 AND decision IS NULL AND until_ms > $4");
+
+    // Alerts.
+    ALERT_SAVE = Text::same(
+        "INSERT INTO alerts (guild_id, rule, subject, cluster, phase, incident_id, changed_ms, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (guild_id, rule, subject) DO UPDATE SET \
+         phase = excluded.phase, incident_id = excluded.incident_id, \
+         changed_ms = excluded.changed_ms, data = excluded.data");
+    ALERT_REMOVE = Text::same("DELETE FROM alerts WHERE guild_id = $1 AND rule = $2 AND subject = $3");
+    ALERTS_LIST = Text::same(
+        "SELECT subject, data FROM alerts WHERE guild_id = $1 ORDER BY rule, subject LIMIT 100000");
+    INCIDENT_SAVE = Text::same(
+        "INSERT INTO incidents (id, guild_id, cluster, rule, kind, severity, opened_ms, resolved_ms, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE SET \
+         severity = excluded.severity, resolved_ms = excluded.resolved_ms, data = excluded.data");
+    INCIDENT_FIND = Text::same(concat!("SELECT ", incident_columns!(), " FROM incidents WHERE id = $1"));
+    INCIDENTS_LATELY = Text::same(concat!(
+        "SELECT ", incident_columns!(), " FROM incidents WHERE guild_id = $1 \
+         AND (resolved_ms IS NULL OR resolved_ms >= $2) ORDER BY opened_ms, id LIMIT 10000"));
+    INCIDENTS_PAGE = Text::same(concat!(
+        "SELECT ", incident_columns!(), " FROM incidents WHERE guild_id = $1 \
+         AND (CAST($2 AS BIGINT) = 0 OR resolved_ms IS NULL) ORDER BY opened_ms DESC, id DESC LIMIT $3 OFFSET $4"));
+    INCIDENTS_COUNT = Text::same(
+        "SELECT COUNT(*) AS total FROM incidents WHERE guild_id = $1 \
+         AND (CAST($2 AS BIGINT) = 0 OR resolved_ms IS NULL)");
+    INCIDENT_ACKS = Text::same(
+        "SELECT id, acked_by, acked_name, acked_ms FROM incidents WHERE guild_id = $1 \
+         AND resolved_ms IS NULL AND acked_by IS NOT NULL ORDER BY id LIMIT 10000");
+    INCIDENT_ACK = Text::same(
+        "UPDATE incidents SET acked_by = $2, acked_name = $3, acked_ms = $4 \
+         WHERE id = $1 AND acked_by IS NULL AND resolved_ms IS NULL");
+    INCIDENTS_FORGET = Text::same(
+        "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE resolved_ms < $1 \
+         ORDER BY resolved_ms LIMIT $2)");
+    CARD_FOR_INCIDENT = Text::same(
+        "INSERT INTO cards (id, plan_id, guild_id, channel_id, wanted, created_ms) \
+         VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (id) DO NOTHING");
+    CARD_WANT_FOR_INCIDENT = Text::same("UPDATE cards SET wanted = wanted + 1 WHERE plan_id = $1");
+    MUTE_SAVE = Text::same(
+        "INSERT INTO alert_mutes (id, guild_id, kind, until_ms, data) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (id) DO UPDATE SET until_ms = excluded.until_ms, data = excluded.data");
+    MUTES_LIST = Text::same(
+        "SELECT id, data FROM alert_mutes WHERE guild_id = $1 AND until_ms > $2 ORDER BY until_ms, id LIMIT 1000");
+    MUTES_FORGET = Text::same("DELETE FROM alert_mutes WHERE until_ms < $1");
+    OVERRIDE_SAVE = Text::same(
+        "INSERT INTO alert_overrides (guild_id, rule, selector, at_ms, data) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (guild_id, rule, selector) DO UPDATE SET at_ms = excluded.at_ms, data = excluded.data");
+    OVERRIDES_REMOVE = Text::same("DELETE FROM alert_overrides WHERE guild_id = $1 AND rule = $2");
+    OVERRIDES_LIST = Text::same(
+        "SELECT rule, data FROM alert_overrides WHERE guild_id = $1 ORDER BY at_ms, rule, selector LIMIT 1000");
+    SHIFT_ADD = Text::same(
+        "INSERT INTO alert_shifts (guild_id, from_ms, until_ms, at_ms, data) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (guild_id, at_ms) DO UPDATE SET from_ms = excluded.from_ms, \
+         until_ms = excluded.until_ms, data = excluded.data");
+    SHIFTS_LIST = Text::same(
+        "SELECT at_ms, data FROM alert_shifts WHERE guild_id = $1 AND until_ms > $2 ORDER BY at_ms LIMIT 1000");
+    LOOK_SAVE = Text::same(
+        "INSERT INTO alert_looks (cluster, at_ms, data) VALUES ($1, $2, $3) ON CONFLICT (cluster) \
+         DO UPDATE SET at_ms = excluded.at_ms, data = excluded.data");
+    LOOK_FIND = Text::same("SELECT data FROM alert_looks WHERE cluster = $1");
+    ALERT_LEAD = Text::same(
+        "INSERT INTO alert_lead (name, lease_owner, lease_until_ms, lease_gen) VALUES ($1, $2, $3, 1) \
+         ON CONFLICT (name) DO UPDATE SET lease_gen = CASE WHEN alert_lead.lease_owner = $2 \
+         AND alert_lead.lease_until_ms > $4 THEN alert_lead.lease_gen ELSE alert_lead.lease_gen + 1 END, \
+         lease_owner = excluded.lease_owner, lease_until_ms = excluded.lease_until_ms \
+         WHERE alert_lead.lease_owner = $2 OR alert_lead.lease_until_ms <= $4 OR alert_lead.lease_until_ms > $5 \
+         RETURNING lease_gen");
+    ALERT_LEADS = holding!("SELECT lease_gen FROM alert_lead WHERE name = $1 AND lease_gen = $2");
+    ALERT_LEAD_FREE = Text::same("UPDATE alert_lead SET lease_until_ms = 0");
 
     // Settings and counters.
     SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");

@@ -89,6 +89,8 @@ pub struct Bot {
     process: Option<Process>,
     /// A second process on the same database.
     other: Option<Process>,
+    /// More configuration than every test has.
+    more: String,
 }
 
 /// The bot's own runtime, so that killing it leaves nothing running.
@@ -126,6 +128,7 @@ impl Bot {
             database,
             process: None,
             other: None,
+            more: String::new(),
         };
         bot.begin().await;
         bot
@@ -245,6 +248,7 @@ registries = ["registry.demo", "docker.io"]
 loopback = true
 
 {policy}
+{more}
 "##,
             discord = self.discord.url(),
             dns = self.dns.url(),
@@ -253,6 +257,7 @@ loopback = true
             ca = self.database.file("ca.pem", &self.proxmox.ca_pem()).display(),
             policy = policy(),
             shell = self.shell_config(),
+            more = self.more,
         );
         let path = PathBuf::from("test.toml");
         Config::parse(&text, &path, []).unwrap_or_else(|e| panic!("{e}")).config
@@ -299,6 +304,13 @@ loopback = true
     pub async fn restart(&mut self) {
         self.kill();
         self.clock.advance(Duration::from_secs(60));
+        self.begin().await;
+    }
+
+    /// Starts again with more configuration.
+    pub async fn configured(&mut self, more: &str) {
+        self.kill();
+        self.more = more.to_owned();
         self.begin().await;
     }
 

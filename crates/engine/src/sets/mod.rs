@@ -184,7 +184,7 @@ impl Engine {
     }
 
     /// Open operations on guests of a cluster, whoever asked for them, by number.
-    async fn open_on_guests(
+    pub(crate) async fn open_on_guests(
         &self,
         cluster: &ClusterId,
     ) -> Result<HashMap<Vmid, OperationId>, Error> {

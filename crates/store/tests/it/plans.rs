@@ -81,7 +81,7 @@ both! {
         let stored = db.store.find_plan(&old.id).await.unwrap().unwrap();
         assert_eq!(stored.state, PlanState::Dropped("the world changed".into()));
         let taken = db.store.find_card(&card(1).id).await.unwrap().unwrap();
-        assert_eq!((&taken.plan, taken.wanted), (&new.id, 1));
+        assert_eq!((&taken.about, taken.wanted), (&gantry_store::CardAbout::Plan(new.id.clone()), 1));
         // Whoever still looks for the old plan's card finds the same message.
         assert_eq!(db.store.find_card_of_plan(&old.id).await.unwrap().as_ref(), Some(&taken));
         assert_eq!(confirm(&db.store, &old, 1).await, Confirmation::Dropped("the world changed".into()));

@@ -1,0 +1,270 @@
+//! `/alert …`, and the buttons under an incident's message.
+
+use gantry_core::action::Verb;
+use gantry_core::id::IncidentId;
+use gantry_core::policy::{Ruling, Target};
+use gantry_engine::AlertView;
+
+use crate::act;
+use crate::alert_chart;
+use crate::card::{self, Tone};
+use crate::face::{Context, FaceError};
+use crate::press::{address, unknown};
+use crate::visit::{Go, Visit, said, serve};
+
+/// Incidents read for one list.
+const LIST: u32 = 20;
+
+/// Alerts: what is wrong
+#[poise::command(
+    slash_command,
+    guild_only,
+    subcommands("list", "show", "ack", "silence", "explain", "history", "test"),
+    subcommand_required
+)]
+pub async fn alert(_: Context<'_>) -> Result<(), FaceError> {
+    Ok(())
+}
+
+/// What is wrong now, and what is not told and why
+#[poise::command(slash_command, guild_only)]
+async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        if !may(&visit, Verb::AlertList).await? || visit.begin(true, false).await? == Go::Stop {
+            return Ok(());
+        }
+        let engine = visit.face.engine();
+        let page = engine.incidents(&visit.actor, true, 0, LIST).await?;
+        let alerts = engine.alerts(&visit.actor).await?;
+        visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
+    })
+    .await
+}
+
+/// Earlier incidents, newest first
+#[poise::command(slash_command, guild_only)]
+async fn history(ctx: Context<'_>) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        if !may(&visit, Verb::AlertHistory).await? || visit.begin(true, false).await? == Go::Stop {
+            return Ok(());
+        }
+        let page = visit.face.engine().incidents(&visit.actor, false, 0, LIST).await?;
+        visit.say(&card::incident_list("Incidents", &page.rows, page.total, &[])).await
+    })
+    .await
+}
+
+/// One incident with its timeline
+#[poise::command(slash_command, guild_only)]
+async fn show(
+    ctx: Context<'_>,
+    #[description = "Which: in_…; the newest open one where nothing is said"]
+    #[max_length = 40]
+    incident: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        if !may(&visit, Verb::AlertShow).await? || visit.begin(true, false).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = find(&visit, incident.as_deref()).await?;
+        visit.say(&card::incident(&view.incident)).await
+    })
+    .await
+}
+
+/// Take care of an incident: nobody else is called for it
+#[poise::command(slash_command, guild_only)]
+async fn ack(
+    ctx: Context<'_>,
+    #[description = "Which: in_…; the newest open one where nothing is said"]
+    #[max_length = 40]
+    incident: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let verb = Verb::AlertAck;
+        if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = find(&visit, incident.as_deref()).await?;
+        let said = visit.face.engine().acknowledge(&visit.actor, &view.incident.id).await?;
+        visit.face.wake_courier();
+        visit.say(&card::said(verb, &view.incident.headline(), &said)).await
+    })
+    .await
+}
+
+/// Keep an incident quiet for a while
+#[poise::command(slash_command, guild_only)]
+async fn silence(
+    ctx: Context<'_>,
+    #[description = "Which: in_…; the newest open one where nothing is said"]
+    #[max_length = 40]
+    incident: Option<String>,
+    #[description = "For how many hours; 4 where nothing is said"]
+    #[min = 1]
+    #[max = 720]
+    hours: Option<u32>,
+    #[description = "Why; stands wherever it is not told"]
+    #[max_length = 200]
+    reason: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let verb = Verb::AlertSilence;
+        if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = find(&visit, incident.as_deref()).await?;
+        let for_ms = i64::from(hours.unwrap_or(4)) * 3_600_000;
+        let reason = reason.unwrap_or_default();
+        let engine = visit.face.engine();
+        let said =
+            engine.silence_incident(&visit.actor, &view.incident.id, for_ms, &reason).await?;
+        visit.say(&card::said(verb, &view.incident.headline(), &said)).await
+    })
+    .await
+}
+
+/// Why an incident is told, or not: rule, values, route
+#[poise::command(slash_command, guild_only)]
+async fn explain(
+    ctx: Context<'_>,
+    #[description = "Which: in_…; the newest open one where nothing is said"]
+    #[max_length = 40]
+    incident: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        if !may(&visit, Verb::AlertExplain).await? || visit.begin(true, false).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = find(&visit, incident.as_deref()).await?;
+        let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
+        visit.say(&card::explain(&view, &mutes)).await
+    })
+    .await
+}
+
+/// Send a test message to the channel of alerts
+#[poise::command(slash_command, guild_only)]
+async fn test(ctx: Context<'_>) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let verb = Verb::AlertTest;
+        if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
+            return Ok(());
+        }
+        let said = visit.face.engine().test_alert(&visit.actor).await?;
+        visit.face.wake_courier();
+        visit.say(&card::said(verb, "alerts", &said)).await
+    })
+    .await
+}
+
+/// Whether the asker may do that to anything; says so where not.
+pub(crate) async fn may(visit: &Visit, verb: Verb) -> Result<bool, FaceError> {
+    match visit.may(verb, Target::Any) {
+        Ruling::Allowed { .. } => Ok(true),
+        Ruling::Denied { because } => visit.refuse(verb, "", &because).await.map(|()| false),
+    }
+}
+
+fn none(visit: &Visit) -> FaceError {
+    said(
+        "No such incident",
+        "None of that name is yours to see, or nothing is wrong. Nothing was done",
+        "`/alert list` shows what is wrong now, `/alert history` what was.",
+        &visit.reference(),
+    )
+}
+
+/// The incident somebody means; the newest open one where they do not say.
+async fn find(visit: &Visit, asked: Option<&str>) -> Result<AlertView, FaceError> {
+    let engine = visit.face.engine();
+    let id: IncidentId = match asked {
+        Some(text) => text.trim().parse().map_err(|_| none(visit))?,
+        None => {
+            let open = engine.incidents(&visit.actor, true, 0, LIST).await?.rows;
+            open.first().map(|i| i.id.clone()).ok_or_else(|| none(visit))?
+        }
+    };
+    engine.incident(&visit.actor, &id).await?.ok_or_else(|| none(visit))
+}
+
+/// Pressed: Acknowledge. The message itself shows it; the presser is told only what it does not show.
+pub(crate) async fn press_ack(visit: &Visit, id: &IncidentId) -> Result<(), FaceError> {
+    if visit.begin_press(true).await? == Go::Stop {
+        return Ok(());
+    }
+    let outcome = visit.face.engine().acknowledge(&visit.actor, id).await?;
+    visit.face.wake_courier();
+    match outcome {
+        gantry_engine::Said::Done(..) => Ok(()),
+        other => visit.say(&card::said(Verb::AlertAck, id.as_str(), &other)).await,
+    }
+}
+
+/// Picked: for how long it shall be silent.
+pub(crate) async fn press_silence(
+    visit: &Visit,
+    id: &IncidentId,
+    picked: Option<&str>,
+) -> Result<(), FaceError> {
+    let time = card::MUTE_TIMES.iter().find(|(value, _, _)| Some(*value) == picked);
+    let Some((_, _, for_ms)) = time else { return unknown(visit).await };
+    if visit.begin_press(true).await? == Go::Stop {
+        return Ok(());
+    }
+    let outcome = visit.face.engine().silence_incident(&visit.actor, id, *for_ms, "").await?;
+    visit.say(&card::said(Verb::AlertSilence, id.as_str(), &outcome)).await
+}
+
+/// Pressed: Why.
+pub(crate) async fn why(visit: &Visit, id: &IncidentId, press: bool) -> Result<(), FaceError> {
+    if !may(visit, Verb::AlertExplain).await? {
+        return Ok(());
+    }
+    let go = if press { visit.begin_press(false).await? } else { visit.begin(true, false).await? };
+    if go == Go::Stop {
+        return Ok(());
+    }
+    let view = find(visit, Some(id.as_str())).await?;
+    let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
+    visit.say(&card::explain(&view, &mutes)).await
+}
+
+/// Pressed: Graph.
+pub(crate) async fn chart(visit: &Visit, id: &IncidentId) -> Result<(), FaceError> {
+    if !may(visit, Verb::AlertShow).await? || visit.begin_press(false).await? == Go::Stop {
+        return Ok(());
+    }
+    let view = find(visit, Some(id.as_str())).await?;
+    let mut shown =
+        card::Card::new(Tone::Plain, crate::line![card::text(view.incident.headline())]);
+    shown.picture = alert_chart::picture(visit.face.engine(), &view.incident).await;
+    if shown.picture.is_none() {
+        shown = shown.say("There is nothing to draw, or Proxmox did not give the figures in time.");
+    }
+    visit.say(&shown).await
+}
+
+/// Picked: what to do about it. Only what the message offers, through plan and confirmation like any command.
+pub(crate) async fn remedy(
+    visit: &Visit,
+    id: &IncidentId,
+    picked: Option<&str>,
+) -> Result<(), FaceError> {
+    let Some((verb, address)) = picked.and_then(|p| p.split_once(' ')) else {
+        return unknown(visit).await;
+    };
+    let (Ok(verb), Some(guest)) = (verb.parse::<Verb>(), address_of(address)) else {
+        return unknown(visit).await;
+    };
+    let offered = [Verb::GuestStart, Verb::GuestReboot, Verb::GuestShutdown];
+    if !offered.contains(&verb) {
+        return unknown(visit).await;
+    }
+    tracing::info!(incident = %id, %verb, %guest, "asked for from an alert");
+    act::on_picked(visit, verb, &guest, None).await
+}
+
+fn address_of(text: &str) -> Option<gantry_core::action::GuestRef> {
+    address(text)
+}

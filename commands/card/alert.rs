@@ -1,0 +1,428 @@
+//! Alerts: an incident's message, lists, rules, and why something is told.
+
+use gantry_core::action::Verb;
+use gantry_core::alert::{
+    Effective, Incident, Kind, Metric, Muting, Phase, Rule, Severity, Tracked, Unit,
+};
+use gantry_engine::{AlertView, Said};
+
+use super::{
+    Button, Card, Choice, Clock, Line, Look, Piece, Select, Tone, ago, bold, code, span, text, told,
+};
+use crate::line;
+use crate::token::Token;
+use crate::words;
+
+/// Entries of a timeline shown in a message; `/alert show` has all.
+const TIMELINE_SHOWN: usize = 6;
+/// Incidents in a list.
+const LISTED: usize = 20;
+
+/// How long a silence may be, as the menu offers it: value, label, milliseconds.
+pub const MUTE_TIMES: [(&str, &str, i64); 4] = [
+    ("1h", "1 hour", 3_600_000),
+    ("4h", "4 hours", 4 * 3_600_000),
+    ("24h", "a day", 24 * 3_600_000),
+    ("7d", "a week", 7 * 24 * 3_600_000),
+];
+
+fn tone(incident: &Incident) -> Tone {
+    if !incident.is_open() {
+        return if incident.kind == Kind::CatchUp { Tone::Plain } else { Tone::Good };
+    }
+    match incident.severity {
+        Severity::Info => Tone::Plain,
+        Severity::Warning => Tone::Warning,
+        Severity::Error | Severity::Critical => Tone::Bad,
+    }
+}
+
+fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "ℹ",
+        Severity::Warning => "⚠",
+        Severity::Error => "✗",
+        Severity::Critical => "‼",
+    }
+}
+
+/// The message of an incident.
+pub fn incident(incident: &Incident) -> Card {
+    let i = incident;
+    let s = &i.summary;
+    let mut card = Card::new(tone(i), heading(i));
+    if let Some((from, until)) = i.blind_ms {
+        card = card.say(line![
+            "Blind from ",
+            Piece::Time(from, Clock::Full),
+            " to ",
+            Piece::Time(until, Clock::Full),
+            ". Meanwhile:"
+        ]);
+    }
+    card = card.lines(i.body.iter().map(|l| line!["• ", told(l)]));
+    for l in &s.lines {
+        card = card.say(
+            line![
+                mark(l.severity),
+                " ",
+                bold(l.subject.label()),
+                " · ",
+                text(&l.shown),
+                " · since "
+            ]
+            .and([ago(l.since_ms), (if l.flaps { " · comes and goes" } else { "" }).into()]),
+        );
+        if !l.detail.is_empty() {
+            card = card.say(line!["  ", text(&l.detail)]);
+        }
+    }
+    let more = usize::try_from(s.firing).unwrap_or(0).saturating_sub(s.lines.len());
+    if more > 0 {
+        card = card.say(line![text(format!("… and {more} more; `/alert show` has all"))]);
+    }
+    if s.folded > 0 && i.kind == Kind::Alerts {
+        let count = format!("{} more on the lost node, folded in here", s.folded);
+        let names = s.folded_names.iter().map(|n| line!["• ", text(n)]).collect();
+        card = card.field(line![text(count)], names);
+    }
+    if s.muted > 0 {
+        let why = s.muted_why.join("; ");
+        card = card.say(line![text(format!("{} silenced: {why}", s.muted))]);
+    }
+    if i.kind == Kind::Alerts {
+        card = card
+            .beside("Severity", line![i.severity.as_str()])
+            .beside("Firing", line![text(format!("{} now, {} over", s.firing, s.over))])
+            .beside("Since", line![ago(i.opened_ms)]);
+    }
+    if let Some(ack) = &i.ack {
+        card = card.beside("Taken care of", line![text(&ack.name), " ", ago(ack.at_ms)]);
+    }
+    if i.is_open() && !i.advice.is_empty() {
+        card = card.say(line!["→ ", told(&i.advice)]);
+    }
+    if let Some(runbook) = &i.runbook {
+        card = card.say(line!["Runbook: ", text(runbook)]);
+    }
+    if let Some(over) = i.resolved_ms.filter(|_| i.kind == Kind::Alerts) {
+        let lasted = span(over - i.opened_ms);
+        card = card.say(line!["● Over ", ago(over), text(format!(", after {lasted}"))]);
+    }
+    card = card.field("Timeline", timeline(i, TIMELINE_SHOWN));
+    controls(card, i).foot(format!("ref {}", i.id))
+}
+
+fn heading(i: &Incident) -> Line {
+    match (i.is_open(), i.kind) {
+        (_, Kind::CatchUp) => line!["ℹ ", text(&i.title)],
+        (true, _) => line![mark(i.severity), " ", text(i.headline())],
+        (false, _) => line!["● Over: ", text(i.headline())],
+    }
+}
+
+fn timeline(i: &Incident, shown: usize) -> Vec<Line> {
+    let skip = i.timeline.len().saturating_sub(shown);
+    let left = u64::from(i.older) + u64::try_from(skip).unwrap_or(0);
+    let mut lines = Vec::new();
+    if left > 0 {
+        lines.push(line![text(format!("{left} earlier"))]);
+    }
+    lines.extend(
+        i.timeline
+            .iter()
+            .skip(skip)
+            .map(|e| line![Piece::Time(e.at_ms, Clock::Short), " ", text(&e.text)]),
+    );
+    lines
+}
+
+/// What can be done about an incident from its message: value of the menu and what stands there.
+pub fn remedies(i: &Incident) -> Vec<(Verb, String, String)> {
+    let guests = i.summary.lines.iter().filter(|l| l.subject.vmid.is_some()).take(6);
+    let mut all = Vec::new();
+    for line in guests {
+        let Some(vmid) = line.subject.vmid else { continue };
+        let verbs: &[Verb] = match line.metric {
+            Metric::GuestStopped => &[Verb::GuestStart],
+            Metric::GuestCpu | Metric::GuestMemory => &[Verb::GuestReboot, Verb::GuestShutdown],
+            Metric::GuestHa => &[Verb::GuestStart],
+            _ => &[],
+        };
+        for verb in verbs {
+            let address = format!("{}/{vmid}", line.subject.cluster);
+            all.push((*verb, address, line.subject.label()));
+        }
+    }
+    all
+}
+
+fn controls(card: Card, i: &Incident) -> Card {
+    if i.kind != Kind::Alerts {
+        return card;
+    }
+    let mut buttons = Vec::new();
+    if i.is_open() {
+        let mut ack = Button::new(Token::Ack(i.id.clone()), "Acknowledge", Look::Main);
+        ack.enabled = i.ack.is_none();
+        buttons.push(ack);
+    }
+    buttons.push(Button::new(Token::Why(i.id.clone()), "Why", Look::Plain));
+    if i.summary.lines.first().is_some_and(|l| crate::alert_chart::can_draw(l.metric)) {
+        buttons.push(Button::new(Token::Chart(i.id.clone()), "Graph", Look::Plain));
+    }
+    let card = card.buttons(buttons);
+    if !i.is_open() {
+        return card;
+    }
+    let times = MUTE_TIMES.iter().map(|(value, label, _)| Choice {
+        value: (*value).into(),
+        label: format!("Silence for {label}"),
+        hint: String::new(),
+    });
+    let remedies = remedies(i).into_iter().map(|(verb, address, label)| Choice {
+        value: format!("{} {address}", verb.as_str()),
+        label: format!("{} {label}", words::verb(verb).todo),
+        hint: "shows its plan first where it asks".into(),
+    });
+    card.select(Select {
+        token: Token::Mute(i.id.clone()),
+        hint: "Silence …".into(),
+        choices: times.collect(),
+    })
+    .select(Select {
+        token: Token::Remedy(i.id.clone()),
+        hint: "Do something …".into(),
+        choices: remedies.collect(),
+    })
+}
+
+/// Incidents, with what is held back or silenced beside them.
+pub fn incident_list(
+    title: &'static str,
+    rows: &[Incident],
+    total: u64,
+    alerts: &[Tracked],
+) -> Card {
+    let open = rows.iter().any(Incident::is_open);
+    let mut card = Card::new(if open { Tone::Warning } else { Tone::Good }, title);
+    if rows.is_empty() {
+        card = card.say("● Nothing.");
+    }
+    for i in rows.iter().take(LISTED) {
+        let state = match (&i.resolved_ms, &i.ack, i.hold) {
+            (Some(at), _, _) => line![" · over ", ago(*at)],
+            (None, Some(ack), _) => line![" · taken care of by ", text(&ack.name)],
+            (None, None, Some(hold)) if i.posted_ms.is_none() => line![" · ", hold.words()],
+            _ => line![],
+        };
+        card = card.say(
+            line![mark(i.severity), " ", bold(i.headline()), " · ", ago(i.opened_ms)]
+                .and(state.0)
+                .and([" · ".into(), code(i.id.as_str())]),
+        );
+    }
+    let shown = u64::try_from(rows.len().min(LISTED)).unwrap_or(0);
+    if total > shown {
+        card = card.say(line![text(format!("{shown} of {total}."))]);
+    }
+    let quiet = alerts
+        .iter()
+        .filter(|t| t.phase == Phase::Held || t.phase == Phase::Firing && t.muted.is_some());
+    let lines: Vec<Line> = quiet
+        .take(LISTED)
+        .map(|t| {
+            let why = match (&t.muted, &t.excuse) {
+                (Some(why), _) => why.clone(),
+                (None, Some(excuse)) => excuse.words(),
+                (None, None) => String::new(),
+            };
+            line![bold(t.subject.label()), " · ", text(t.shown()), " · ", text(why)]
+        })
+        .collect();
+    card.field("Not told", lines)
+}
+
+fn limits(e: &Effective, metric: Metric) -> Line {
+    let mut words = match metric.unit() {
+        Unit::Flag | Unit::Event => "as soon as it is so".to_owned(),
+        _ if metric.low_is_bad() => format!("from {} down", metric.shown(e.threshold)),
+        _ => format!("from {} up", metric.shown(e.threshold)),
+    };
+    if e.clear != e.threshold {
+        words += &format!(", good again beyond {}", metric.shown(e.clear));
+    }
+    if let Some(critical) = e.critical {
+        words += &format!(", critical at {}", metric.shown(critical));
+    }
+    if e.hold_ms > 0 {
+        words += &format!(", for {}", span(e.hold_ms));
+    }
+    line![text(words)]
+}
+
+/// Why an incident is told, and why so.
+pub fn explain(view: &AlertView, mutes: &[Muting]) -> Card {
+    let i = &view.incident;
+    let mut card = Card::new(Tone::Plain, line!["Why: ", text(i.headline())]);
+    card = match &view.rule {
+        Some(rule) => card.say(line![
+            "Rule ",
+            code(&rule.id),
+            ", which looks at ",
+            code(rule.metric.as_str()),
+            "."
+        ]),
+        None => card.say("It comes from no rule."),
+    };
+    for (t, effective) in view.alerts.iter().take(8) {
+        card = card.say(line![
+            "• ",
+            bold(t.subject.label()),
+            ": ",
+            text(t.shown()),
+            ", bad since ",
+            ago(t.bad_since_ms)
+        ]);
+        if let Some(e) = effective {
+            let from = match &e.from {
+                Some(on) => format!(" (values for {on})"),
+                None => String::new(),
+            };
+            card = card.say(line!["  fires "].and(limits(e, t.metric).0).and([text(from)]));
+        }
+        if let Some(why) = &t.muted {
+            card = card.say(line!["  not told: ", text(why)]);
+        }
+        if t.folded {
+            card = card.say("  folded into the trouble of its node");
+        }
+    }
+    let route = match (i.posted_ms, i.hold) {
+        (Some(at), _) => line!["Told ", ago(at), text(format!(" in channel {}.", i.channel))],
+        (None, Some(hold)) => line!["Not told: ", hold.words(), "."],
+        (None, None) => line!["Not told yet."],
+    };
+    card = card.say(route);
+    for call in &i.calls {
+        let whom = match (call.user, call.role) {
+            (Some(user), _) => Piece::Person(user),
+            (None, Some(role)) => text(format!("role {role}")),
+            (None, None) => "nobody".into(),
+        };
+        card = card.say(line!["Called ", whom, " ", ago(call.at_ms)]);
+    }
+    let covering =
+        mutes.iter().filter(|m| view.alerts.iter().any(|(t, _)| m.covers(&t.rule, &t.subject)));
+    let lines =
+        covering.map(|m| line![text(m.words()), " until ", Piece::Time(m.until_ms, Clock::Full)]);
+    card.field("Silences", lines.collect())
+        .field("Timeline", timeline(i, 30))
+        .foot(format!("ref {}", i.id))
+}
+
+/// All rules.
+pub fn rule_list(rules: &[Rule]) -> Card {
+    let mut card = Card::new(Tone::Plain, "Rules of alerts");
+    for rule in rules {
+        let on = if rule.enabled { "●" } else { "○" };
+        card = card.say(line![
+            on,
+            " ",
+            code(&rule.id),
+            " ",
+            text(&rule.title),
+            text(format!(" · {}", rule.severity)),
+            text(match rule.exceptions.len() {
+                0 => String::new(),
+                n => format!(" · {n} with other values"),
+            })
+        ]);
+    }
+    card.say(
+        "○ is off. `/rule show` has the values, `/rule override` changes them for this server.",
+    )
+}
+
+/// One rule.
+pub fn rule_show(rule: &Rule) -> Card {
+    let mut card = Card::new(Tone::Plain, line![text(&rule.title)])
+        .say(line!["Rule ", code(&rule.id), " looks at ", code(rule.metric.as_str()), "."])
+        .say(line![
+            "It is ",
+            if rule.enabled { "on" } else { "off" },
+            text(format!(", severity {}", rule.severity)),
+            "."
+        ]);
+    let value = |v: f64| match rule.metric.shown(v) {
+        text if text.is_empty() => format!("{v}"),
+        text => text,
+    };
+    card = card.beside("Threshold", line![text(value(rule.threshold))]);
+    if let Some(clear) = rule.clear {
+        card = card.beside("Good again", line![text(value(clear))]);
+    }
+    if let Some(critical) = rule.critical {
+        card = card.beside("Critical", line![text(value(critical))]);
+    }
+    card = card.beside("Must last", line![text(span(i64::from(rule.hold_s) * 1000))]);
+    let on: Vec<&str> = rule.on.iter().map(|s| s.as_str()).collect();
+    card = card.say(line!["For: ", code(on.join(" or "))]).say(line!["→ ", told(&rule.advice)]);
+    let exceptions = rule.exceptions.iter().map(|e| {
+        let mut words = Vec::new();
+        words.extend(e.enabled.map(|on| if on { "on".to_owned() } else { "off".to_owned() }));
+        words.extend(e.threshold.map(|v| format!("threshold {}", value(v))));
+        words.extend(e.clear.map(|v| format!("good again {}", value(v))));
+        words.extend(e.critical.map(|v| format!("critical {}", value(v))));
+        words.extend(e.hold_s.map(|s| format!("must last {s} s")));
+        words.extend(e.severity.map(|s| s.to_string()));
+        line![code(e.on.as_str()), ": ", text(words.join(", "))]
+    });
+    card.field("Other values; the first that fits counts", exceptions.collect())
+}
+
+/// Silences and maintenance windows.
+pub fn mute_list(mutes: &[Muting]) -> Card {
+    let mut card = Card::new(Tone::Plain, "Silences and maintenance");
+    if mutes.is_empty() {
+        card = card.say("None. Everything is told.");
+    }
+    for m in mutes.iter().take(LISTED) {
+        let what = match m.subjects.as_slice() {
+            [] => m.on.as_str().to_owned(),
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        };
+        card = card.say(line!["• ", text(m.words()), " · ", code(what), " · until "].and([
+            Piece::Time(m.until_ms, Clock::Full),
+            " · ".into(),
+            code(m.id.as_str()),
+        ]));
+    }
+    card
+}
+
+/// What came of saying something.
+pub fn said(verb: Verb, target: &str, said: &Said) -> Card {
+    let words = words::verb(verb);
+    match said {
+        Said::Done(body, until) => {
+            let card =
+                Card::new(Tone::Good, line!["● ", text(capital(words.done))]).say(told(body));
+            match until {
+                Some(until) => card.say(line!["Until ", Piece::Time(*until, Clock::Full), "."]),
+                None => card,
+            }
+        }
+        Said::Denied { because } => super::refusal(verb, target, because),
+        Said::Over { why } => super::note(Tone::Quiet, "○ Nothing changed", why),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map(|c| c.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! Alerts: from what was seen to who is told what. Pure: readings, rules and the time go in, changes come out.
+//!
+//! `derive` lays two looks at a cluster side by side and gives samples; `evaluate` holds samples against rules; `desk`
+//! groups, folds, mutes and escalates what fires. Nothing is ever dropped: what is not told is counted, with the reason.
+
+mod derive;
+mod desk;
+mod evaluate;
+mod explain;
+mod incident;
+mod metric;
+mod mute;
+mod route;
+mod rule;
+mod sample;
+mod subject;
+mod tell;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod timeline;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use derive::{Around, Derived, NodeFigures, Snapshot, TaskSeen, derive};
+pub use desk::{Call, Desk, Outcome};
+pub use evaluate::{Book, Change, Ended, Key, Phase, Tracked, evaluate};
+pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Summary};
+pub use metric::{Metric, Unit};
+pub use mute::{MuteKind, Muting, QuietHours};
+pub use route::{Duty, DutyShift, Route, Step};
+pub use rule::{BadRules, Effective, Exception, Override, Rule, Rules, defaults};
+pub use sample::{Excuse, Reading, Sample};
+pub use subject::{Subject, SubjectKind};
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Look at it today.
+    Warning,
+    /// Something does not work.
+    Error,
+    /// Somebody has to act now.
+    Critical,
+}
+
+impl Severity {
+    /// All, mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
+    /// The word people read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,193 @@
+//! The desk's last step: which incidents get a message now, which are held back and counted, and who is called.
+
+use super::desk::HOUR_MS;
+use super::{Call, Desk, Hold, Incident, Kind, Outcome, Severity};
+use crate::id::IncidentId;
+
+/// Lines of a digest; more are counted.
+const DIGEST_MAX: usize = 20;
+
+impl Desk {
+    fn posts_left(&self, now_ms: i64) -> usize {
+        let lately = self.incidents.values().filter(|i| i.kind == Kind::Alerts);
+        let used = lately.filter(|i| i.posted_ms.is_some_and(|at| now_ms - at < HOUR_MS)).count();
+        usize::try_from(self.route.per_hour).unwrap_or(usize::MAX).saturating_sub(used)
+    }
+
+    /// Decides which incidents get a message now, and calls somebody where that is due.
+    pub(super) fn post(&mut self, now_ms: i64, out: &mut Outcome) {
+        let mut left = self.posts_left(now_ms);
+        let quiet = self.route.quiet.filter(|q| q.is_quiet(now_ms));
+        let mut order: Vec<IncidentId> = self
+            .incidents
+            .values()
+            .filter(|i| i.is_open() && i.posted_ms.is_none() && i.kind == Kind::Alerts)
+            .map(|i| i.id.clone())
+            .collect();
+        // The worst first, in case not all may be told.
+        order.sort_by_key(|id| {
+            self.incidents.get(id).map(|i| (std::cmp::Reverse(i.severity), i.opened_ms))
+        });
+        for id in order {
+            let call = self.first_call(&id, now_ms);
+            let Some(i) = self.incidents.get_mut(&id) else { continue };
+            let hold = match () {
+                () if i.summary.firing == 0 => Some(Hold::Muted),
+                () if i.severity < self.route.least => Some(Hold::Mild),
+                () if quiet.is_some_and(|q| i.severity < q.except_from) => Some(Hold::Quiet),
+                () if left == 0 => Some(Hold::Overflow),
+                () => None,
+            };
+            if hold == i.hold && hold.is_some() {
+                continue;
+            }
+            i.hold = hold;
+            if hold.is_none() {
+                left -= 1;
+                i.posted_ms = Some(now_ms);
+                i.calls.extend(call);
+            }
+            out.touched.insert(id);
+        }
+    }
+
+    /// Who is called when an incident is told.
+    fn first_call(&self, id: &IncidentId, now_ms: i64) -> Option<Call> {
+        let i = self.incidents.get(id)?;
+        let user = self.route.duty.now(now_ms);
+        let role = self.route.mention.filter(|_| user.is_none());
+        (i.severity >= self.route.mention_from && (user.is_some() || role.is_some()))
+            .then_some(Call { n: 0, user, role, channel: None, at_ms: now_ms })
+    }
+
+    /// The digest of what could not be told singly.
+    pub(super) fn overflow(
+        &mut self,
+        now_ms: i64,
+        id: &mut dyn FnMut() -> IncidentId,
+        out: &mut Outcome,
+    ) {
+        let held: Vec<&Incident> = self
+            .incidents
+            .values()
+            .filter(|i| i.hold == Some(Hold::Overflow) && i.posted_ms.is_none())
+            .collect();
+        let open = self.incidents.values().find(|i| i.kind == Kind::Overflow && i.is_open());
+        if held.is_empty() {
+            if let Some(done) = open.map(|i| i.id.clone())
+                && self.posts_left(now_ms) > 0
+                && let Some(i) = self.incidents.get_mut(&done)
+            {
+                i.resolved_ms = Some(now_ms);
+                i.changed_ms = now_ms;
+                out.touched.insert(done);
+            }
+            return;
+        }
+        let body = digest(&held);
+        let severity = held.iter().map(|i| i.severity).max().unwrap_or(Severity::Warning);
+        let folded = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let target = match open {
+            Some(i) => i.id.clone(),
+            None => {
+                let title = format!("More than {} messages this hour", self.route.per_hour);
+                let mut fresh = self.fresh(id(), Kind::Overflow, &title, severity, now_ms);
+                fresh.posted_ms = Some(now_ms);
+                let new = fresh.id.clone();
+                self.incidents.insert(new.clone(), fresh);
+                out.touched.insert(new.clone());
+                new
+            }
+        };
+        if let Some(i) = self.incidents.get_mut(&target)
+            && i.body != body
+        {
+            i.body = body;
+            i.severity = i.severity.max(severity);
+            i.summary.folded = folded;
+            i.changed_ms = now_ms;
+            out.touched.insert(target);
+        }
+    }
+
+    /// When quiet hours end: what came and went meanwhile, in one message.
+    pub(super) fn after_quiet(
+        &mut self,
+        now_ms: i64,
+        id: &mut dyn FnMut() -> IncidentId,
+        out: &mut Outcome,
+    ) {
+        if self.route.quiet.is_none_or(|q| q.is_quiet(now_ms)) {
+            return;
+        }
+        let missed: Vec<&Incident> = self
+            .incidents
+            .values()
+            .filter(|i| i.hold == Some(Hold::Quiet) && !i.is_open() && !i.told)
+            .collect();
+        if missed.is_empty() {
+            return;
+        }
+        let (body, ids) =
+            (digest(&missed), missed.iter().map(|i| i.id.clone()).collect::<Vec<_>>());
+        let title = format!("During quiet hours: {} came and went", ids.len());
+        let mut note = self.fresh(id(), Kind::CatchUp, &title, Severity::Info, now_ms);
+        note.posted_ms = Some(now_ms);
+        note.resolved_ms = Some(now_ms);
+        note.body = body;
+        out.touched.insert(note.id.clone());
+        self.incidents.insert(note.id.clone(), note);
+        for id in ids {
+            if let Some(i) = self.incidents.get_mut(&id) {
+                i.told = true;
+                out.touched.insert(id);
+            }
+        }
+    }
+
+    /// Calls the next ones where nobody takes care.
+    pub(super) fn escalate(&mut self, now_ms: i64, out: &mut Outcome) {
+        let on_call = self.route.duty.now(now_ms);
+        for (id, i) in &mut self.incidents {
+            let Some(posted) = i.posted_ms.filter(|_| i.is_open() && i.ack.is_none()) else {
+                continue;
+            };
+            if i.kind != Kind::Alerts
+                || i.severity < self.route.mention_from
+                || i.summary.firing == 0
+            {
+                continue;
+            }
+            let done = i.calls.iter().map(|c| c.n).max().unwrap_or(0);
+            let Some(step) = usize::try_from(done).ok().and_then(|n| self.route.escalation.get(n))
+            else {
+                continue;
+            };
+            if now_ms - posted < step.after_ms {
+                continue;
+            }
+            let user = on_call.filter(|_| step.role.is_none());
+            let role = step.role.or(self.route.mention.filter(|_| user.is_none()));
+            i.calls.push(Call { n: done + 1, user, role, channel: step.channel, at_ms: now_ms });
+            let minutes = step.after_ms / 60_000;
+            i.note(now_ms, format!("nobody acknowledged within {minutes} min: called the next"));
+            out.touched.insert(id.clone());
+        }
+    }
+}
+
+/// Incidents in one line each, and how many there are beside those.
+fn digest(all: &[&Incident]) -> Vec<String> {
+    let mut body: Vec<String> = all
+        .iter()
+        .take(DIGEST_MAX)
+        .map(|i| {
+            let now = if i.is_open() { "" } else { " (over)" };
+            format!("{} · {}{now}", i.severity, i.headline())
+        })
+        .collect();
+    if all.len() > DIGEST_MAX {
+        body.push(format!("and {} more; `/alert list` shows all", all.len() - DIGEST_MAX));
+    }
+    body
+}

@@ -1,0 +1,475 @@
+//! What people ask and say about alerts. Everything is kept in the store at once; the desks take it in at their next
+//! look. Whoever says something is asked about by policy at that moment, and it stands in the audit log.
+
+use gantry_core::action::Verb;
+use gantry_core::alert::{
+    Ack, Desk, DutyShift, Effective, Exception, Incident, Kind, MuteKind, Muting, Override, Phase,
+    Rule, Rules, Severity, Tracked,
+};
+use gantry_core::audit::AuditEvent;
+use gantry_core::id::{ClusterId, GuildId, IncidentId, MuteId, UserId};
+use gantry_core::policy::{Actor, Ruling, Selector, Target};
+use gantry_store::Page;
+
+use crate::{Engine, Error, random};
+
+/// Longest silence or maintenance window: 30 days. What is to be quiet for longer is a rule to be changed.
+const MUTE_MAX_MS: i64 = 30 * 86_400_000;
+/// Longest that somebody stands in.
+const SHIFT_MAX_MS: i64 = 60 * 86_400_000;
+
+/// What came of saying something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It holds now; until when, where that matters, milliseconds.
+    Done(String, Option<i64>),
+    /// Not for this person.
+    Denied {
+        /// The deciding rule.
+        because: String,
+    },
+    /// It cannot be, or is so already.
+    Over {
+        /// Why.
+        why: String,
+    },
+}
+
+/// What shall be muted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MuteAsk {
+    /// How it is called.
+    pub kind: MuteKind,
+    /// Only this rule.
+    pub rule: Option<String>,
+    /// What it covers.
+    pub on: Selector,
+    /// Only these, by key.
+    pub subjects: Vec<String>,
+    /// For how long, milliseconds.
+    pub for_ms: i64,
+    /// Why.
+    pub reason: String,
+    /// What people call it.
+    pub shown: String,
+}
+
+/// An incident with its alerts and what they are held against.
+#[derive(Debug, Clone)]
+pub struct AlertView {
+    /// The incident.
+    pub incident: Incident,
+    /// Its alerts with the values that hold for them.
+    pub alerts: Vec<(Tracked, Option<Effective>)>,
+    /// Its rule.
+    pub rule: Option<Rule>,
+}
+
+fn no_alerts() -> Said {
+    let why = "This server gets no alerts. Name a channel for it under [[alerts.servers]] in the configuration.";
+    Said::Over { why: why.to_owned() }
+}
+
+impl Engine {
+    /// Incidents of a server that `actor` may see, newest first; those of clusters they may not see are left out of
+    /// the page, not of the count.
+    pub async fn incidents(
+        &self,
+        actor: &Actor,
+        open_only: bool,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Page<Incident>, Error> {
+        let fail = Error::store("read the incidents");
+        let list = self.store().list_incidents(actor.guild, open_only, offset, limit);
+        let mut page = list.await.map_err(fail)?;
+        page.rows.retain(|i| self.may_see(actor, Verb::AlertList, i));
+        Ok(page)
+    }
+
+    /// An incident with its alerts, where there is one in the actor's server that they may see.
+    pub async fn incident(
+        &self,
+        actor: &Actor,
+        id: &IncidentId,
+    ) -> Result<Option<AlertView>, Error> {
+        let found =
+            self.store().find_incident(id).await.map_err(Error::store("read the incident"))?;
+        let Some(incident) = found.filter(|i| i.guild == actor.guild) else { return Ok(None) };
+        if !self.may_see(actor, Verb::AlertShow, &incident) {
+            return Ok(None);
+        }
+        let rules = self.alert_rules(actor.guild).await?;
+        let rule = rules.find(&incident.rule).cloned();
+        let alerts = self.alerts(actor).await?;
+        let of = |t: &Tracked| t.incident.as_ref() == Some(&incident.id);
+        let alerts = alerts
+            .into_iter()
+            .filter(|t| of(t) && t.phase == Phase::Firing)
+            .map(|t| {
+                let effective = rules.find(&t.rule).and_then(|r| r.effective(&t.subject));
+                (t, effective)
+            })
+            .collect();
+        Ok(Some(AlertView { incident, alerts, rule }))
+    }
+
+    /// Alerts of the actor's server that they may see.
+    pub async fn alerts(&self, actor: &Actor) -> Result<Vec<Tracked>, Error> {
+        let mut all =
+            self.store().list_alerts(actor.guild).await.map_err(Error::store("read the alerts"))?;
+        all.retain(|t| self.may_on(actor, Verb::AlertList, t));
+        Ok(all)
+    }
+
+    /// The rules of a server, with what people made of them.
+    pub async fn alert_rules(&self, guild: GuildId) -> Result<Rules, Error> {
+        let said =
+            self.store().list_overrides(guild).await.map_err(Error::store("read the rules"))?;
+        Ok(self.inner.settings.alerts.rules.clone().overridden(&said))
+    }
+
+    /// The names and headlines of the rules there are. Memory only.
+    pub fn rule_names(&self) -> Vec<(String, String)> {
+        let rules = &self.inner.settings.alerts.rules.rules;
+        rules.iter().map(|r| (r.id.clone(), r.title.clone())).collect()
+    }
+
+    /// Whether `actor` may do `verb` to an alert: by its guest, its node, or its cluster.
+    fn may_on(&self, actor: &Actor, verb: Verb, t: &Tracked) -> bool {
+        let s = &t.subject;
+        if self.may(actor, verb, Target::Cluster(&s.cluster)).is_allowed() {
+            return true;
+        }
+        let view = self.view(&s.cluster);
+        let guest = s.vmid.and_then(|v| view.as_ref().and_then(|view| view.guest(v)));
+        match (guest, &s.node) {
+            (Some(guest), _) => self.may(actor, verb, Target::Guest(guest)).is_allowed(),
+            (None, Some(node)) if s.vmid.is_none() => {
+                self.may(actor, verb, Target::Node(&s.cluster, node)).is_allowed()
+            }
+            _ => false,
+        }
+    }
+
+    fn may_see(&self, actor: &Actor, verb: Verb, incident: &Incident) -> bool {
+        self.ruling_on(actor, verb, incident).is_allowed()
+    }
+
+    /// Whether `actor` may do `verb` to an incident: to its whole cluster, or to everything in it.
+    fn ruling_on(&self, actor: &Actor, verb: Verb, incident: &Incident) -> Ruling {
+        let Some(cluster) = &incident.cluster else { return self.may(actor, verb, Target::Any) };
+        let whole = self.may(actor, verb, Target::Cluster(cluster));
+        let s = &incident.summary;
+        if whole.is_allowed()
+            || s.lines.is_empty()
+            || usize::try_from(s.firing).unwrap_or(0) > s.lines.len()
+        {
+            return whole;
+        }
+        let Some(view) = self.view(cluster) else { return whole };
+        for line in &s.lines {
+            let guest = line.subject.vmid.and_then(|v| view.guest(v));
+            let ruling = match (guest, &line.subject.node) {
+                (Some(guest), _) => self.may(actor, verb, Target::Guest(guest)),
+                (None, Some(node)) if line.subject.vmid.is_none() => {
+                    self.may(actor, verb, Target::Node(cluster, node))
+                }
+                _ => return whole,
+            };
+            if !ruling.is_allowed() {
+                return ruling;
+            }
+        }
+        self.may(actor, verb, Target::Within(cluster))
+    }
+
+    /// Whether `actor` may do `verb` to everything the server is told about; rules and duty are for all of it.
+    pub fn may_all(&self, actor: &Actor, verb: Verb) -> Ruling {
+        let route = self.alert_route(actor.guild);
+        let mut clusters: Vec<ClusterId> = route.map(|r| r.clusters.clone()).unwrap_or_default();
+        if clusters.is_empty() {
+            clusters = self.inner.clusters.keys().cloned().collect();
+        }
+        let mut last = self.may(actor, verb, Target::Any);
+        for cluster in &clusters {
+            last = self.may(actor, verb, Target::Cluster(cluster));
+            if !last.is_allowed() {
+                return last;
+            }
+        }
+        last
+    }
+
+    /// Takes care of an incident, in the actor's name.
+    pub async fn acknowledge(&self, actor: &Actor, id: &IncidentId) -> Result<Said, Error> {
+        let verb = Verb::AlertAck;
+        let incident = match self.own_incident(actor, id).await? {
+            Ok(incident) => incident,
+            Err(said) => return Ok(said),
+        };
+        if let Some(said) = self.refused(actor, verb, &incident).await? {
+            return Ok(said);
+        }
+        let ack = Ack { user: actor.user, name: actor.name.clone(), at_ms: self.now_ms() };
+        let row =
+            self.audit_row(AuditEvent::Confirmed, actor, verb, &incident.headline(), id.as_str());
+        let done = self.store().acknowledge(id, &ack, &row).await;
+        if done.map_err(Error::store("acknowledge the incident"))? {
+            self.card_touched();
+            return Ok(Said::Done("Acknowledged. Nobody else is called for it.".into(), None));
+        }
+        let why = match incident.ack {
+            Some(ack) => format!("{} takes care of it already.", ack.name),
+            None => "It is over.".to_owned(),
+        };
+        Ok(Said::Over { why })
+    }
+
+    async fn own_incident(
+        &self,
+        actor: &Actor,
+        id: &IncidentId,
+    ) -> Result<Result<Incident, Said>, Error> {
+        let found =
+            self.store().find_incident(id).await.map_err(Error::store("read the incident"))?;
+        Ok(match found {
+            Some(incident) if incident.guild == actor.guild => Ok(incident),
+            _ => Err(Said::Over { why: "There is no such incident in this server.".into() }),
+        })
+    }
+
+    async fn refused(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        incident: &Incident,
+    ) -> Result<Option<Said>, Error> {
+        let Ruling::Denied { because } = self.ruling_on(actor, verb, incident) else {
+            return Ok(None);
+        };
+        self.denied(actor, verb, &incident.headline(), &because).await?;
+        Ok(Some(Said::Denied { because }))
+    }
+
+    /// Silences everything an incident stands for now.
+    pub async fn silence_incident(
+        &self,
+        actor: &Actor,
+        id: &IncidentId,
+        for_ms: i64,
+        reason: &str,
+    ) -> Result<Said, Error> {
+        let incident = match self.own_incident(actor, id).await? {
+            Ok(incident) => incident,
+            Err(said) => return Ok(said),
+        };
+        if let Some(said) = self.refused(actor, Verb::AlertSilence, &incident).await? {
+            return Ok(said);
+        }
+        if !incident.is_open() || incident.kind != Kind::Alerts {
+            return Ok(Said::Over { why: "It is over; there is nothing to silence.".into() });
+        }
+        let all =
+            self.store().list_alerts(actor.guild).await.map_err(Error::store("read the alerts"))?;
+        let subjects: Vec<String> = all
+            .iter()
+            .filter(|t| t.incident.as_ref() == Some(id) && t.phase == Phase::Firing && !t.folded)
+            .map(|t| t.subject.key())
+            .collect();
+        let ask = MuteAsk {
+            kind: MuteKind::Silence,
+            rule: Some(incident.rule.clone()),
+            on: Selector::everything(),
+            subjects,
+            for_ms,
+            reason: reason.to_owned(),
+            shown: incident.headline(),
+        };
+        self.keep_mute(actor, Verb::AlertSilence, ask).await
+    }
+
+    /// Begins a maintenance window; `target` is what policy is asked about.
+    pub async fn start_maintenance(
+        &self,
+        actor: &Actor,
+        target: Target<'_>,
+        ask: MuteAsk,
+    ) -> Result<Said, Error> {
+        let verb = Verb::MaintenanceStart;
+        if let Ruling::Denied { because } = self.may(actor, verb, target) {
+            self.denied(actor, verb, &ask.shown, &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        self.keep_mute(actor, verb, ask).await
+    }
+
+    async fn keep_mute(&self, actor: &Actor, verb: Verb, ask: MuteAsk) -> Result<Said, Error> {
+        if self.alert_route(actor.guild).is_none() {
+            return Ok(no_alerts());
+        }
+        let now_ms = self.now_ms();
+        let mute = Muting {
+            id: MuteId::new(now_ms, random()),
+            guild: actor.guild,
+            kind: ask.kind,
+            rule: ask.rule,
+            on: ask.on,
+            subjects: ask.subjects,
+            from_ms: now_ms,
+            until_ms: now_ms + ask.for_ms.clamp(60_000, MUTE_MAX_MS),
+            by: actor.user,
+            by_name: actor.name.clone(),
+            reason: ask.reason,
+        };
+        let row = self.audit_row(AuditEvent::Confirmed, actor, verb, &ask.shown, mute.id.as_str());
+        self.store().save_mute(&mute, &row).await.map_err(Error::store("keep the silence"))?;
+        Ok(Said::Done(ask.shown, Some(mute.until_ms)))
+    }
+
+    /// Silences and maintenance windows of a server.
+    pub async fn mutes(&self, guild: GuildId) -> Result<Vec<Muting>, Error> {
+        let list = self.store().list_mutes(guild, self.now_ms()).await;
+        list.map_err(Error::store("read the silences"))
+    }
+
+    /// Ends a silence or a maintenance window.
+    pub async fn end_mute(&self, actor: &Actor, id: &str) -> Result<Said, Error> {
+        let verb = Verb::MaintenanceEnd;
+        let found = self.mutes(actor.guild).await?.into_iter().find(|m| m.id.as_str() == id);
+        let Some(mut mute) = found else {
+            return Ok(Said::Over { why: "There is none of that name; it may be over.".into() });
+        };
+        if mute.by != actor.user
+            && let Ruling::Denied { because } = self.may_all(actor, verb)
+        {
+            self.denied(actor, verb, mute.on.as_str(), &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        mute.until_ms = self.now_ms();
+        let row = self.audit_row(AuditEvent::Confirmed, actor, verb, mute.on.as_str(), id);
+        self.store().save_mute(&mute, &row).await.map_err(Error::store("end the silence"))?;
+        Ok(Said::Done("Ended. What still fires is told from now on.".into(), None))
+    }
+
+    /// Gives a rule other values for this server.
+    pub async fn override_rule(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        rule: &str,
+        exception: Exception,
+    ) -> Result<Said, Error> {
+        if let Ruling::Denied { because } = self.may_all(actor, verb) {
+            self.denied(actor, verb, rule, &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        if self.alert_route(actor.guild).is_none() {
+            return Ok(no_alerts());
+        }
+        let rules = self.alert_rules(actor.guild).await?;
+        let Some(known) = rules.find(rule) else {
+            return Ok(Said::Over {
+                why: format!("There is no rule {rule}. `/rule list` shows them."),
+            });
+        };
+        let problems = known.excepted(&exception).problems();
+        if !problems.is_empty() {
+            return Ok(Said::Over { why: problems.join("; ") });
+        }
+        let on = exception.on.as_str().to_owned();
+        let said = Override {
+            guild: actor.guild,
+            rule: rule.to_owned(),
+            exception,
+            by_name: actor.name.clone(),
+            at_ms: self.now_ms(),
+        };
+        let row = self.audit_row(AuditEvent::Confirmed, actor, verb, rule, &format!("on {on}"));
+        self.store().save_override(&said, &row).await.map_err(Error::store("keep the override"))?;
+        Ok(Said::Done(
+            format!("{rule} has other values for {on} in this server, from the next look on."),
+            None,
+        ))
+    }
+
+    /// Takes back everything this server made of a rule.
+    pub async fn reset_rule(&self, actor: &Actor, verb: Verb, rule: &str) -> Result<Said, Error> {
+        if let Ruling::Denied { because } = self.may_all(actor, verb) {
+            self.denied(actor, verb, rule, &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        let row = self.audit_row(AuditEvent::Confirmed, actor, verb, rule, "as it comes");
+        let done = self.store().remove_overrides(actor.guild, rule, &row).await;
+        done.map_err(Error::store("take back the override"))?;
+        Ok(Said::Done(format!("{rule} is as it comes."), None))
+    }
+
+    /// Who is on call in a server, until when, and who stands in.
+    pub async fn on_call(
+        &self,
+        guild: GuildId,
+    ) -> Result<Option<(Option<UserId>, i64, Vec<DutyShift>)>, Error> {
+        let Some(route) = self.alert_route(guild) else { return Ok(None) };
+        let now_ms = self.now_ms();
+        let shifts = self.store().list_shifts(guild, now_ms).await;
+        let mut duty = route.duty.clone();
+        duty.shifts = shifts.map_err(Error::store("read who is on call"))?;
+        Ok(Some((duty.now(now_ms), duty.until_ms(now_ms), duty.shifts)))
+    }
+
+    /// Somebody stands in on call from now on.
+    pub async fn stand_in(&self, actor: &Actor, user: UserId, for_ms: i64) -> Result<Said, Error> {
+        let verb = Verb::OncallOverride;
+        if let Ruling::Denied { because } = self.may_all(actor, verb) {
+            self.denied(actor, verb, "on call", &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        if self.alert_route(actor.guild).is_none() {
+            return Ok(no_alerts());
+        }
+        let now_ms = self.now_ms();
+        let shift = DutyShift {
+            guild: actor.guild,
+            user,
+            from_ms: now_ms,
+            until_ms: now_ms + for_ms.clamp(60_000, SHIFT_MAX_MS),
+            by_name: actor.name.clone(),
+        };
+        let row =
+            self.audit_row(AuditEvent::Confirmed, actor, verb, &user.to_string(), "stands in");
+        let kept = self.store().add_shift(&shift, now_ms, &row).await;
+        kept.map_err(Error::store("note who is on call"))?;
+        Ok(Said::Done("On call".into(), Some(shift.until_ms)))
+    }
+
+    /// Sends a message to the channel of alerts, so that people see that it arrives.
+    pub async fn test_alert(&self, actor: &Actor) -> Result<Said, Error> {
+        let verb = Verb::AlertTest;
+        if let Ruling::Denied { because } = self.may_all(actor, verb) {
+            self.denied(actor, verb, "alerts", &because).await?;
+            return Ok(Said::Denied { because });
+        }
+        let Some(route) = self.alert_route(actor.guild) else { return Ok(no_alerts()) };
+        let now_ms = self.now_ms();
+        let desk = Desk {
+            route: route.clone(),
+            rules: Rules::default(),
+            mutes: Vec::new(),
+            book: gantry_core::alert::Book::default(),
+            incidents: std::collections::BTreeMap::new(),
+        };
+        let id = IncidentId::new(now_ms, random());
+        let mut incident = desk.fresh(id, Kind::CatchUp, "Test of alerts", Severity::Info, now_ms);
+        incident.posted_ms = Some(now_ms);
+        incident.resolved_ms = Some(now_ms);
+        incident.body =
+            vec![format!("{} asked for it. Alerts of this server arrive here.", actor.name)];
+        let row =
+            self.audit_row(AuditEvent::Confirmed, actor, verb, "alerts", incident.id.as_str());
+        let posted = self.store().post_incident(&incident, &row).await;
+        posted.map_err(Error::store("send the test"))?;
+        self.card_touched();
+        Ok(Said::Done("It is on its way to the channel of this server's alerts.".into(), None))
+    }
+}

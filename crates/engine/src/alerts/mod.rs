@@ -1,0 +1,30 @@
+//! Alerts: looks at clusters, feeds the alert desks (`core::alert`), keeps what they come to, answers about it.
+//!
+//! One process leads all desks, by lease. What one step changes is kept in one transaction, and the messages are the
+//! courier's cards: asked for there and then, kept up to date in place.
+
+mod ask;
+mod lead;
+mod look;
+
+pub use ask::{AlertView, MuteAsk, Said};
+use gantry_core::alert::{Route, Rules};
+use gantry_core::id::GuildId;
+
+use crate::Engine;
+
+/// Which servers are told about what.
+#[derive(Debug, Clone, Default)]
+pub struct AlertSettings {
+    /// Where alerts go; a server at most once. None: nobody is told, nothing is watched for.
+    pub routes: Vec<Route>,
+    /// The rules, before what servers made of them.
+    pub rules: Rules,
+}
+
+impl Engine {
+    /// Where alerts of a server go.
+    pub fn alert_route(&self, guild: GuildId) -> Option<&Route> {
+        self.inner.settings.alerts.routes.iter().find(|r| r.guild == guild)
+    }
+}

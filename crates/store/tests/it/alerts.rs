@@ -1,0 +1,129 @@
+//! What the alert desks keep: one step at once, fenced by the lease, with messages that are made once.
+
+use gantry_core::alert::{
+    Ack, Book, Desk, Duty, Metric, Phase, Reading, Route, Rules, Sample, Severity, Subject,
+    defaults,
+};
+use gantry_core::audit::{AuditEvent, AuditRow};
+use gantry_core::id::{AuditId, ChannelId, ClusterId, GuildId, IncidentId, UserId};
+use gantry_store::{AlertWork, CardAbout, DeskWork};
+
+use crate::harness::*;
+
+const GUILD: GuildId = GuildId(1);
+
+fn lab() -> ClusterId {
+    "lab".parse().unwrap()
+}
+
+/// A desk whose one alert fires.
+fn desk() -> Desk {
+    let mut desk = Desk {
+        route: Route {
+            guild: GUILD,
+            channel: ChannelId(2),
+            clusters: vec![],
+            least: Severity::Info,
+            mention_from: Severity::Critical,
+            mention: None,
+            quiet: None,
+            per_hour: 9,
+            cooldown_ms: 0,
+            escalation: vec![],
+            duty: Duty::default(),
+        },
+        rules: Rules {
+            rules: defaults().rules.into_iter().filter(|r| r.id == "quorum-lost").collect(),
+        },
+        mutes: vec![],
+        book: Book::default(),
+        incidents: std::collections::BTreeMap::new(),
+    };
+    for at_ms in [NOW, NOW + 60_000] {
+        let sample = Sample::new(Subject::cluster(&lab()), Metric::NoQuorum, 1.0);
+        let reading = Reading {
+            cluster: lab(),
+            at_ms,
+            covers: vec![Metric::NoQuorum],
+            samples: vec![sample],
+        };
+        desk.step(&reading, at_ms, &mut || IncidentId::new(NOW, 7));
+    }
+    desk
+}
+
+fn work(desk: &Desk) -> AlertWork<'_> {
+    AlertWork {
+        desks: vec![DeskWork {
+            guild: GUILD,
+            alerts: desk.book.tracked.values().collect(),
+            gone: vec![],
+            incidents: desk.incidents.values().collect(),
+        }],
+        look: None,
+    }
+}
+
+fn row(n: u128) -> AuditRow {
+    AuditRow {
+        id: AuditId::new(NOW, n),
+        at_ms: NOW,
+        event: AuditEvent::Confirmed,
+        user: Some(UserId(7)),
+        user_name: "olga".into(),
+        guild: Some(GUILD),
+        channel: None,
+        verb: gantry_core::action::Verb::AlertAck,
+        target: "x".into(),
+        plan: None,
+        operation: None,
+        detail: String::new(),
+    }
+}
+
+both! {
+    async fn a_step_is_kept_whole_and_its_message_is_made_once(db: Db) {
+        let desk = desk();
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        for _ in 0..3 {
+            assert!(db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap());
+        }
+        let kept = db.store.list_alerts(GUILD).await.unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].phase, Phase::Firing);
+        let incident = db.store.incidents_lately(GUILD, NOW).await.unwrap().remove(0);
+        assert_eq!(Some(&incident), desk.incidents.values().next());
+        let card = db.store.find_card_of_incident(&incident.id).await.unwrap().unwrap();
+        assert_eq!((card.about, card.wanted), (CardAbout::Incident(incident.id.clone()), 3));
+        let claimed = db.store.claim_card("c", NOW, 1000, 10_000).await.unwrap();
+        assert_eq!(claimed.map(|c| c.id), Some(card.id), "nobody waits for an answer to post it");
+        assert_eq!(db.store.list_alerts(GuildId(2)).await.unwrap(), []);
+    }
+
+    async fn whoever_leads_no_more_keeps_nothing(db: Db) {
+        let desk = desk();
+        let old = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        assert_eq!(db.store.lead_alerts("b", NOW + 999, 1000).await.unwrap(), None);
+        assert_eq!(db.store.lead_alerts("a", NOW + 999, 1000).await.unwrap(), Some(old));
+        let new = db.store.lead_alerts("b", NOW + 5000, 1000).await.unwrap().unwrap();
+        assert!(new > old);
+        assert!(!db.store.save_alerts(old, &work(&desk), NOW).await.unwrap());
+        assert_eq!(db.store.list_alerts(GUILD).await.unwrap(), []);
+        assert_eq!(db.store.lead_alerts("a", NOW + 5500, 1000).await.unwrap(), None);
+    }
+
+    async fn an_acknowledgement_is_one_persons_and_survives_what_the_desk_writes(db: Db) {
+        let desk = desk();
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let id = desk.incidents.keys().next().unwrap();
+        let ack = |n: u64| Ack { user: UserId(n), name: format!("p{n}"), at_ms: NOW };
+        assert!(db.store.acknowledge(id, &ack(7), &row(1)).await.unwrap());
+        assert!(!db.store.acknowledge(id, &ack(8), &row(2)).await.unwrap());
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        assert_eq!(db.store.find_incident(id).await.unwrap().unwrap().ack, Some(ack(7)));
+        assert_eq!(db.store.incident_acks(GUILD).await.unwrap(), [(id.clone(), ack(7))]);
+        let page = db.store.list_incidents(GUILD, true, 0, 10).await.unwrap();
+        assert_eq!((page.total, page.rows.len()), (1, 1));
+    }
+}
