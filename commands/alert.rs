@@ -217,12 +217,11 @@ pub(crate) async fn press_silence(
 }
 
 /// Pressed: Why.
-pub(crate) async fn why(visit: &Visit, id: &IncidentId, press: bool) -> Result<(), FaceError> {
+pub(crate) async fn why(visit: &Visit, id: &IncidentId) -> Result<(), FaceError> {
     if !may(visit, Verb::AlertExplain).await? {
         return Ok(());
     }
-    let go = if press { visit.begin_press(false).await? } else { visit.begin(true, false).await? };
-    if go == Go::Stop {
+    if visit.begin_press(false).await? == Go::Stop {
         return Ok(());
     }
     let view = find(visit, Some(id.as_str())).await?;
@@ -238,7 +237,7 @@ pub(crate) async fn chart(visit: &Visit, id: &IncidentId) -> Result<(), FaceErro
     let view = find(visit, Some(id.as_str())).await?;
     let mut shown =
         card::Card::new(Tone::Plain, crate::line![card::text(view.incident.headline())]);
-    shown.picture = alert_chart::picture(visit.face.engine(), &view.incident).await;
+    shown.picture = Box::pin(alert_chart::picture(visit.face.engine(), &view.incident)).await;
     if shown.picture.is_none() {
         shown = shown.say("There is nothing to draw, or Proxmox did not give the figures in time.");
     }
@@ -251,10 +250,10 @@ pub(crate) async fn remedy(
     id: &IncidentId,
     picked: Option<&str>,
 ) -> Result<(), FaceError> {
-    let Some((verb, address)) = picked.and_then(|p| p.split_once(' ')) else {
+    let Some((verb, place)) = picked.and_then(|p| p.split_once(' ')) else {
         return unknown(visit).await;
     };
-    let (Ok(verb), Some(guest)) = (verb.parse::<Verb>(), address_of(address)) else {
+    let (Ok(verb), Some(guest)) = (verb.parse::<Verb>(), address(place)) else {
         return unknown(visit).await;
     };
     let offered = [Verb::GuestStart, Verb::GuestReboot, Verb::GuestShutdown];
@@ -262,9 +261,6 @@ pub(crate) async fn remedy(
         return unknown(visit).await;
     }
     tracing::info!(incident = %id, %verb, %guest, "asked for from an alert");
-    act::on_picked(visit, verb, &guest, None).await
-}
-
-fn address_of(text: &str) -> Option<gantry_core::action::GuestRef> {
-    address(text)
+    // On the heap: a proposal is large, and every press would carry room for it.
+    Box::pin(act::on_picked(visit, verb, &guest, None)).await
 }

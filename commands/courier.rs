@@ -218,7 +218,7 @@ impl Delivery {
             CardShows::Incident(incident) => card::incident(incident),
         };
         if let CardShows::Incident(incident) = &shows {
-            shown.picture = crate::alert_chart::picture(engine, incident).await;
+            shown.picture = Box::pin(crate::alert_chart::picture(engine, incident)).await;
         }
         let painted = paint(&shown);
         let message = match self.card.message {

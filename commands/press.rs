@@ -62,11 +62,13 @@ async fn serve(
         Token::PutBack(operation) => decide(visit, &operation, false).await,
         Token::Clean(operation) => clean(visit, &operation).await,
         Token::ShowOp(operation) => show::open(visit, View::Op { operation }).await,
-        Token::Ack(id) => crate::alert::press_ack(visit, &id).await,
-        Token::Mute(id) => crate::alert::press_silence(visit, &id, picked.as_deref()).await,
-        Token::Why(id) => crate::alert::why(visit, &id, true).await,
-        Token::Chart(id) => crate::alert::chart(visit, &id).await,
-        Token::Remedy(id) => crate::alert::remedy(visit, &id, picked.as_deref()).await,
+        Token::Ack(id) => Box::pin(crate::alert::press_ack(visit, &id)).await,
+        Token::Mute(id) => {
+            Box::pin(crate::alert::press_silence(visit, &id, picked.as_deref())).await
+        }
+        Token::Why(id) => Box::pin(crate::alert::why(visit, &id)).await,
+        Token::Chart(id) => Box::pin(crate::alert::chart(visit, &id)).await,
+        Token::Remedy(id) => Box::pin(crate::alert::remedy(visit, &id, picked.as_deref())).await,
         Token::First(id) => turn(visit, &id, |_| 0).await,
         Token::Back(id) => turn(visit, &id, |page| page.saturating_sub(1)).await,
         Token::Next(id) => turn(visit, &id, |page| page.saturating_add(1)).await,
