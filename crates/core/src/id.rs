@@ -375,11 +375,11 @@ own_id!(
 );
 own_id!(
     /// Alerts that belong together, told in one message.
-    IncidentId, "in_"
+    IncidentId, "in_", "incident"
 );
 own_id!(
     /// A silence or a maintenance window.
-    MuteId, "si_"
+    MuteId, "si_", "silence"
 );
 
 #[cfg(test)]
