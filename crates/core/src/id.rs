@@ -375,11 +375,11 @@ own_id!(
 );
 own_id!(
     /// Alerts that belong together, told in one message.
-    IncidentId, "in_", "incident"
+    IncidentId, "in_", "incident's id"
 );
 own_id!(
     /// A silence or a maintenance window.
-    MuteId, "si_", "silence"
+    MuteId, "si_", "silence's id"
 );
 
 #[cfg(test)]
