@@ -54,8 +54,16 @@ pub async fn on_guest(
         }
         public = true;
     }
-    let ask = Ask::Guest { verb, who: who.to_owned(), timeout_s };
+    let ask = match verb {
+        Verb::GuestUnlock => Ask::Unlock { who: who.to_owned() },
+        _ => Ask::Guest { verb, who: who.to_owned(), timeout_s },
+    };
     carry(visit, verb, who, timeout_s, ask, public).await
+}
+
+/// A command that takes the lock off a guest.
+pub async fn unlock(visit: &Visit, who: &str) -> Result<(), FaceError> {
+    on_guest(visit, Verb::GuestUnlock, who, None).await
 }
 
 /// A guest that was picked from a menu: its address, never its name.

@@ -183,6 +183,28 @@ pub async fn cluster(
     answer(found.map(|v| (v.cluster.to_string(), v.cluster.to_string())).collect())
 }
 
+/// Completes a forward the asker may remove.
+pub async fn forward(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
+    let typed = typed.to_lowercase();
+    let mut found = Vec::new();
+    for forward in engine.known_forwards() {
+        let label = format!("{} ({})", forward.spec, forward.spec.cluster);
+        let fits = label.to_lowercase().contains(&typed) || forward.id.as_str().contains(&typed);
+        if fits && engine.may_remove(&actor, &forward).is_allowed() {
+            found.push((label, forward.id.to_string()));
+        }
+        if found.len() == OPTIONS_MAX {
+            break;
+        }
+    }
+    answer(found)
+}
+
 /// Completes a node; those of another cluster than the one chosen are left out.
 pub async fn node(
     ctx: poise::Context<'_, crate::Face, crate::FaceError>,

@@ -17,7 +17,7 @@ use crate::visit::serve;
     guild_only,
     subcommands(
         "list", "show", "start", "shutdown", "stop", "kill", "reboot", "suspend", "resume",
-        "delete"
+        "unlock", "delete"
     ),
     subcommand_required
 )]
@@ -199,6 +199,18 @@ async fn resume(
     guest: String,
 ) -> Result<(), FaceError> {
     on(ctx, Verb::GuestResume, guest, None).await
+}
+
+/// Take off a lock that a task which died has left behind
+#[poise::command(slash_command, guild_only)]
+async fn unlock(
+    ctx: Context<'_>,
+    #[description = "Name, number, or cluster/number"]
+    #[autocomplete = "complete::guest"]
+    #[max_length = 300]
+    guest: String,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| act::unlock(&visit, &guest).await).await
 }
 
 /// Delete a guest with its disks

@@ -21,6 +21,7 @@ mod escape;
 mod face;
 mod fault;
 mod form;
+mod forward;
 mod graph;
 mod guest;
 mod help;

@@ -43,6 +43,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::set::set(),
         crate::bridge::bridge(),
         crate::vnet::vnet(),
+        crate::forward::forward(),
         crate::image::image(),
         crate::graph::graph(),
         crate::alert::alert(),
@@ -252,6 +253,9 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
             &["SDN.Audit", "SDN.Allocate", "Sys.Audit"]
         }
         Verb::VnetDelete => &["SDN.Audit", "SDN.Allocate", "Sys.Audit", "VM.Audit"],
+        Verb::ForwardList | Verb::ForwardApply => &["VM.Audit"],
+        Verb::ForwardAdd | Verb::ForwardRemove => &["VM.Audit", "VM.Config.Network"],
+        Verb::GuestUnlock => &["VM.Audit", "Sys.Audit"],
         Verb::ImageList | Verb::ImageCache => &["Datastore.Audit"],
         Verb::ImageUsedBy => &["Datastore.Audit", "VM.Audit"],
         Verb::ImageShow => &["Datastore.Audit", "VM.Audit", "Sys.AccessNetwork"],

@@ -153,6 +153,11 @@ pub enum View {
         /// Which bridge.
         name: IfaceName,
     },
+    /// Port forwards.
+    Forwards {
+        /// Of which cluster.
+        cluster: ClusterId,
+    },
     /// Zones, vnets and subnets.
     Vnets {
         /// Of which cluster.
@@ -332,6 +337,7 @@ impl View {
             Self::Bridges { .. } => Verb::BridgeList,
             Self::Bridge { .. } => Verb::BridgeShow,
             Self::Vnets { .. } => Verb::VnetList,
+            Self::Forwards { .. } => Verb::ForwardList,
             Self::Guests { filter, .. } if filter.pods => Verb::PodList,
             Self::Guests { .. } => Verb::GuestList,
             Self::Guest { pod: true, .. } => Verb::PodShow,

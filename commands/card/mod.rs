@@ -5,6 +5,7 @@
 mod alert;
 mod audit;
 mod cluster;
+mod forward;
 mod graph;
 mod guest;
 mod help;
@@ -26,6 +27,7 @@ pub use alert::{
 };
 pub use audit::{AuditList, audit_list};
 pub use cluster::{ClusterCard, cluster_status};
+pub use forward::forward_list;
 pub use graph::graph;
 pub use guest::{GuestList, GuestShow, PodShow, guest_list, guest_show, pod_show, status_mark};
 pub use help::{HelpEntry, PAGES, help_page, page_of, whoami};

@@ -71,7 +71,7 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
         View::Cluster { cluster } => {
             (cluster.to_string(), visit.may(view.verb(), Target::Cluster(cluster)))
         }
-        View::Vnets { cluster } => {
+        View::Vnets { cluster } | View::Forwards { cluster } => {
             (cluster.to_string(), visit.may(view.verb(), Target::Cluster(cluster)))
         }
         View::Node { cluster, node }
@@ -125,6 +125,10 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Vnets { cluster } => {
             let net = network(visit, cluster, Scope::Sdn).await?;
             Ok(crate::card::vnet_list(cluster.as_str(), &net, id))
+        }
+        View::Forwards { cluster } => {
+            let list = visit.face.engine().forwards(&visit.actor, cluster).await?;
+            Ok(crate::card::forward_list(&list, id))
         }
         View::Guests { filter, page } => world::guests(visit, filter, page, id).await,
         View::Guest { guest, pod } => world::guest(visit, guest, *pod, id).await,

@@ -158,7 +158,14 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
         Action::Image(image) if image.guest().is_none() => {
             visit.face.engine().ruling_on_images(&visit.actor, verb, image)
         }
-        Action::Power { .. } | Action::Delete { .. } | Action::Pod(_) | Action::Image(_) => {
+        Action::Forward(forward) => {
+            visit.face.engine().ruling_on_forward(&visit.actor, verb, forward)
+        }
+        Action::Power { .. }
+        | Action::Delete { .. }
+        | Action::Unlock { .. }
+        | Action::Pod(_)
+        | Action::Image(_) => {
             let Some((guest, _)) = action.guest() else { return any };
             let views = visit.face.engine().views();
             let found =

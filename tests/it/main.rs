@@ -13,6 +13,7 @@ mod competitors;
 mod courier;
 mod crash;
 mod docs;
+mod forward;
 mod graph;
 mod harness;
 mod health;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::forward::ForwardAction;
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
 use crate::image::ImageAction;
 use crate::network::NetworkAction;
@@ -91,6 +92,8 @@ verbs! {
     GuestSuspend = "guest.suspend", Button, true;
     /// Let a suspended guest go on.
     GuestResume = "guest.resume", None, true;
+    /// Take a lock off that a task which died has left behind.
+    GuestUnlock = "guest.unlock", TypedName, true;
     /// Delete a guest and its disks.
     GuestDelete = "guest.delete", TypedName, true;
     /// Create a pod: a container that gantry owns.
@@ -169,6 +172,14 @@ verbs! {
     VnetApply = "vnet.apply", Button, true;
     /// Drop what is staged in the software-defined network.
     VnetRevert = "vnet.revert", Button, true;
+    /// Port forwards, and whether each node's table is as it shall be.
+    ForwardList = "forward.list", None, false;
+    /// Lead a port of a node to a guest.
+    ForwardAdd = "forward.add", Button, true;
+    /// Lead it nowhere any more.
+    ForwardRemove = "forward.remove", Button, true;
+    /// Make a node's table what was asked for, whatever somebody has made of it by hand.
+    ForwardApply = "forward.apply", Button, true;
     /// Images on storages.
     ImageList = "image.list", None, false;
     /// One image: what it is, where it is, what can be had.
@@ -291,6 +302,7 @@ impl Verb {
             Self::GuestSuspend => "Suspend",
             Self::GuestResume => "Resume",
             Self::GuestDelete | Self::PodDelete => "Delete",
+            Self::GuestUnlock => "Unlock",
             Self::PodCreate | Self::SetCreate | Self::BridgeCreate | Self::VnetCreate => "Create",
             Self::SetApply | Self::BridgeApply | Self::VnetApply => "Apply",
             Self::SetScale => "Scale",
@@ -304,6 +316,9 @@ impl Verb {
             Self::BridgeSecure => "Secure",
             Self::BridgeDelete | Self::VnetDelete => "Remove",
             Self::BridgeRevert | Self::VnetRevert => "Drop",
+            Self::ForwardAdd => "Forward",
+            Self::ForwardRemove => "Remove",
+            Self::ForwardApply => "Apply",
             Self::PodApply | Self::PodUpdate => "Change",
             Self::PodClean => "Clean up",
             Self::ImagePull => "Fetch",
@@ -388,6 +403,13 @@ pub enum Action {
         /// How long the shutdown before it may take, seconds.
         timeout_s: u32,
     },
+    /// Take the lock off a guest.
+    Unlock {
+        /// Which guest.
+        guest: GuestRef,
+        /// Container or virtual machine.
+        kind: GuestKind,
+    },
     /// Create a container that gantry owns.
     CreatePod {
         /// In which cluster.
@@ -413,18 +435,23 @@ pub enum Action {
     Network(Box<NetworkAction>),
     /// Something done to images.
     Image(ImageAction),
+    /// Something done to port forwards.
+    Forward(ForwardAction),
 }
 
 impl Action {
     /// The cluster it acts on.
     pub fn cluster(&self) -> &ClusterId {
         match self {
-            Self::Power { guest, .. } | Self::Delete { guest, .. } => &guest.cluster,
+            Self::Power { guest, .. } | Self::Delete { guest, .. } | Self::Unlock { guest, .. } => {
+                &guest.cluster
+            }
             Self::Pod(pod) => &pod.guest().cluster,
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
             Self::Set(action) => &action.set().cluster,
             Self::Network(action) => &action.cluster,
             Self::Image(action) => action.cluster(),
+            Self::Forward(action) => action.cluster(),
         }
     }
 
@@ -436,6 +463,7 @@ impl Action {
             Self::Set(action) => Some(format!("set {}", action.set())),
             Self::Network(action) => Some(action.turn()),
             Self::Image(action) => action.turn(),
+            Self::Forward(action) => Some(action.turn()),
             _ => self.guest().map(|(guest, _)| format!("guest {guest}")),
         }
     }
@@ -443,14 +471,16 @@ impl Action {
     /// The guest it acts on, where there is one already.
     pub fn guest(&self) -> Option<(&GuestRef, GuestKind)> {
         match self {
-            Self::Power { guest, kind, .. } | Self::Delete { guest, kind, .. } => {
-                Some((guest, *kind))
-            }
+            Self::Power { guest, kind, .. }
+            | Self::Delete { guest, kind, .. }
+            | Self::Unlock { guest, kind } => Some((guest, *kind)),
             Self::Pod(pod) => Some((pod.guest(), GuestKind::Lxc)),
             Self::Image(action) => action.guest(),
-            Self::CreatePod { .. } | Self::CancelTask { .. } | Self::Set(_) | Self::Network(_) => {
-                None
-            }
+            Self::CreatePod { .. }
+            | Self::CancelTask { .. }
+            | Self::Set(_)
+            | Self::Network(_)
+            | Self::Forward(_) => None,
         }
     }
 }
@@ -464,7 +494,7 @@ mod tests {
         for verb in Verb::ALL {
             assert_eq!(verb.as_str().parse::<Verb>().as_ref(), Ok(verb));
         }
-        assert!("guest.unlock".parse::<Verb>().is_err());
+        assert!("guest.rename".parse::<Verb>().is_err());
     }
 
     #[test]

@@ -370,6 +370,10 @@ own_id!(
     AuditId, "au_", "audit row's id"
 );
 own_id!(
+    /// A port forward.
+    ForwardId, "fw_"
+);
+own_id!(
     /// A message gantry keeps up to date.
     CardId, "ca_", "card's id"
 );

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, Verb};
+use crate::forward::ForwardStep;
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::image::ImageStep;
 use crate::network::NetworkStep;
@@ -110,6 +111,10 @@ pub enum StepKind {
     Pod(PodStep),
     /// Something done to an image.
     Image(Box<ImageStep>),
+    /// Something done to a port forward.
+    Forward(ForwardStep),
+    /// Take the lock off.
+    Unlock,
 }
 
 /// What must be seen before a step counts as done.
@@ -142,6 +147,8 @@ impl StepKind {
             Self::Network(step) => step.doing(),
             Self::Pod(step) => step.doing(),
             Self::Image(step) => step.doing(),
+            Self::Forward(step) => step.doing(),
+            Self::Unlock => "Taking the lock off",
         }
     }
 
@@ -161,6 +168,8 @@ impl StepKind {
             Self::Network(step) => step.name(),
             Self::Pod(step) => step.name(),
             Self::Image(step) => step.name(),
+            Self::Forward(step) => step.name(),
+            Self::Unlock => "unlock",
         }
     }
 
@@ -176,7 +185,7 @@ impl StepKind {
             Self::Suspend => &["vzsuspend", "qmsuspend", "qmpause"],
             Self::Resume => &["vzresume", "qmresume"],
             Self::Delete => &["vzdestroy", "qmdestroy"],
-            Self::CancelTask => &[],
+            Self::CancelTask | Self::Forward(_) | Self::Unlock => &[],
             Self::Set(step) => step.task_types(),
             Self::Network(step) => step.task_types(),
             Self::Pod(step) => step.task_types(),
@@ -199,7 +208,9 @@ impl StepKind {
             }
             Self::Delete => Expect::Gone,
             // What must be seen of a network is in its own steps.
-            Self::CancelTask | Self::Network(_) => Expect::TaskEnded,
+            Self::CancelTask | Self::Network(_) | Self::Forward(_) | Self::Unlock => {
+                Expect::TaskEnded
+            }
             Self::Set(step) => step.expects(kind),
             Self::Pod(step) => step.expects(kind),
         }
@@ -207,12 +218,30 @@ impl StepKind {
 
     /// Whether it belongs to putting things back: done although something failed or somebody cancelled.
     pub fn is_undo(&self) -> bool {
-        matches!(self, Self::Network(step) if step.is_undo())
+        match self {
+            Self::Network(step) => step.is_undo(),
+            Self::Forward(step) => step.is_undo(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is gantry's own record: whether it was written can be read, and writing it again changes nothing.
+    pub fn is_own_record(&self) -> bool {
+        match self {
+            Self::Set(step) => *step == SetStep::Record,
+            Self::Forward(step) => step.is_own_record(),
+            _ => false,
+        }
     }
 
     /// Whether its call may be sent again once a look has shown that it was not carried out.
     pub fn is_repeatable(&self) -> bool {
-        matches!(self, Self::Network(step) if step.is_repeatable())
+        match self {
+            Self::Network(step) => step.is_repeatable(),
+            // A whole table, a rule that is looked for, a record: each is once, however often it is sent.
+            Self::Forward(_) => true,
+            _ => false,
+        }
     }
 }
 

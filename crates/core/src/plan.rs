@@ -349,6 +349,8 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         | Action::Pod(_)
         | Action::Set(_)
         | Action::Network(_)
+        | Action::Forward(_)
+        | Action::Unlock { .. }
         | Action::Image(_) => {
             return refused("that is not something done to a guest".into());
         }

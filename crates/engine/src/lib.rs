@@ -9,6 +9,7 @@ mod confirm;
 mod deed;
 mod error;
 mod health;
+mod forwards;
 mod history;
 mod images;
 mod inventory;
@@ -41,6 +42,7 @@ pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
 pub use health::PodHealth;
+pub use forwards::{ForwardAsk, ForwardList, NodeForwards, Standing};
 pub use history::{Course, History, Measure, Subject, Timeframe};
 pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};
 pub use keep::Kept;
@@ -138,6 +140,7 @@ struct Inner {
     sets: sets::Memory,
     shells: shell::Memory,
     health: health::Book,
+    forwards: forwards::Memory,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -167,6 +170,7 @@ impl Engine {
                 sets: sets::Memory::default(),
                 shells: shell::Memory::default(),
                 health: health::Book::default(),
+                forwards: forwards::Memory::default(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),

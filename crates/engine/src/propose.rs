@@ -82,6 +82,13 @@ pub enum Ask {
     },
     /// Something done to images.
     Image(crate::ImageAsk),
+    /// Something done to port forwards.
+    Forward(crate::ForwardAsk),
+    /// Take the lock off a guest.
+    Unlock {
+        /// The guest as typed or completed.
+        who: String,
+    },
     /// Stop a running task.
     TaskCancel {
         /// Where.
@@ -204,6 +211,8 @@ impl Engine {
             Ask::Update { who, limits } => self.propose_update(actor, &who, &limits).await,
             Ask::Clean { operation } => self.propose_clean(actor, &operation).await,
             Ask::Image(ask) => self.propose_image(actor, ask).await,
+            Ask::Forward(ask) => self.propose_forward(actor, ask).await,
+            Ask::Unlock { who } => self.propose_unlock(actor, &who).await,
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
     }
@@ -270,7 +279,10 @@ impl Engine {
         match plan_guest(verb, &action, &live) {
             Planned::Nothing { why } => Ok(Answer::Nothing { why }),
             Planned::Refused { why } => Ok(Answer::Refused { why }),
-            Planned::Ready(draft) => {
+            Planned::Ready(mut draft) => {
+                if let Action::Delete { guest, .. } = &action {
+                    self.tell_forwards_to(guest, &mut draft).await?;
+                }
                 let plan = self.plan(actor, verb, action, (rule, needs), draft, live.read_ms);
                 self.keep(actor, plan).await
             }

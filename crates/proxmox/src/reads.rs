@@ -3,9 +3,12 @@
 //! `Freshness::Shared` answers may be up to a second old and are shared by everybody who asks;
 //! `Freshness::Fresh` asks the server now.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use gantry_core::id::{NodeName, StorageId, Upid, Vmid};
+use serde_json::Value;
 
 use crate::access::Permissions;
 use crate::answer::envelope::List;
@@ -201,6 +204,38 @@ impl Client {
         freshness: Freshness,
     ) -> Result<Arc<GuestConfig>, Error> {
         self.shared(self.get(guest.path("/nodes/{node}/{kind}/{vmid}/config")), freshness).await
+    }
+
+    /// `GET …/lxc/{vmid}/interfaces`: the addresses a container has now, loopback and link-local ones left out. None
+    /// while it is off: Proxmox answers `null` then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the container is not on that node; else see [`Error`].
+    pub async fn container_addresses(&self, guest: &GuestRef) -> Result<Vec<IpAddr>, Error> {
+        let path = guest.path("/nodes/{node}/{kind}/{vmid}/interfaces");
+        let cards: Option<Vec<BTreeMap<String, Value>>> = self.fetch(&self.get(path)).await?;
+        let usable = |a: &IpAddr| match a {
+            IpAddr::V4(a) => !a.is_loopback() || a.octets()[1..] != [0, 0, 1],
+            IpAddr::V6(a) => !a.is_loopback() && (a.segments()[0] & 0xffc0) != 0xfe80,
+        };
+        let mut found: Vec<IpAddr> = Vec::new();
+        for card in cards.unwrap_or_default() {
+            if card.get("name").and_then(Value::as_str) == Some("lo") {
+                continue;
+            }
+            let list = card.get("ip-addresses").and_then(Value::as_array);
+            let listed = list.into_iter().flatten().filter_map(|a| a.get("ip-address")?.as_str());
+            let named = ["inet", "inet6"].iter().filter_map(|k| card.get(*k)?.as_str());
+            for text in listed.chain(named) {
+                let address = text.split('/').next().and_then(|a| a.parse::<IpAddr>().ok());
+                if let Some(address) = address.filter(usable)
+                    && !found.contains(&address)
+                {
+                    found.push(address);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// `GET …/{lxc|qemu}/{vmid}/status/current`.

@@ -11,6 +11,7 @@ mod cards;
 mod dialect;
 mod error;
 mod health;
+mod forwards;
 mod images;
 mod incidents;
 mod migration;

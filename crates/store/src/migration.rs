@@ -43,6 +43,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(6, "0006_answers"),
     migration!(7, "0007_health"),
     migration!(8, "0008_alerts"),
+    migration!(9, "0009_forward_ports"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -37,6 +37,12 @@ macro_rules! audit_columns {
         "id, at_ms, event, user_id, user_name, guild_id, channel_id, verb, target, plan_id, operation_id, detail"
     };
 }
+macro_rules! forward_columns {
+    () => {
+        "id, cluster, node, proto, family, listen_address, listen_port, vmid, name, target_port, created_by, \
+         created_ms, port_name"
+    };
+}
 /// A page and its count over operations. `$lead` is the condition an index answers; the others are optional.
 macro_rules! operations_where {
     ($lead:literal) => {
@@ -412,6 +418,20 @@ texts! {
          RETURNING lease_gen");
     ALERT_LEADS = holding!("SELECT lease_gen FROM alert_lead WHERE name = $1 AND lease_gen = $2");
     ALERT_LEAD_FREE = Text::same("UPDATE alert_lead SET lease_until_ms = 0");
+
+    // Port forwards.
+    FORWARD_INSERT = Text::same(
+        "INSERT INTO forwards (id, cluster, node, proto, family, listen_address, listen_port, vmid, name, \
+         target_port, created_by, created_ms, port_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING");
+    FORWARD_AT = Text::same(concat!("SELECT ", forward_columns!(), " FROM forwards WHERE cluster = $1 AND node = $2 \
+         AND proto = $3 AND family = $4 AND listen_address = $5 AND listen_port = $6"));
+    FORWARD_FIND = Text::same(concat!("SELECT ", forward_columns!(), " FROM forwards WHERE id = $1"));
+    FORWARDS_LIST = Text::same(concat!("SELECT ", forward_columns!(), " FROM forwards \
+         WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) \
+         ORDER BY cluster, node, listen_port, proto, family, listen_address LIMIT 10000"));
+    FORWARD_REMOVE = Text::same("DELETE FROM forwards WHERE id = $1");
+    FORWARDS_REMOVE_TO = Text::same("DELETE FROM forwards WHERE cluster = $1 AND vmid = $2");
 
     // Settings and counters.
     SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");

@@ -41,11 +41,17 @@ impl Engine {
             self.count_snapshots(live).await?;
         }
         Ok(match live {
-            Some(live) => Planning {
-                planned: plan_guest(verb, action, &live),
-                ruling: self.may(actor, verb, Target::Guest(&live.guest)),
-                read_ms: live.read_ms,
-            },
+            Some(live) => {
+                let mut planned = plan_guest(verb, action, &live);
+                if let (Action::Delete { .. }, Planned::Ready(draft)) = (action, &mut planned) {
+                    self.tell_forwards_to(guest, draft).await?;
+                }
+                Planning {
+                    planned,
+                    ruling: self.may(actor, verb, Target::Guest(&live.guest)),
+                    read_ms: live.read_ms,
+                }
+            }
             None => Planning {
                 planned: Planned::Nothing {
                     why: format!(
@@ -138,6 +144,8 @@ impl Engine {
             | StepKind::Pod(_)
             | StepKind::Set(_)
             | StepKind::Network(_)
+            | StepKind::Forward(_)
+            | StepKind::Unlock
             | StepKind::Image(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));
             }

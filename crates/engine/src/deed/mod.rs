@@ -5,6 +5,7 @@
 //! (`step/`), proposing and confirming stay as they are.
 
 mod convert;
+pub(crate) mod forward;
 mod guest;
 mod image;
 mod member;
@@ -13,6 +14,7 @@ mod pod;
 mod pod_change;
 pub(crate) mod set;
 mod task;
+mod unlock;
 
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{GuestKind, NodeName, Upid, Vmid};
@@ -127,15 +129,16 @@ impl Engine {
     /// What policy says about `verb` on the target of `action` as it was seen last. Memory only.
     pub(crate) fn ruling(&self, actor: &Actor, verb: Verb, action: &Action) -> Ruling {
         match action {
-            Action::Power { guest, .. } | Action::Delete { guest, .. } => {
-                self.guest_ruling(actor, verb, guest)
-            }
+            Action::Power { guest, .. }
+            | Action::Delete { guest, .. }
+            | Action::Unlock { guest, .. } => self.guest_ruling(actor, verb, guest),
             Action::CreatePod { cluster, spec, .. } => self.pod_ruling(actor, verb, cluster, spec),
             Action::Pod(change) => self.pod_change_ruling(actor, verb, change),
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
             Action::Set(action) => self.set_ruling(actor, verb, action),
             Action::Network(action) => self.network_ruling(actor, verb, action),
             Action::Image(action) => self.image_ruling(actor, verb, action),
+            Action::Forward(action) => self.forward_ruling(actor, verb, action),
         }
     }
 
@@ -160,6 +163,8 @@ impl Engine {
             Action::Set(action) => self.plan_set_now(actor, verb, action).await,
             Action::Network(action) => self.plan_network_now(actor, verb, action).await,
             Action::Image(action) => self.plan_image_now(actor, verb, action).await,
+            Action::Forward(action) => self.plan_forward_now(actor, verb, action).await,
+            Action::Unlock { guest, kind } => self.plan_unlock_now(actor, verb, guest, *kind).await,
         }
     }
 
@@ -172,6 +177,8 @@ impl Engine {
             StepKind::Pod(step) => self.look_before_pod_step(op, n, step).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             StepKind::Image(step) => self.look_before_image(op, n, step).await,
+            StepKind::Forward(step) => self.look_before_forward(op, n, *step).await,
+            StepKind::Unlock => self.look_before_unlock(op).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
         }
@@ -195,6 +202,8 @@ impl Engine {
             StepKind::Network(_) => self.call_network(op, n).await,
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
             StepKind::Image(step) => self.call_image(op, step, aim).await,
+            StepKind::Forward(step) => self.call_forward(op, *step).await.map(|()| None),
+            StepKind::Unlock => self.call_unlock(op, aim).await.map(|()| None),
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -209,6 +218,8 @@ impl Engine {
             StepKind::Network(_) => self.is_network_met(op, n).await,
             StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
             StepKind::Image(step) => self.is_image_met(op, step).await,
+            StepKind::Forward(step) => self.is_forward_met(op, *step).await,
+            StepKind::Unlock => self.is_unlock_met(op).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -218,6 +229,8 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::Network(_) => self.network_tasks_since(op, n).await,
             StepKind::CancelTask
+            | StepKind::Forward(_)
+            | StepKind::Unlock
             | StepKind::Pod(PodStep::Configure { .. })
             | StepKind::Set(SetStep::Record | SetStep::Converge | SetStep::Unprotect) => {
                 Ok(Vec::new())
@@ -246,14 +259,24 @@ impl Engine {
     pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
         match &op.steps[n].kind {
             StepKind::Set(SetStep::Create) => self.remember_made(op).await,
-            StepKind::Delete if is_member(op) => self.remember_removed(op).await,
+            StepKind::Delete if is_member(op) => {
+                self.forget_forwards(op).await?;
+                self.remember_removed(op).await
+            }
             StepKind::CreatePod => {
                 self.remember_pod(op).await?;
+                self.remember_ports(op).await?;
                 self.touch_image(op).await
             }
             StepKind::Image(step) => self.remember_image(op, n, step).await,
-            StepKind::Delete => self.forget_pod(op).await,
-            StepKind::Pod(PodStep::Configure { .. }) => self.remember_applied(op).await,
+            StepKind::Delete => {
+                self.forget_forwards(op).await?;
+                self.forget_pod(op).await
+            }
+            StepKind::Pod(PodStep::Configure { .. }) => {
+                self.remember_applied(op).await?;
+                self.remember_ports(op).await
+            }
             _ => Ok(()),
         }
     }

@@ -55,6 +55,7 @@ impl Engine {
         let mut planned = plan_pod(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
+        self.tell_ports(cluster, spec, &mut planned).await?;
         Ok(Planning { planned, ruling, read_ms: place.read_ms })
     }
 

@@ -127,8 +127,21 @@ impl Carrier<'_> {
         Ok(true)
     }
 
+    /// How an operation ends that has taken everything back.
+    async fn taken_back(&mut self, broken: Broken) -> (OpState, Outcome) {
+        let last = self.op.steps.len().saturating_sub(1);
+        let (now, now_ms) = self.now(last).await;
+        let summary = format!("{} Nothing of it is left.", broken.outcome.summary);
+        // What was not known is known now: it is not so.
+        let state = if broken.state == OpState::Unknown { OpState::Failed } else { broken.state };
+        (state, Outcome { summary, now, now_ms, ..broken.outcome })
+    }
+
     /// How an operation ends that has put things back, or could have.
     pub(super) async fn network_success(&mut self) -> Option<(OpState, Outcome)> {
+        if let (Action::Forward(_), Some(broken)) = (&self.op.action, self.op.broken.clone()) {
+            return Some(self.taken_back(broken).await);
+        }
         let Action::Network(action) = &self.op.action else { return None };
         let scope = action.scope.clone();
         let last = self.op.steps.len().saturating_sub(1);

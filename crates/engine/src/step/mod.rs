@@ -101,9 +101,7 @@ impl<'a> Carrier<'a> {
             let next = match step.state {
                 // Writing down is compare-and-set on gantry's own record: whether it was done can be read, and doing
                 // it again changes nothing.
-                StepState::Intent if step.kind == StepKind::Set(SetStep::Record) => {
-                    self.begin(n).await?
-                }
+                StepState::Intent if step.kind.is_own_record() => self.begin(n).await?,
                 StepState::Intent => self.probe(n).await?,
                 StepState::Submitted => self.wait(n).await?,
                 _ if step.kind == StepKind::Set(SetStep::Converge) => self.converge(n).await?,

@@ -61,6 +61,10 @@ impl Carrier<'_> {
                 Verb::ImagePull | Verb::ImagePrepare => format!("{who} is there."),
                 Verb::ImageDelete | Verb::ImagePrune => format!("{who}: deleted."),
                 Verb::ImageConvert => format!("{who} was converted."),
+                Verb::ForwardAdd => format!("{who}: in force."),
+                Verb::ForwardRemove => format!("{who}: removed."),
+                Verb::ForwardApply => format!("Now as asked for: {who}."),
+                Verb::GuestUnlock => format!("The lock of {who} was taken off."),
                 _ => format!("{who}: done."),
             }
         };
@@ -89,6 +93,9 @@ impl Carrier<'_> {
             summary.push_str(&format!(" Done before that: {}.", before.join(", ")));
         }
         let advice = match kind {
+            StepKind::Forward(step) if step.is_undo() => Some(
+                "`/forward list` shows what is left; gantry puts the node's table right once it can be reached.".to_owned(),
+            ),
             StepKind::Network(step) if step.is_undo() => match &self.op.action {
                 Action::Network(action) => Some(cut_off(&action.scope)),
                 _ => None,
@@ -207,5 +214,7 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Pod(PodStep::Configure { .. }) => "change",
         StepKind::Pod(PodStep::Grow { .. }) => "grow a disk of",
         StepKind::Image(step) => step.verb(),
+        StepKind::Forward(step) => step.verb(),
+        StepKind::Unlock => "take the lock off",
     }
 }

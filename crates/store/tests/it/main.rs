@@ -14,6 +14,7 @@ mod images;
 mod leases;
 mod memory;
 mod migrations;
+mod networks;
 mod plans;
 mod secrets;
 mod sets;

@@ -2,13 +2,19 @@
 //! forwards that were asked for and the addresses the guests have now; a guest without one leaves its forward broken,
 //! and that is said, not hidden. Pure; the table itself is put in force by the node shell.
 
+mod plan;
+mod step;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterId, NodeName, Vmid};
+pub use plan::{Facts, Found, plan_add, plan_apply, plan_remove};
+pub use step::{ForwardAction, ForwardStep};
+
+use crate::id::{ClusterId, ForwardId, NodeName, Vmid};
 
 /// Most forwards of one node; so many go to it in one line.
 pub const FORWARDS_MAX: usize = 256;
@@ -100,6 +106,44 @@ impl fmt::Display for ForwardSpec {
             self.target_port
         )
     }
+}
+
+/// A forward as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptForward {
+    /// Its id; in the comment of its firewall rule, so that the rule is found again.
+    pub id: ForwardId,
+    /// What was asked for.
+    pub spec: ForwardSpec,
+    /// The name of the port in the pod's specification it comes from; `None` for one that was asked for by itself.
+    #[serde(default)]
+    pub port: Option<String>,
+    /// Who asked.
+    pub created_by: String,
+    /// When, milliseconds.
+    pub created_ms: i64,
+}
+
+impl KeptForward {
+    /// The comment of its rule in the guest's firewall.
+    pub fn comment(&self) -> String {
+        format!("gantry {}", self.id)
+    }
+}
+
+/// The addresses a guest's network cards were given, in their order: `net0` first, without their prefix. What comes by
+/// DHCP or router advertisements is not among them.
+pub fn fixed_addresses<'a>(config: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<IpAddr> {
+    let mut cards: Vec<(u8, &str)> = config
+        .filter_map(|(key, value)| Some((key.strip_prefix("net")?.parse().ok()?, value)))
+        .collect();
+    cards.sort_unstable();
+    cards
+        .into_iter()
+        .flat_map(|(_, card)| card.split(','))
+        .filter_map(|part| part.strip_prefix("ip=").or_else(|| part.strip_prefix("ip6=")))
+        .filter_map(|cidr| cidr.split('/').next()?.parse().ok())
+        .collect()
 }
 
 /// Ports a node needs for itself, and what for. Forwarding one away would lock everybody out, gantry included.
@@ -206,6 +250,16 @@ pub enum Broken {
     NoAddress,
 }
 
+impl Broken {
+    /// In people's words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Gone => "its guest is gone",
+            Self::NoAddress => "its guest has no address of that family that is known",
+        }
+    }
+}
+
 /// What a node's table shall be, and which forwards cannot be in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Desired {
@@ -308,6 +362,17 @@ mod tests {
         for at in ["127.0.0.1", "224.0.0.1", "0.0.0.0", "fd00::1"] {
             assert!(forward(8080, Some(at)).check(&[]).is_err(), "{at}");
         }
+    }
+
+    #[test]
+    fn fixed_addresses_are_read_from_the_cards_in_their_order() {
+        let config = [
+            ("net1", "name=eth1,bridge=vmbr1,ip=10.9.0.5/24"),
+            ("net0", "name=eth0,bridge=vmbr0,ip=dhcp,ip6=fd00::5/64"),
+            ("nameserver", "10.0.0.53"),
+        ];
+        let found = fixed_addresses(config.into_iter());
+        assert_eq!(found, ["fd00::5".parse::<IpAddr>().unwrap(), "10.9.0.5".parse().unwrap()]);
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! Changes of networks with their way back, and port forwards.
+
+use std::collections::BTreeSet;
+
+use gantry_core::audit::AuditEvent;
+use gantry_core::forward::{Family, ForwardSpec, KeptForward, Proto};
+use gantry_core::id::ForwardId;
+use gantry_core::network::{Decision, Net, Objects, Scope};
+
+use crate::harness::*;
+
+fn net(mtu: &str) -> Net {
+    let settings = [("type".to_owned(), "bridge".to_owned()), ("mtu".to_owned(), mtu.to_owned())];
+    Net {
+        scope: Scope::Node("pve1".parse().unwrap()),
+        objects: Objects::from([("vmbr5".to_owned(), settings.into())]),
+        running: None,
+        pending: None,
+        active: BTreeSet::new(),
+        read_ms: NOW,
+    }
+}
+
+fn forward(n: u32, node: &str, port: u16, to: u32) -> KeptForward {
+    KeptForward {
+        id: ForwardId::new(NOW, n.into()),
+        spec: ForwardSpec {
+            cluster: lab(),
+            node: node.parse().unwrap(),
+            proto: Proto::Tcp,
+            family: Family::Ipv4,
+            listen: None,
+            port,
+            vmid: vmid(to),
+            name: format!("web-{to}"),
+            target_port: 80,
+        },
+        port: None,
+        created_by: "ada".into(),
+        created_ms: NOW,
+    }
+}
+
+both! {
+    async fn what_was_before_is_kept_once_and_decided_once(db: Db) {
+        let op = started(&db.store, 1).await;
+        let store = &db.store;
+        assert_eq!(store.find_network_change(&op.id).await.unwrap(), None);
+        store.save_network_change(&op.id, &lab(), &net("1400"), NOW).await.unwrap();
+        // Once more after a crash, on a world that has changed: the first counts.
+        store.save_network_change(&op.id, &lab(), &net("9000"), NOW).await.unwrap();
+        let row = store.find_network_change(&op.id).await.unwrap().unwrap();
+        assert_eq!((row.former, row.until_ms, row.decision), (net("1400"), None, None));
+        // Nobody can press before waiting has begun, nor when the time is over.
+        let audit = |n| audit(n, AuditEvent::Confirmed, &plan(1));
+        let press = async |decision, at, n| {
+            store.press_network_change(&op.id, decision, "ada", at, &audit(n)).await.unwrap()
+        };
+        assert!(!press(Decision::Keep, NOW, 1).await);
+        store.open_network_change(&op.id, NOW + 60).await.unwrap();
+        store.open_network_change(&op.id, NOW + 600).await.unwrap();
+        let until = store.find_network_change(&op.id).await.unwrap().unwrap().until_ms;
+        assert_eq!(until, Some(NOW + 60), "the deadline moved");
+        assert!(!press(Decision::Keep, NOW + 60, 2).await, "pressed too late");
+        assert!(press(Decision::PutBack, NOW + 59, 3).await);
+        assert!(!press(Decision::Keep, NOW + 59, 4).await);
+        assert!(!store.decide_network_change(&op.id, Decision::Lapsed, "", NOW + 61).await.unwrap());
+        let row = store.find_network_change(&op.id).await.unwrap().unwrap();
+        assert_eq!(row.decision, Some((Decision::PutBack, "ada".into())));
+        // Only the press that counted is in the audit log.
+        assert_eq!(audited(store, AuditEvent::Confirmed).await, 2, "the start and one press");
+    }
+
+    async fn one_place_leads_to_one_guest(db: Db) {
+        let store = &db.store;
+        let one = forward(1, "pve1", 8080, 201);
+        assert_eq!(store.add_forward(&one).await.unwrap(), None);
+        assert_eq!(store.add_forward(&one).await.unwrap(), None, "the same again is fine");
+        let taken = store.add_forward(&forward(2, "pve1", 8080, 202)).await.unwrap();
+        assert_eq!(taken.as_ref(), Some(&one));
+        let mut udp = forward(3, "pve1", 8080, 202);
+        udp.spec.proto = Proto::Udp;
+        let mut six = forward(4, "pve1", 8080, 202);
+        six.spec.family = Family::Ipv6;
+        six.spec.listen = Some("2001:db8::1".parse().unwrap());
+        for other in [&udp, &six, &forward(5, "pve2", 8080, 202)] {
+            assert_eq!(store.add_forward(other).await.unwrap(), None);
+        }
+        assert_eq!(store.find_forward(&six.id).await.unwrap().as_ref(), Some(&six));
+        assert_eq!(store.list_forwards(Some(&lab())).await.unwrap().len(), 4);
+        assert!(store.list_forwards(Some(&"prod".parse().unwrap())).await.unwrap().is_empty());
+        assert!(store.remove_forward(&one.id).await.unwrap());
+        assert!(!store.remove_forward(&one.id).await.unwrap());
+        assert_eq!(store.remove_forwards_to(&lab(), vmid(202)).await.unwrap(), 3);
+        assert!(store.list_forwards(None).await.unwrap().is_empty());
+    }
+
+    async fn forwards_of_a_specification_follow_it_and_leave_the_others_alone(db: Db) {
+        let store = &db.store;
+        let own = |n, port, name: &str| {
+            let mut one = forward(n, "pve1", port, 201);
+            one.port = Some(name.to_owned());
+            one
+        };
+        let (asked, other) = (forward(1, "pve1", 9000, 201), forward(2, "pve1", 8443, 202));
+        for one in [&asked, &other] {
+            store.add_forward(one).await.unwrap();
+        }
+        let (http, https) = (own(3, 8080, "http"), own(4, 8443, "https"));
+        let taken = store.set_pod_forwards(&lab(), vmid(201), &[http.clone(), https.clone()]).await.unwrap();
+        assert_eq!(taken, [(https, other.clone())]);
+        // Applied again: what is there stays the same row.
+        store.set_pod_forwards(&lab(), vmid(201), &[own(5, 8080, "http")]).await.unwrap();
+        let ids: Vec<ForwardId> =
+            store.list_forwards(None).await.unwrap().into_iter().map(|k| k.id).collect();
+        assert_eq!(ids, [http.id, other.id.clone(), asked.id.clone()]);
+        store.set_pod_forwards(&lab(), vmid(201), &[own(6, 8081, "http")]).await.unwrap();
+        let ports: Vec<u16> =
+            store.list_forwards(None).await.unwrap().into_iter().map(|k| k.spec.port).collect();
+        assert_eq!(ports, [8081, 8443, 9000]);
+        store.set_pod_forwards(&lab(), vmid(201), &[]).await.unwrap();
+        assert_eq!(store.list_forwards(None).await.unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,3 @@
+-- Forwards that come from a pod's specification name their port there. The pair is sqlite/0009_forward_ports.sql.
+
+ALTER TABLE forwards ADD COLUMN port_name TEXT;
