@@ -96,6 +96,16 @@ pub enum Command {
     /// The slash commands.
     #[command(subcommand)]
     Commands(CommandsCommand),
+
+    /// Print what stands on a node for the node shell: the script, or the unit that puts things back at boot.
+    #[command(after_help = "Examples:
+  gantry node-script | ssh root@pve1 'cat >/usr/local/sbin/gantry-node && chmod 755 /usr/local/sbin/gantry-node'
+  gantry node-script --unit | ssh root@pve1 'cat >/etc/systemd/system/gantry-node.service'")]
+    NodeScript {
+        /// The systemd unit instead of the script.
+        #[arg(long)]
+        unit: bool,
+    },
 }
 
 /// The demo's options.
@@ -197,6 +207,8 @@ async fn dispatch(cli: Cli) -> u8 {
             Err(code) => code,
         },
         Command::Commands(CommandsCommand::List) => print(&gantry_commands::commands_text()),
+        Command::NodeScript { unit: false } => print(gantry_nodeshell::SCRIPT),
+        Command::NodeScript { unit: true } => print(gantry_nodeshell::BOOT_UNIT),
     }
 }
 

@@ -186,10 +186,10 @@ bot_test! {
 bot_test! {
     async fn a_forward_is_added_once(bot: &mut Bot) {
         let card = "name=eth0,bridge=vmbr0,ip=10.20.5.5/16";
-        bot.has_guest(GuestSpec::lxc(5000, "web-0").on("pve1").set("net0", card).running()).await;
+        bot.has_guest(GuestSpec::lxc(5000, "shop-0").on("pve1").set("net0", card).running()).await;
         let case = Case { steps: 3, done: &["firewall", "forward-apply"] };
         through_all_points(bot, case, async |bot, round| {
-            let command = format!("/forward add guest:web-0 port:{} to:80", 20_000 + round);
+            let command = format!("/forward add guest:shop-0 port:{} to:80", 20_000 + round);
             let question = bot.admin().runs(&command).await;
             bot.admin().confirms(&question, "").await;
             question

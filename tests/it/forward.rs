@@ -46,9 +46,9 @@ fn applied(bot: &Bot) -> usize {
 
 bot_test! {
     async fn a_forward_is_added_listed_refused_twice_and_removed(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        has(bot, 5001, "web-1", "10.20.5.6").await;
-        let question = bot.admin().runs("/forward add guest:web-0 port:8080 to:80").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        has(bot, 5001, "shop-1", "10.20.5.6").await;
+        let question = bot.admin().runs("/forward add guest:shop-0 port:8080 to:80").await;
         let text = question.text();
         for words in ["10.20.5.5:80", "port 8080 of pve1", "firewall"] {
             assert!(text.contains(words), "{words} is not in:\n{text}");
@@ -70,16 +70,16 @@ bot_test! {
         let listed = bot.admin().runs("/forward list").await.text();
         assert!(listed.contains("as asked for") && listed.contains("8080"), "{listed}");
 
-        let again = bot.admin().runs("/forward add guest:web-0 port:8080 to:80").await.text();
+        let again = bot.admin().runs("/forward add guest:shop-0 port:8080 to:80").await.text();
         assert!(again.contains("just this forward already"), "{again}");
-        let taken = bot.admin().runs("/forward add guest:web-1 port:8080").await.text();
-        assert!(taken.contains("taken") && taken.contains("web-0"), "{taken}");
-        let own = bot.admin().runs("/forward add guest:web-1 port:8006").await.text();
+        let taken = bot.admin().runs("/forward add guest:shop-1 port:8080").await.text();
+        assert!(taken.contains("taken") && taken.contains("shop-0"), "{taken}");
+        let own = bot.admin().runs("/forward add guest:shop-1 port:8006").await.text();
         assert!(own.contains("needs port 8006 for itself"), "{own}");
-        let six = bot.admin().runs("/forward add guest:web-1 port:8081 version:ipv6").await.text();
+        let six = bot.admin().runs("/forward add guest:shop-1 port:8081 version:ipv6").await.text();
         assert!(six.contains("has no ipv6 address"), "{six}");
 
-        let card = adds(bot, "/forward add guest:web-1 port:5353 proto:udp").await;
+        let card = adds(bot, "/forward add guest:shop-1 port:5353 proto:udp").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         assert_eq!(in_force(bot).len(), 2);
@@ -97,20 +97,20 @@ bot_test! {
         assert_eq!(in_force(bot), ["udp,ipv4,any,5353,10.20.5.6,5353"]);
         assert!(rules(bot, 5000).await.is_empty());
         assert_eq!(rules(bot, 5001).await.len(), 1);
-        let refused = bot.viewer().runs("/forward add guest:web-0 port:8082").await;
+        let refused = bot.viewer().runs("/forward add guest:shop-0 port:8082").await;
         assert!(refused.is_ephemeral() && refused.text().contains("forward.add"), "{}", refused.text());
     }
 }
 
 bot_test! {
     async fn a_forward_goes_with_its_guest(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:web-0 port:8080").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
-        let question = bot.admin().runs("/guest delete guest:web-0").await;
+        let question = bot.admin().runs("/guest delete guest:shop-0").await;
         assert!(question.text().contains("Remove the port forward"), "{}", question.text());
-        bot.admin().confirms(&question, "web-0").await;
+        bot.admin().confirms(&question, "shop-0").await;
         bot.until_says(question.message, "was deleted").await;
         until("its line is gone from the table", async || in_force(bot).is_empty()).await;
         let listed = bot.admin().runs("/forward list").await.text();
@@ -120,12 +120,12 @@ bot_test! {
 
 bot_test! {
     async fn a_table_follows_the_guests_address_and_comes_back_after_a_flush(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:web-0 port:8080").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         // Somebody gives it another address.
-        has(bot, 5000, "web-0", "10.20.5.9").await;
+        has(bot, 5000, "shop-0", "10.20.5.9").await;
         until("the table leads to the new address", async || {
             in_force(bot) == ["tcp,ipv4,any,8080,10.20.5.9,8080"]
         })
@@ -145,8 +145,8 @@ bot_test! {
 
 bot_test! {
     async fn what_somebody_wrote_by_hand_is_told_of_and_not_fought(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:web-0 port:8080").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         let by_hand = vec!["tcp,ipv4,any,9999,10.20.7.7,22".to_owned()];
@@ -155,7 +155,7 @@ bot_test! {
         bot.clock.advance(std::time::Duration::from_secs(120));
         let listed = bot.admin().runs("/forward list").await.text();
         assert!(listed.contains("changed its table by hand") && listed.contains("9999"), "{listed}");
-        let refused = bot.admin().runs("/forward add guest:web-0 port:8081").await.text();
+        let refused = bot.admin().runs("/forward add guest:shop-0 port:8081").await.text();
         assert!(refused.contains("/forward apply"), "{refused}");
         assert_eq!((in_force(bot), applied(bot)), (by_hand, before), "gantry fought");
         // A person decides, having seen what is lost.
@@ -170,9 +170,9 @@ bot_test! {
 
 bot_test! {
     async fn a_forward_that_cannot_be_leaves_nothing_behind(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
         bot.proxmox.meddle_node(NodeMeddling::Listens { node: "pve1".into(), proto: "tcp".into(), port: 8080 });
-        let card = adds(bot, "/forward add guest:web-0 port:8080").await;
+        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
         let text = bot.until_says(card.message, "Nothing of it is left").await;
         assert!(text.contains("a program of the node listens at tcp port 8080"), "{text}");
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
@@ -184,7 +184,7 @@ bot_test! {
 
 bot_test! {
     async fn answers_and_requests_lost_on_the_way_are_looked_for(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
         let mut port = 9000;
         for call in ["SSH /nodes/*/forward-apply", "POST /nodes/*/lxc/*/firewall/rules"] {
             for kind in 0..3 {
@@ -198,7 +198,7 @@ bot_test! {
                 let at = format!("{trouble:?}");
                 let (before, rule) = (applied(bot), rules(bot, 5000).await.len());
                 bot.trouble(trouble);
-                let card = adds(bot, &format!("/forward add guest:web-0 port:{port}")).await;
+                let card = adds(bot, &format!("/forward add guest:shop-0 port:{port}")).await;
                 bot.until_says(card.message, "in force").await;
                 let op = bot.settle().await.remove(0);
                 assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
@@ -214,27 +214,27 @@ bot_test! {
 bot_test! {
     async fn without_a_node_shell_it_is_said_what_else_there_is(bot: &mut Bot) {
         bot.without_shell().await;
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        let refused = bot.admin().runs("/forward add guest:web-0 port:8080").await.text();
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        let refused = bot.admin().runs("/forward add guest:shop-0 port:8080").await.text();
         assert!(refused.contains("node shell is not set up") && refused.contains("proxy"), "{refused}");
         bot.trouble(Trouble::Locked { vmid: 5000, lock: "backup".into() });
         bot.looks().await;
-        let refused = bot.admin().runs("/guest unlock guest:web-0").await.text();
+        let refused = bot.admin().runs("/guest unlock guest:shop-0").await.text();
         assert!(refused.contains("pct unlock"), "{refused}");
     }
 }
 
 bot_test! {
     async fn a_lock_is_taken_off_by_name_and_never_while_its_task_runs(bot: &mut Bot) {
-        has(bot, 5000, "web-0", "10.20.5.5").await;
-        let free = bot.admin().runs("/guest unlock guest:web-0").await.text();
+        has(bot, 5000, "shop-0", "10.20.5.5").await;
+        let free = bot.admin().runs("/guest unlock guest:shop-0").await.text();
         assert!(free.contains("is not locked"), "{free}");
         bot.trouble(Trouble::Locked { vmid: 5000, lock: "backup".into() });
         bot.looks().await;
-        let question = bot.admin().runs("/guest unlock guest:web-0").await;
+        let question = bot.admin().runs("/guest unlock guest:shop-0").await;
         assert!(question.text().contains("backup"), "{}", question.text());
         bot.trouble(Trouble::AnswerLost { matching: "SSH /nodes/*/unlock".into(), times: Some(1) });
-        bot.admin().confirms(&question, "web-0").await;
+        bot.admin().confirms(&question, "shop-0").await;
         bot.until_says(question.message, "was taken off").await;
         let op = bot.settle().await.remove(0);
         assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);

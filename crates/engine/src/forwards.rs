@@ -244,7 +244,7 @@ impl Engine {
         let reads = nodes.into_iter().take(NODES_MAX).map(|node| {
             let kept = &kept;
             async move {
-                let (standing, broken) = self.standing(actor, cluster, &node, kept).await;
+                let (standing, broken) = Box::pin(self.standing(actor, cluster, &node, kept)).await;
                 let kept = kept.iter().filter(|k| k.spec.node == node).cloned().collect();
                 NodeForwards { node, kept, broken, standing }
             }
@@ -347,7 +347,7 @@ impl Engine {
             k.kept.clone_from(&kept);
         });
         // One node after another would let one that is silent keep the others waiting.
-        join_all(nodes.iter().map(|node| self.keep_node(cluster, node, &kept))).await;
+        join_all(nodes.iter().map(|node| Box::pin(self.keep_node(cluster, node, &kept)))).await;
         Ok(())
     }
 

@@ -211,8 +211,8 @@ impl Engine {
             Ask::Update { who, limits } => self.propose_update(actor, &who, &limits).await,
             Ask::Clean { operation } => self.propose_clean(actor, &operation).await,
             Ask::Image(ask) => self.propose_image(actor, ask).await,
-            Ask::Forward(ask) => self.propose_forward(actor, ask).await,
-            Ask::Unlock { who } => self.propose_unlock(actor, &who).await,
+            Ask::Forward(ask) => Box::pin(self.propose_forward(actor, ask)).await,
+            Ask::Unlock { who } => Box::pin(self.propose_unlock(actor, &who)).await,
             Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
         }
     }

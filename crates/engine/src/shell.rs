@@ -298,7 +298,8 @@ impl Shell<'_> {
         call: impl Future<Output = Result<T, gantry_nodeshell::Error>>,
     ) -> Result<T, Error> {
         self.write(who, AuditEvent::AboutTo, self.said(command, None)).await?;
-        let answer = call.await;
+        // An SSH session is a large thing to keep on a stack.
+        let answer = Box::pin(call).await;
         let ended = match &answer {
             Ok(_) => "done".to_owned(),
             Err(error) => error.to_string(),
@@ -325,7 +326,7 @@ impl Shell<'_> {
             self.write(who, AuditEvent::AboutTo, detail).await?;
             self.learn(&key);
         }
-        let answer = call.await;
+        let answer = Box::pin(call).await;
         let ended = match &answer {
             Ok(answer) => ended(answer),
             Err(error) if error.is_not_sent() => "it could not be asked".to_owned(),

@@ -155,7 +155,7 @@ impl Engine {
         tokio::select! {
             () = self.keep_sets(cluster, stop.clone()) => {}
             () = self.keep_health(cluster, stop.clone()) => {}
-            () = self.keep_forwards(cluster) => {}
+            () = Box::pin(self.keep_forwards(cluster)) => {}
             () = self.poll(cluster, stop) => {}
             () = watched.client().keep_watch() => {}
             () = self.keep_templates(watched) => {}

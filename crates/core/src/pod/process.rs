@@ -188,7 +188,7 @@ impl Protocol {
     }
 }
 
-/// A port that shall be reachable from outside. Data only: `/forward` makes it so.
+/// A port that shall be reachable from outside. With a `node_port` it becomes a port forward.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Port {

@@ -163,8 +163,10 @@ impl Engine {
             Action::Set(action) => self.plan_set_now(actor, verb, action).await,
             Action::Network(action) => self.plan_network_now(actor, verb, action).await,
             Action::Image(action) => self.plan_image_now(actor, verb, action).await,
-            Action::Forward(action) => self.plan_forward_now(actor, verb, action).await,
-            Action::Unlock { guest, kind } => self.plan_unlock_now(actor, verb, guest, *kind).await,
+            Action::Forward(action) => Box::pin(self.plan_forward_now(actor, verb, action)).await,
+            Action::Unlock { guest, kind } => {
+                Box::pin(self.plan_unlock_now(actor, verb, guest, *kind)).await
+            }
         }
     }
 
@@ -177,8 +179,8 @@ impl Engine {
             StepKind::Pod(step) => self.look_before_pod_step(op, n, step).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             StepKind::Image(step) => self.look_before_image(op, n, step).await,
-            StepKind::Forward(step) => self.look_before_forward(op, n, *step).await,
-            StepKind::Unlock => self.look_before_unlock(op).await,
+            StepKind::Forward(step) => Box::pin(self.look_before_forward(op, n, *step)).await,
+            StepKind::Unlock => Box::pin(self.look_before_unlock(op)).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
         }
@@ -202,8 +204,8 @@ impl Engine {
             StepKind::Network(_) => self.call_network(op, n).await,
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
             StepKind::Image(step) => self.call_image(op, step, aim).await,
-            StepKind::Forward(step) => self.call_forward(op, *step).await.map(|()| None),
-            StepKind::Unlock => self.call_unlock(op, aim).await.map(|()| None),
+            StepKind::Forward(step) => Box::pin(self.call_forward(op, *step)).await.map(|()| None),
+            StepKind::Unlock => Box::pin(self.call_unlock(op, aim)).await.map(|()| None),
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -218,8 +220,8 @@ impl Engine {
             StepKind::Network(_) => self.is_network_met(op, n).await,
             StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
             StepKind::Image(step) => self.is_image_met(op, step).await,
-            StepKind::Forward(step) => self.is_forward_met(op, *step).await,
-            StepKind::Unlock => self.is_unlock_met(op).await,
+            StepKind::Forward(step) => Box::pin(self.is_forward_met(op, *step)).await,
+            StepKind::Unlock => Box::pin(self.is_unlock_met(op)).await,
             _ => self.is_guest_met(op, n).await,
         }
     }
@@ -260,22 +262,22 @@ impl Engine {
         match &op.steps[n].kind {
             StepKind::Set(SetStep::Create) => self.remember_made(op).await,
             StepKind::Delete if is_member(op) => {
-                self.forget_forwards(op).await?;
+                Box::pin(self.forget_forwards(op)).await?;
                 self.remember_removed(op).await
             }
             StepKind::CreatePod => {
                 self.remember_pod(op).await?;
-                self.remember_ports(op).await?;
+                Box::pin(self.remember_ports(op)).await?;
                 self.touch_image(op).await
             }
             StepKind::Image(step) => self.remember_image(op, n, step).await,
             StepKind::Delete => {
-                self.forget_forwards(op).await?;
+                Box::pin(self.forget_forwards(op)).await?;
                 self.forget_pod(op).await
             }
             StepKind::Pod(PodStep::Configure { .. }) => {
                 self.remember_applied(op).await?;
-                self.remember_ports(op).await
+                Box::pin(self.remember_ports(op)).await
             }
             _ => Ok(()),
         }
