@@ -137,9 +137,14 @@ bot_test! {
         })
         .await;
         // What gantry did by itself is in the audit log, under its own name.
-        let rows = bot.engine().audit(&Default::default(), 0, 100).await.unwrap().rows;
-        let own = |r: &&gantry_core::audit::AuditRow| r.user.is_none() && r.detail.contains("forward-apply");
-        assert!(rows.iter().filter(own).count() >= 4, "two calls, each with two rows");
+        let own = |r: &&gantry_core::audit::AuditRow| {
+            r.user.is_none() && r.detail.contains("forward-apply")
+        };
+        until("two calls have two rows each", async || {
+            let rows = bot.engine().audit(&Default::default(), 0, 100).await.unwrap().rows;
+            rows.iter().filter(own).count() >= 4
+        })
+        .await;
     }
 }
 
