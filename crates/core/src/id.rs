@@ -371,7 +371,7 @@ own_id!(
 );
 own_id!(
     /// A port forward.
-    ForwardId, "fw_"
+    ForwardId, "fw_", "forward's id"
 );
 own_id!(
     /// A message gantry keeps up to date.
