@@ -13,9 +13,9 @@ use gantry_core::id::{ClusterId, NodeName, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::policy::Actor;
 use gantry_nodeshell::{
-    AppArmor, BridgeSetting, BridgeState, Checksum, Command, CopiedImage, Expected, Format,
-    ForwardState, ForwardTable, HealthCheck, HealthOutcome, ImageInfo, ImageRef, Interface, Lock,
-    NodeShell, PortFlag, ProfileLine, Progress, Seccomp, StorageName, TemplateName, Volume,
+    Checksum, Command, CopiedImage, Expected, Format, ForwardState, ForwardTable, HealthCheck,
+    HealthOutcome, ImageInfo, ImageRef, Lock, NodeShell, Progress, StorageName, TemplateName,
+    Volume,
 };
 
 use crate::{Engine, Error};
@@ -149,40 +149,6 @@ impl Engine {
 }
 
 impl Shell<'_> {
-    /// A bridge as it is.
-    pub(crate) async fn bridge(
-        &self,
-        who: Who<'_>,
-        bridge: Interface,
-    ) -> Result<BridgeState, Error> {
-        let command = Command::BridgeShow(bridge.clone());
-        self.once(who, &command, self.shell.bridge(&self.node, bridge)).await
-    }
-
-    /// Switches something of a bridge, now and at every start of the node.
-    pub(crate) async fn set_bridge(
-        &self,
-        who: Who<'_>,
-        bridge: Interface,
-        setting: BridgeSetting,
-        on: bool,
-    ) -> Result<BridgeState, Error> {
-        let command = Command::BridgeSet(bridge.clone(), setting, on);
-        self.once(who, &command, self.shell.set_bridge(&self.node, bridge, setting, on)).await
-    }
-
-    /// Switches something of a bridge's port.
-    pub(crate) async fn set_port(
-        &self,
-        who: Who<'_>,
-        (bridge, port): (Interface, Interface),
-        flag: PortFlag,
-        on: bool,
-    ) -> Result<BridgeState, Error> {
-        let command = Command::PortSet(bridge.clone(), port.clone(), flag, on);
-        self.once(who, &command, self.shell.set_port(&self.node, bridge, port, flag, on)).await
-    }
-
     /// The forwards in force.
     pub(crate) async fn forwards(&self, who: Who<'_>) -> Result<ForwardState, Error> {
         self.once(who, &Command::ForwardList, self.shell.forwards(&self.node)).await
@@ -227,29 +193,6 @@ impl Shell<'_> {
     /// Takes the lock off a guest.
     pub(crate) async fn unlock(&self, who: Who<'_>, vmid: Vmid) -> Result<Lock, Error> {
         self.once(who, &Command::Unlock(vmid), self.shell.unlock(&self.node, vmid)).await
-    }
-
-    /// Sets the AppArmor and seccomp lines of a container.
-    pub(crate) async fn set_profile(
-        &self,
-        who: Who<'_>,
-        vmid: Vmid,
-        armor: AppArmor,
-        filter: Seccomp,
-    ) -> Result<Vec<ProfileLine>, Error> {
-        let command = Command::LxcProfile(vmid, armor, filter);
-        self.once(who, &command, self.shell.set_profile(&self.node, vmid, armor, filter)).await
-    }
-
-    /// What an image is.
-    pub(crate) async fn image(
-        &self,
-        who: Who<'_>,
-        volume: Volume,
-        format: Format,
-    ) -> Result<ImageInfo, Error> {
-        let command = Command::ImageInfo(volume.clone(), format);
-        self.once(who, &command, self.shell.image(&self.node, volume, format)).await
     }
 
     /// Makes a converted copy.

@@ -246,7 +246,7 @@ pub(super) fn asked(
 fn beyond(what: &[&str]) -> String {
     format!(
         "Proxmox's API cannot set {}, so that part is left as it is. A vnet with isolated ports (`/vnet create … isolate:True`) \
-         and the guests' own firewall do what bridges cannot; gantry's node shell would set it on the bridge itself, and is not set up here.",
+         and the guests' own firewall do what bridges cannot. No command of gantry's sets it over the node shell.",
         what.join(", ")
     )
 }
