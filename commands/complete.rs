@@ -360,6 +360,86 @@ pub async fn storage(
     answer(found)
 }
 
+/// Completes a bridge or vnet of the node that is chosen, else of any.
+pub async fn bridge(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
+        return answer(Vec::new());
+    };
+    let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
+    let typed = typed.to_lowercase();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for view in engine.views().iter().filter(|v| only.is_none_or(|c| v.cluster.as_str() == c)) {
+        if !engine.may(&actor, verb, Target::Within(&view.cluster)).is_allowed() {
+            continue;
+        }
+        let bridges = engine.known_bridges(&view.cluster);
+        let here =
+            bridges.iter().filter(|(n, _)| node.is_none_or(|w| w.is_empty() || n.as_str() == w));
+        for (_, name) in here.filter(|(_, b)| b.to_lowercase().contains(&typed)) {
+            let nodes = bridges.iter().filter(|(_, b)| b == name).count();
+            let of = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
+            found.push((format!("{name} · on {of}"), name.clone()));
+        }
+    }
+    found.sort();
+    found.dedup_by(|a, b| a.1 == b.1);
+    answer(found)
+}
+
+/// Completes an operation of lately that was asked for on this server.
+pub async fn operation(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
+        return answer(Vec::new());
+    };
+    let typed = typed.trim().to_lowercase();
+    let ops = engine.recent_operations();
+    let found = ops
+        .iter()
+        .filter(|op| op.guild == Some(actor.guild))
+        .filter(|op| contains(op.id.as_str(), &typed) || contains(&op.words, &typed))
+        .filter(|op| crate::show::may_action(engine, &actor, verb, &op.action, op.by).is_allowed())
+        .map(|op| (format!("{} · {}", op.words, op.state.as_str()), op.id.to_string()));
+    answer(found.collect())
+}
+
+/// Completes a task of Proxmox seen lately; only those that run where one shall be stopped.
+pub async fn task(
+    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
+    typed: &str,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
+        return answer(Vec::new());
+    };
+    let only = other(ctx.args, "cluster");
+    let typed = typed.trim().to_lowercase();
+    let mut found: Vec<(i64, String, String)> = Vec::new();
+    for view in engine.views().iter().filter(|v| only.is_none_or(|c| v.cluster.as_str() == c)) {
+        for task in engine.recent_tasks(&view.cluster).iter() {
+            let upid = &task.upid;
+            let state = task.status.as_deref().unwrap_or("running");
+            let words = format!("{} {} · {} · {state}", upid.kind(), upid.id(), upid.node());
+            let asked = verb != Verb::TaskCancel || task.status.is_none();
+            if asked
+                && (contains(upid.as_str(), &typed) || contains(&words, &typed))
+                && engine.may_task(&actor, verb, &view.cluster, upid).is_allowed()
+            {
+                found.push((task.started_ms, words, upid.to_string()));
+            }
+        }
+    }
+    found.sort_by_key(|(started_ms, _, _)| std::cmp::Reverse(*started_ms));
+    answer(found.into_iter().map(|(_, words, upid)| (words, upid)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

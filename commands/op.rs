@@ -56,6 +56,7 @@ async fn list(
 async fn show(
     ctx: Context<'_>,
     #[description = "Its id: op_… as it stands under its message"]
+    #[autocomplete = "complete::operation"]
     #[max_length = 100]
     op: String,
 ) -> Result<(), FaceError> {

@@ -79,6 +79,7 @@ async fn create(
     #[autocomplete = "complete::storage"]
     storage: Option<String>,
     #[description = "Bridge of its network card (vmbr0)"]
+    #[autocomplete = "complete::bridge"]
     #[max_length = 15]
     bridge: Option<String>,
     #[description = "Start it once created (yes)"] start: Option<bool>,

@@ -84,6 +84,7 @@ fn several(who: &str) -> card::Card {
 async fn show(
     ctx: Context<'_>,
     #[description = "Its id, as Proxmox prints it: UPID:…"]
+    #[autocomplete = "complete::task"]
     #[max_length = 600]
     task: String,
     #[description = "Of which cluster, where several have a node of that name"]
@@ -102,6 +103,7 @@ async fn show(
 async fn log(
     ctx: Context<'_>,
     #[description = "Its id, as Proxmox prints it: UPID:…"]
+    #[autocomplete = "complete::task"]
     #[max_length = 600]
     task: String,
     #[description = "First line to show"]
@@ -124,6 +126,7 @@ async fn log(
 async fn cancel(
     ctx: Context<'_>,
     #[description = "Its id, as Proxmox prints it: UPID:…"]
+    #[autocomplete = "complete::task"]
     #[max_length = 600]
     task: String,
     #[description = "Of which cluster, where several have a node of that name"]

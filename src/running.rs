@@ -135,6 +135,7 @@ pub async fn build(
     if config.policy.rules.is_empty() {
         tracing::warn!("there are no policy rules: nobody may do anything; see docs/policy.md");
     }
+    let api_base: Url = config.discord.api_url.parse()?;
     let engine = Engine::new(
         store.clone(),
         clusters,
@@ -143,8 +144,8 @@ pub async fn build(
         settings(config),
         witness,
     )
-    .with_publisher(publisher(&config.dns)?);
-    let api_base: Url = config.discord.api_url.parse()?;
+    .with_publisher(publisher(&config.dns)?)
+    .with_attachments(Arc::new(discord::Files::new(api_base.clone())));
     let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
     let face = Face::new(
         engine.clone(),

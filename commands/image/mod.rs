@@ -5,7 +5,9 @@ pub(crate) mod show;
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
-use gantry_core::image::{Content, DiskFormat, ImageRef, PruneFilter};
+use gantry_core::image::{
+    Attachment, BadImage, Checksum, Content, DiskFormat, ImageRef, PruneFilter,
+};
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Ask, ImageAsk, ImageFilter};
 
@@ -113,9 +115,24 @@ fn named(
     {
         return Ok((ImageRef::Volume(volid), Some(node.unwrap_or(at))));
     }
-    let image =
-        text.parse().map_err(|e: gantry_core::image::BadImage| wrong(visit, &e.to_string()))?;
-    Ok((image, node))
+    Ok((text.parse().map_err(|e| bad(visit, &e))?, node))
+}
+
+fn bad(visit: &Visit, why: &BadImage) -> FaceError {
+    wrong(visit, &why.to_string())
+}
+
+/// A checksum as somebody typed it.
+fn sum(visit: &Visit, text: Option<&str>) -> Result<Option<Checksum>, FaceError> {
+    text.map(str::parse).transpose().map_err(|e| bad(visit, &e))
+}
+
+/// A source as people read it: without what may be signed.
+fn source(image: &ImageRef) -> String {
+    match image {
+        ImageRef::Url(url) => url.shown(),
+        other => other.to_string(),
+    }
 }
 
 /// Images on the storages you may see
@@ -248,14 +265,28 @@ async fn pull(
     serve(ctx, async |visit| {
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let storage = storage_id(&visit, storage.as_deref())?;
-        let checksum = checksum
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|e: gantry_core::image::BadImage| wrong(&visit, &e.to_string()))?;
-        let (text, attachment) = match (&image, &file) {
-            (Some(image), None) => (image.as_str(), None),
-            (None, Some(file)) => (file.url.as_str(), Some(u64::from(file.size))),
+        let checksum = sum(&visit, checksum.as_deref())?;
+        let verb = Verb::ImagePull;
+        let (shown, want) = match (&image, &file) {
+            (Some(image), None) => {
+                let (image, node) = named(&visit, image, node)?;
+                if let ImageRef::Volume(volid) = &image {
+                    return Err(said(
+                        "That is a place, not a source",
+                        &format!("{volid} says where an image lies, not where it comes from. Nothing was done"),
+                        "Name a template, name:tag or an address; `/image prepare` brings a known image to another node.",
+                        &visit.reference(),
+                    ));
+                }
+                let shown = source(&image);
+                (shown, ImageAsk::Fetch { verb, cluster: cluster.clone(), image, node, storage, checksum })
+            }
+            (None, Some(file)) => {
+                let file = Attachment::new(&file.url, &file.filename, u64::from(file.size))
+                    .map_err(|e| bad(&visit, &e))?;
+                let shown = format!("attachment {}", file.file());
+                (shown, ImageAsk::Upload { cluster: cluster.clone(), file, node, storage, checksum })
+            }
             _ => {
                 return Err(said(
                     "Which image?",
@@ -265,21 +296,6 @@ async fn pull(
                 ));
             }
         };
-        let (image, node) = named(&visit, text, node)?;
-        let shown = match &image {
-            ImageRef::Url(url) => url.shown(),
-            ImageRef::Volume(volid) => {
-                return Err(said(
-                    "That is a place, not a source",
-                    &format!("{volid} says where an image lies, not where it comes from. Nothing was done"),
-                    "Name a template, name:tag or an address; `/image prepare` brings a known image to another node.",
-                    &visit.reference(),
-                ));
-            }
-            other => other.to_string(),
-        };
-        let verb = Verb::ImagePull;
-        let want = ImageAsk::Fetch { verb, cluster: cluster.clone(), image, node, storage, checksum, attachment };
         ask(&visit, verb, &cluster, &shown, want).await
     })
     .await
@@ -309,27 +325,12 @@ async fn prepare(
     serve(ctx, async |visit| {
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let storage = storage_id(&visit, storage.as_deref())?;
-        let checksum = checksum
-            .as_deref()
-            .map(str::parse)
-            .transpose()
-            .map_err(|e: gantry_core::image::BadImage| wrong(&visit, &e.to_string()))?;
+        let checksum = sum(&visit, checksum.as_deref())?;
         // A node before a volume says where it is; where it shall be, the option says.
         let (image, _) = named(&visit, &image, None)?;
-        let shown = match &image {
-            ImageRef::Url(url) => url.shown(),
-            other => other.to_string(),
-        };
-        let verb = Verb::ImagePrepare;
-        let want = ImageAsk::Fetch {
-            verb,
-            cluster: cluster.clone(),
-            image,
-            node,
-            storage,
-            checksum,
-            attachment: None,
-        };
+        let (verb, shown) = (Verb::ImagePrepare, source(&image));
+        let at = cluster.clone();
+        let want = ImageAsk::Fetch { verb, cluster: at, image, node, storage, checksum };
         ask(&visit, verb, &cluster, &shown, want).await
     })
     .await

@@ -8,6 +8,8 @@ mod set;
 mod work;
 mod world;
 
+pub(crate) use work::may_action;
+
 use gantry_core::action::Verb;
 use gantry_core::id::ClusterId;
 use gantry_core::network::{Net, Scope};

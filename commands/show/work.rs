@@ -5,10 +5,10 @@ use gantry_core::audit::AuditRow;
 use gantry_core::id::{ClusterId, OperationId, Upid, UserId};
 use gantry_core::network::Scope;
 use gantry_core::operation::Operation;
-use gantry_core::policy::{Ruling, Target};
+use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::ClusterView;
 use gantry_engine::store::{AuditFilter, OpFilter};
-use gantry_engine::{TaskLog, TaskQuery};
+use gantry_engine::{Engine, TaskLog, TaskQuery};
 
 use super::PAGE;
 use crate::card::{self, AuditList, Card, OpList, Place, TaskList};
@@ -128,23 +128,27 @@ pub(super) async fn task_log(
     Ok(card::task_log(cluster.as_str(), &task, &log, visit.now_ms()))
 }
 
-/// Policy for an operation or a plan by `by`: on its guest as it is known now, else on its cluster.
-fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling {
+/// Policy for an operation or a plan by `by`: on its guest as it is known now, else on its cluster. Memory only.
+pub(crate) fn may_action(
+    engine: &Engine,
+    actor: &Actor,
+    verb: Verb,
+    action: &Action,
+    by: UserId,
+) -> Ruling {
     let cluster = action.cluster();
-    let any = visit.may(verb, Target::Any);
+    let any = engine.may(actor, verb, Target::Any);
     // What somebody asked for or confirmed themselves they may look up, even when its guest is gone by now.
-    if by == visit.actor.user && any.is_allowed() {
+    if by == actor.user && any.is_allowed() {
         return any;
     }
     match action {
         Action::Network(action) => match &action.scope {
-            Scope::Node(node) => visit.may(verb, Target::Node(cluster, node)),
-            Scope::Sdn => visit.may(verb, Target::Cluster(cluster)),
+            Scope::Node(node) => engine.may(actor, verb, Target::Node(cluster, node)),
+            Scope::Sdn => engine.may(actor, verb, Target::Cluster(cluster)),
         },
-        Action::CancelTask { upid, .. } => {
-            visit.face.engine().may_task(&visit.actor, verb, cluster, upid)
-        }
-        Action::Set(action) => visit.face.engine().may_set(&visit.actor, verb, action.set()),
+        Action::CancelTask { upid, .. } => engine.may_task(actor, verb, cluster, upid),
+        Action::Set(action) => engine.may_set(actor, verb, action.set()),
         Action::CreatePod { spec, .. } => {
             let tags = spec.all_tags();
             let target = Target::NewPod {
@@ -153,10 +157,10 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
                 tags: &tags,
                 pool: spec.template.pool.as_deref(),
             };
-            visit.may(verb, target)
+            engine.may(actor, verb, target)
         }
         Action::Image(image) if image.guest().is_none() => {
-            visit.face.engine().ruling_on_images(&visit.actor, verb, image)
+            engine.ruling_on_images(actor, verb, image)
         }
         Action::Forward(forward) => {
             visit.face.engine().ruling_on_forward(&visit.actor, verb, forward)
@@ -167,13 +171,13 @@ fn may_action(visit: &Visit, verb: Verb, action: &Action, by: UserId) -> Ruling 
         | Action::Pod(_)
         | Action::Image(_) => {
             let Some((guest, _)) = action.guest() else { return any };
-            let views = visit.face.engine().views();
+            let views = engine.views();
             let found =
                 views.iter().find(|v| v.cluster == *cluster).and_then(|v| v.guest(guest.vmid));
             match found {
-                Some(g) => visit.may(verb, Target::Guest(g)),
+                Some(g) => engine.may(actor, verb, Target::Guest(g)),
                 // Deleted since: only the cluster is left to go by.
-                None => visit.may(verb, Target::Cluster(cluster)),
+                None => engine.may(actor, verb, Target::Cluster(cluster)),
             }
         }
     }
@@ -192,7 +196,7 @@ async fn may_op(visit: &Visit, verb: Verb, op: &Operation) -> Result<Ruling, Fac
     if card.is_none_or(|c| c.guild != visit.actor.guild) {
         return Ok(Ruling::Denied { because: "this operation belongs to another server".into() });
     }
-    Ok(may_action(visit, verb, &op.action, op.by))
+    Ok(may_action(visit.face.engine(), &visit.actor, verb, &op.action, op.by))
 }
 
 pub(super) async fn ops(
@@ -317,7 +321,8 @@ async fn may_read(visit: &Visit, row: &AuditRow) -> Result<bool, FaceError> {
     }
     if let Some(plan) = plan {
         let by = row.user.unwrap_or(plan.asker.user);
-        return Ok(may_action(visit, Verb::AuditList, &plan.action, by).is_allowed());
+        let ruling = may_action(engine, &visit.actor, Verb::AuditList, &plan.action, by);
+        return Ok(ruling.is_allowed());
     }
     // Nothing but words is left of what it was about: for whoever asked, and for those who may read everything.
     let views = engine.views();

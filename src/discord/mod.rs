@@ -25,6 +25,7 @@ mod within;
 mod tests;
 
 pub use end::GatewayEnd;
+pub(crate) use file::Files;
 pub use front::{Front, FrontError, FrontSettings, FrontStats};
 pub use gateway::{GatewaySettings, ShardReady, Shards, run};
 pub use identify::CountIdentify;

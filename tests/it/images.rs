@@ -4,7 +4,7 @@ use gantry_core::operation::OpState;
 use proxmox_twin::{RemoteFile, RemoteImage, Trouble};
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply};
+use crate::harness::{Bot, Reply, until};
 
 const DEBIAN_13: &str = "debian-13-standard_13.1-1_amd64.tar.zst";
 const OWN: &str = "https://templates.demo/own-rootfs_1.0_amd64.tar.zst";
@@ -240,5 +240,142 @@ bot_test! {
             assert!(reply.is_ephemeral() && !read(&reply).contains("confirm"), "{command}: {}", read(&reply));
         }
         assert_eq!(fetched(bot), 0);
+    }
+}
+
+bot_test! {
+    async fn an_attached_file_is_handed_on_and_its_digest_noted(bot: &mut Bot) {
+        use sha2::Digest as _;
+        let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let sum = hex::encode(sha2::Sha256::digest(&bytes));
+        let id = bot.discord.upload("own-tools_1.0.tar.gz", &bytes);
+        let question = bot.admin().runs(&format!("/image pull file:{id} node:pve1 storage:local")).await;
+        for words in ["own-tools_1.0.tar.gz", "11.4 MiB", "Nobody gave a checksum"] {
+            assert!(read(&question).contains(words), "{words} is not in:\n{}", read(&question));
+        }
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "is there").await;
+        let op = bot.settle().await.remove(0);
+        assert_eq!(op.state, OpState::Succeeded);
+        let there = bot.proxmox.volumes("pve1", "local");
+        let kept = there.iter().find(|v| v.volid.ends_with("own-tools_1.0.tar.gz")).expect("it is there");
+        assert_eq!(kept.bytes, bytes.len() as u64);
+        let record = bot.engine().store().list_images(None).await.unwrap().remove(0);
+        assert_eq!(record.digest, Some(format!("sha256:{sum}")));
+        assert!(!serde_json::to_string(&record).unwrap().contains("http"), "an address is kept: {record:?}");
+        // The audit and the cards never hold the address.
+        let text = bot.message(question.message).to_string() + &bot.audit().await.join("\n");
+        assert!(!text.contains("/attachments/"), "{text}");
+    }
+}
+
+bot_test! {
+    async fn an_attached_file_that_is_not_what_was_meant_is_not_kept(bot: &mut Bot) {
+        let id = bot.discord.upload("tiny.iso", b"hello iso");
+        let wrong = "0".repeat(64);
+        let card = confirmed(bot, &format!("/image pull file:{id} checksum:{wrong} node:pve1 storage:local"), "").await;
+        let text = bot.until_says(card.message, "Could not fetch").await;
+        assert!(text.contains("not the file that was meant"), "{text}");
+        assert_eq!(bot.settle().await[0].state, OpState::Failed);
+        for (name, says) in [("tiny.exe", "ends in"), ("tiny.iso.txt", "ends in")] {
+            let id = bot.discord.upload(name, b"x");
+            let answer = bot.admin().runs(&format!("/image pull file:{id} node:pve1")).await;
+            assert!(read(&answer).contains(says), "{name}: {}", read(&answer));
+        }
+        let id = bot.discord.upload("empty.iso", b"");
+        let answer = bot.admin().runs(&format!("/image pull file:{id} node:pve1")).await;
+        assert!(read(&answer).contains("empty"), "{}", read(&answer));
+        assert_eq!(fetched(bot), 0);
+    }
+}
+
+bot_test! {
+    async fn ten_pods_at_once_fetch_their_image_once(bot: &mut Bot) {
+        let mut cards = Vec::new();
+        for n in 0..10 {
+            let command = format!("/pod create name:web-{n} image:nginx:1.29 node:pve1 storage:local-lvm");
+            let form = bot.admin().runs(&command).await;
+            cards.push(bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await);
+        }
+        assert!(read(&cards[9]).contains("Fetch docker.io/library/nginx:1.29"), "{}", read(&cards[9]));
+        let admin = bot.admin();
+        futures::future::join_all(cards.iter().map(|card| admin.confirms(card, ""))).await;
+        let ops = bot.settle().await;
+        assert_eq!(ops.len(), 10);
+        assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
+        assert_eq!(fetched(bot), 1);
+        assert_eq!(bot.proxmox.tasks().iter().filter(|t| t.upid.contains(":ociregistrypull:")).count(), 1);
+        let record = bot.engine().store().list_images(None).await.unwrap().remove(0);
+        assert!(record.last_used_ms > 0, "{record:?}");
+    }
+}
+
+bot_test! {
+    async fn a_pod_brings_its_image_to_a_node_that_has_not_got_it(bot: &mut Bot) {
+        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
+        bot.settle().await;
+        let command = "/pod create name:edge image:local:vztmpl/alpine_3.22.tar node:pve2 storage:local-lvm";
+        let form = bot.admin().runs(command).await;
+        let question = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
+        assert!(read(&question).contains("Fetch docker.io/library/alpine:3.22"), "{}", read(&question));
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "was created").await;
+        let records = bot.engine().store().list_images(None).await.unwrap();
+        assert_eq!(records.iter().map(|r| r.owner.as_str()).collect::<Vec<_>>(), ["pve1", "pve2"]);
+        // Neither node has this one, and nobody knows where it comes from: what is there is said.
+        let command = "/pod create name:lone image:local:vztmpl/alpine_3.2.tar node:pve2 storage:local-lvm";
+        let form = bot.admin().runs(command).await;
+        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
+        for words in ["no image local:vztmpl/alpine_3.2.tar", "It has: local:vztmpl/alpine_3.22.tar"] {
+            assert!(read(&answer).contains(words), "{words} is not in:\n{}", read(&answer));
+        }
+        let command = "/pod create name:lone image:alpine:3.22 node:pve2 storage:local-lvm bridge:vmbr9";
+        let form = bot.admin().runs(command).await;
+        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
+        assert!(read(&answer).contains("no bridge vmbr9. It has: vmbr0"), "{}", read(&answer));
+        let command = "/pod create name:lone image:evil.demo/a/b:1 node:pve2 storage:local-lvm";
+        let form = bot.admin().runs(command).await;
+        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
+        assert!(read(&answer).contains("images.registries"), "{}", read(&answer));
+    }
+}
+
+bot_test! {
+    async fn a_pull_shows_how_far_it_is(bot: &mut Bot) {
+        let url = "https://iso.demo/slow.iso";
+        let file = RemoteFile::new(url, 3 << 30);
+        let sum = file.sha256.clone();
+        bot.proxmox.publish_file(file);
+        let card = confirmed(bot, &format!("/image pull image:{url} checksum:{sum} node:pve1 storage:local"), "").await;
+        let text = bot.until_says(card.message, " %").await;
+        assert!(text.contains("Fetching the image"), "{text}");
+        bot.settle().await;
+    }
+}
+
+bot_test! {
+    async fn operations_tasks_and_bridges_are_completed_from_memory(bot: &mut Bot) {
+        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
+        let op = bot.settle().await.remove(0);
+        let engine = bot.engine();
+        until("the operation and its task are in memory", async || {
+            let pulled = |t: &gantry_engine::TaskLine| t.upid.kind() == "ociregistrypull" && t.status.is_some();
+            engine.recent_operations().iter().any(|o| o.id == op.id)
+                && engine.views().iter().any(|v| engine.recent_tasks(&v.cluster).iter().any(pulled))
+        })
+        .await;
+        let offered = async |who: &'static str, command: &'static str, option: &'static str| {
+            let offered = bot.discord.autocomplete(who, "#ops", command, option).await.unwrap();
+            offered.choices.to_string()
+        };
+        let ops = offered("admin", "/op show op:alpine", "op").await;
+        assert!(ops.contains(op.id.as_str()) && ops.contains("image pull"), "{ops}");
+        let tasks = offered("viewer", "/task show task:ociregistry", "task").await;
+        assert!(tasks.contains("UPID:pve1:"), "{tasks}");
+        let bridges = offered("admin", "/pod create name:x image:y bridge:vmb", "bridge").await;
+        assert!(bridges.contains("vmbr0"), "{bridges}");
+        // What is over cannot be stopped; who may not create pods learns of no bridge.
+        assert_eq!(offered("admin", "/task cancel task:ociregistry", "task").await, "[]");
+        assert_eq!(offered("viewer", "/pod create name:x image:y bridge:vmb", "bridge").await, "[]");
     }
 }

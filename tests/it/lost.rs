@@ -44,7 +44,7 @@ pub fn trouble(mishap: Mishap, call: &str, task: &str) -> Trouble {
 }
 
 /// One call that goes wrong in every way; `did` is what Proxmox does when it is carried out.
-async fn goes_wrong(
+pub async fn goes_wrong(
     bot: &mut Bot,
     call: &str,
     task: &str,
@@ -191,41 +191,5 @@ bot_test! {
         numbers.dedup();
         assert_eq!(numbers.len(), 2, "{numbers:?}");
         assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
-    }
-}
-
-bot_test! {
-    async fn a_pull_that_goes_wrong(bot: &mut Bot) {
-        let call = "POST /nodes/*/storage/*/oci-registry-pull";
-        goes_wrong(bot, call, "ociregistrypull", "image", async |bot, round| {
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(proxmox_twin::RemoteImage::new("registry.demo/lost/one", &tag, 1 << 20));
-            let command = format!("/image pull image:registry.demo/lost/one:{tag} node:pve1 storage:local");
-            let question = bot.admin().runs(&command).await;
-            bot.admin().confirms(&question, "").await;
-            question
-        })
-        .await;
-    }
-}
-
-bot_test! {
-    async fn a_template_download_that_goes_wrong(bot: &mut Bot) {
-        // Its task has no id: only its log tells which file it is about.
-        let names = [
-            "debian-13-standard_13.1-1_amd64.tar.zst",
-            "archlinux-base_20240911-1_amd64.tar.zst",
-            "debian-13-standard_13.1-1_amd64.tar.zst",
-            "debian-13-standard_13.1-1_amd64.tar.zst",
-            "debian-13-standard_13.1-1_amd64.tar.zst",
-        ];
-        goes_wrong(bot, "POST /nodes/*/aplinfo", "download", "image", async |bot, round| {
-            let node = ["pve1", "pve1", "pve2", "pve3", "pve3"][round];
-            let name = names[round];
-            let question = bot.admin().runs(&format!("/image pull image:{name} node:{node} storage:local")).await;
-            bot.admin().confirms(&question, "").await;
-            question
-        })
-        .await;
     }
 }

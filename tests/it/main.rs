@@ -18,6 +18,8 @@ mod graph;
 mod harness;
 mod health;
 mod images;
+mod images_crash;
+mod images_lost;
 mod lost;
 mod network;
 mod pod_faults;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forward::ForwardAction;
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
-use crate::image::ImageAction;
+use crate::image::{Fetch, ImageAction};
 use crate::network::NetworkAction;
 use crate::pod::placement::Choice;
 use crate::pod::{PodAction, PodSpec};
@@ -419,6 +419,9 @@ pub enum Action {
         /// Where it goes, where its specification leaves that open.
         #[serde(default)]
         placed: Option<Choice>,
+        /// Where its image comes from, where it is not on the node yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fetch: Option<Box<Fetch>>,
     },
     /// Something done to a pod that exists.
     Pod(PodAction),

@@ -10,6 +10,7 @@ pub mod document;
 pub mod forward;
 pub mod id;
 pub mod image;
+pub mod near;
 pub mod network;
 pub mod operation;
 pub mod plan;

@@ -234,12 +234,23 @@ impl StepKind {
         }
     }
 
+    /// Whether its call itself takes long, rather than starting a task that does.
+    pub fn is_long_call(&self) -> bool {
+        matches!(self, Self::Image(step) if step.is_long_call())
+    }
+
+    /// Whether letting go of its long call ends it: a file that is handed on is kept only once all of it has come.
+    pub fn ends_when_let_go(&self) -> bool {
+        matches!(self, Self::Image(step) if step.is_upload())
+    }
+
     /// Whether its call may be sent again once a look has shown that it was not carried out.
     pub fn is_repeatable(&self) -> bool {
         match self {
             Self::Network(step) => step.is_repeatable(),
             // A whole table, a rule that is looked for, a record: each is once, however often it is sent.
             Self::Forward(_) => true,
+            Self::Image(step) => step.is_long_call(),
             _ => false,
         }
     }
@@ -291,6 +302,9 @@ pub struct Step {
     /// Until when it waits for somebody, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<i64>,
+    /// What its call learned that no look afterwards tells: the digest of an image that was handed on or copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<String>,
 }
 
 impl Step {
@@ -308,6 +322,7 @@ impl Step {
             result: None,
             ended_ms: None,
             until_ms: None,
+            learned: None,
         }
     }
 }

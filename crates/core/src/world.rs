@@ -334,7 +334,7 @@ fn similar<'a>(guests: impl Iterator<Item = &'a Guest>, text: &str) -> Vec<Strin
 }
 
 /// Edit distance, cut off at 3; both texts are short names.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(64).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.chars().take(64).enumerate() {

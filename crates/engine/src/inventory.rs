@@ -9,6 +9,8 @@ use gantry_proxmox::{Client, Error, Freshness, Resource, ResourceKind, State};
 
 /// Most storages whose images are read in one go.
 const IMAGE_STORAGES_MAX: usize = 32;
+/// Most nodes whose bridges are read.
+const NODES_MAX: usize = 64;
 /// Most images, and most offers, kept for completion.
 const IMAGES_MAX: usize = 2000;
 
@@ -229,6 +231,22 @@ pub(crate) async fn images(
         catalogue.truncate(IMAGES_MAX);
     }
     (found, catalogue)
+}
+
+/// Bridges and vnets of every node that is up. A node that cannot be read is left out; the next read tries again.
+pub(crate) async fn bridges(client: &Client, view: &ClusterView) -> Vec<(NodeName, String)> {
+    let mut found = Vec::new();
+    for node in view.nodes.iter().filter(|n| n.state == NodeState::Up).take(NODES_MAX) {
+        match client.networks(&node.name, Freshness::Shared).await {
+            Ok(all) => found.extend(
+                all.iter()
+                    .filter(|i| i.is_bridge())
+                    .filter_map(|i| Some((node.name.clone(), i.iface.clone()?))),
+            ),
+            Err(error) => tracing::debug!(node = %node.name, %error, "could not read bridges"),
+        }
+    }
+    found
 }
 
 fn is_image(content: &str) -> bool {

@@ -4,6 +4,7 @@
 //! recorded before it happens; what happened is read from Proxmox, never assumed.
 
 mod alerts;
+mod attachments;
 mod clock;
 mod confirm;
 mod deed;
@@ -14,10 +15,12 @@ mod history;
 mod images;
 mod inventory;
 mod keep;
+mod meter;
 mod observe;
 mod place;
 mod pods;
 mod propose;
+mod recent;
 mod runner;
 mod sets;
 mod shell;
@@ -38,6 +41,7 @@ use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
 pub use alerts::{AlertSettings, AlertView, MuteAsk, Said};
+pub use attachments::{Attachments, Pieces};
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
@@ -48,6 +52,7 @@ pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownI
 pub use keep::Kept;
 pub use pods::Limits;
 pub use propose::{Answer, Ask};
+pub use recent::RecentOp;
 pub use sets::{SetChange, SetNow};
 pub use shell::Need;
 pub use view::{
@@ -128,6 +133,7 @@ pub struct Cluster {
 pub struct Engine {
     inner: Arc<Inner>,
     publisher: Arc<gantry_dns::Publisher>,
+    attachments: Option<Arc<dyn Attachments>>,
 }
 
 struct Inner {
@@ -141,6 +147,7 @@ struct Inner {
     shells: shell::Memory,
     health: health::Book,
     forwards: forwards::Memory,
+    recent: recent::Memory,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -171,10 +178,12 @@ impl Engine {
                 shells: shell::Memory::default(),
                 health: health::Book::default(),
                 forwards: forwards::Memory::default(),
+                recent: recent::Memory::default(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),
             publisher: Arc::default(),
+            attachments: None,
         }
     }
 
@@ -182,6 +191,12 @@ impl Engine {
     #[must_use]
     pub fn with_publisher(self, publisher: gantry_dns::Publisher) -> Self {
         Self { publisher: Arc::new(publisher), ..self }
+    }
+
+    /// With a way to files that people attached; without this call none can be handed on.
+    #[must_use]
+    pub fn with_attachments(self, attachments: Arc<dyn Attachments>) -> Self {
+        Self { attachments: Some(attachments), ..self }
     }
 
     /// The name servers.

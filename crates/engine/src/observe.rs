@@ -175,12 +175,12 @@ impl Engine {
         if let Some(storage) = image_storage
             && storages.iter().any(|s| s.storage.as_ref() == Some(&storage))
         {
-            place.has_image = client
+            let there = client
                 .storage_content(node, &storage, Some("vztmpl"), Freshness::Fresh)
                 .await
-                .map_err(fail())?
-                .iter()
-                .any(|v| v.volid.as_deref() == Some(image));
+                .map_err(fail())?;
+            place.images = there.iter().filter_map(|v| v.volid.clone()).collect();
+            place.has_image = place.images.contains(image);
         }
         place.bridges = client
             .networks(node, Freshness::Shared)

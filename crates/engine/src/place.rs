@@ -14,13 +14,15 @@ const NODES_MAX: usize = 64;
 const READ_AT_ONCE: usize = 8;
 
 impl Engine {
-    /// Chooses where a pod goes. Read live: every node that its rules allow is looked at.
+    /// Chooses where a pod goes. Read live: every node that its rules allow is looked at. `fetched`: its image is
+    /// brought to where it is missing.
     ///
     /// `Ok(Err(_))`: no node can take it; a sentence for each.
     pub(crate) async fn place_pod(
         &self,
         cluster: &ClusterId,
         spec: &PodSpec,
+        fetched: bool,
     ) -> Result<Result<Choice, Vec<String>>, Error> {
         let client = self.client(cluster)?;
         let rows = client
@@ -49,7 +51,11 @@ impl Engine {
                 let wanted = online
                     && spec.node.as_ref().is_none_or(|n| *n == node)
                     && spec.template.place.wants(node.as_str());
-                async move { self.candidate(cluster, spec, node, wanted, runs).await }
+                async move {
+                    let mut found = self.candidate(cluster, spec, node, wanted, runs).await;
+                    found.place.has_image |= fetched;
+                    found
+                }
             })
             .buffered(READ_AT_ONCE)
             .collect()

@@ -52,26 +52,40 @@ impl Engine {
         &self,
         actor: &Actor,
         cluster: ClusterId,
-        spec: Box<PodSpec>,
+        mut spec: Box<PodSpec>,
     ) -> Result<Answer, Error> {
         let shown = spec.name.clone();
         let verb = Verb::PodCreate;
-        let mut action = Action::CreatePod { cluster: cluster.clone(), spec, placed: None };
+        let typed = self.settle_pod_image(&cluster, &mut spec);
+        let typed = typed.as_ref();
+        let mut action =
+            Action::CreatePod { cluster: cluster.clone(), spec, placed: None, fetch: None };
         // Asked before anything is read, so that a refusal tells nothing about the world.
         if let Ruling::Denied { because } = self.ruling(actor, verb, &action) {
             return self.refuse(actor, verb, &shown, because).await;
         }
-        if let Action::CreatePod { spec, placed, .. } = &mut action
-            && (spec.node.is_none() || spec.template.root.storage.is_none())
+        if let Action::CreatePod { spec, placed, fetch, .. } = &mut action
             && spec.problems().is_empty()
         {
-            match self.place_pod(&cluster, spec).await? {
-                Ok(choice) => *placed = Some(choice),
-                Err(why) => {
-                    let why = format!("No node of {cluster} can take it.\n{}", why.join("\n"));
-                    return Ok(Answer::Refused { why });
+            if spec.node.is_none() || spec.template.root.storage.is_none() {
+                let mut chosen = self.place_pod(&cluster, spec, false).await?;
+                if let Err(why) = &chosen
+                    && why.iter().any(|w| w.contains("has no image"))
+                    && self.pod_image_source(actor, &cluster, spec, typed).await?.is_some()
+                {
+                    chosen = self.place_pod(&cluster, spec, true).await?;
+                }
+                match chosen {
+                    Ok(choice) => *placed = Some(choice),
+                    Err(why) => {
+                        let why =
+                            format!("No node of {cluster} can take it.\n{}", why.join("\n"));
+                        return Ok(Answer::Refused { why });
+                    }
                 }
             }
+            let spec = spec.placed(placed.as_ref());
+            *fetch = self.pod_image_fetch(actor, &cluster, &spec, typed).await?.map(Box::new);
         }
         self.propose_action(actor, verb, action, &shown).await
     }
@@ -81,7 +95,7 @@ impl Engine {
         &self,
         actor: &Actor,
         cluster: ClusterId,
-        spec: Box<PodSpec>,
+        mut spec: Box<PodSpec>,
         restart: bool,
     ) -> Result<Answer, Error> {
         let there: Vec<Guest> = self
@@ -90,7 +104,10 @@ impl Engine {
             .unwrap_or_default();
         let guest = match there.as_slice() {
             [] => return self.propose_pod(actor, cluster, spec).await,
-            [one] => one.address(),
+            [one] => {
+                self.settle_pod_image(&cluster, &mut spec);
+                one.address()
+            }
             several => {
                 // Which names there are is said to those who may see them only.
                 let sees =

@@ -140,6 +140,9 @@ impl Engine {
                 () = stop.cancelled() => return,
                 () = self.inner.clock.sleep(SWEEP) => {}
             }
+            if let Err(error) = self.remember_operations().await {
+                tracing::debug!(%error, "could not read the newest operations");
+            }
             let now = self.now_ms();
             let expired = self
                 .store()

@@ -10,6 +10,7 @@ use gantry_core::id::{ClusterId, NodeName};
 use gantry_core::world::{ClusterView, NodeState};
 use tokio_util::sync::CancellationToken;
 
+use crate::view::TaskLine;
 use crate::{Cluster, Engine, Error, inventory};
 
 /// A read that takes longer than this is given up; the view keeps its age.
@@ -18,7 +19,7 @@ const READ_WITHIN: Duration = Duration::from_secs(20);
 const FAILED_HOLD_MS: i64 = 1_000;
 /// A reading older than this says nothing about what is down; a few readings long.
 const YOUNG_MS: i64 = 60_000;
-/// Container templates change rarely and cost a call a storage.
+/// Container templates and bridges change rarely and cost a call a storage or node.
 const TEMPLATES_EVERY: Duration = Duration::from_secs(60);
 /// All storages together; a silent node may take a read's whole time for each of its own.
 const TEMPLATES_WITHIN: Duration = Duration::from_secs(60);
@@ -33,6 +34,10 @@ pub(crate) struct Watched {
     choosing: tokio::sync::Mutex<()>,
     /// Tags of OCI repositories that somebody asked about, newest first; for completion.
     tags: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Tasks seen last, newest first; for completion.
+    tasks: ArcSwap<Vec<TaskLine>>,
+    /// Bridges and vnets of each node seen last; for completion.
+    bridges: ArcSwap<Vec<(NodeName, String)>>,
 }
 
 impl Watched {
@@ -45,6 +50,8 @@ impl Watched {
             tried_ms: AtomicI64::new(0),
             choosing: tokio::sync::Mutex::new(()),
             tags: Mutex::new(BTreeMap::new()),
+            tasks: ArcSwap::default(),
+            bridges: ArcSwap::default(),
         }
     }
 
@@ -59,6 +66,18 @@ impl Watched {
     /// Looks at, or changes, the tags that are remembered.
     pub(crate) fn tags<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Vec<String>>) -> T) -> T {
         look(&mut self.tags.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn tasks(&self) -> Arc<Vec<TaskLine>> {
+        self.tasks.load_full()
+    }
+
+    pub(crate) fn saw_tasks(&self, tasks: Vec<TaskLine>) {
+        self.tasks.store(Arc::new(tasks));
+    }
+
+    pub(crate) fn bridges(&self) -> Arc<Vec<(NodeName, String)>> {
+        self.bridges.load_full()
     }
 
     pub(crate) fn view(&self) -> Arc<ClusterView> {
@@ -159,6 +178,7 @@ impl Engine {
             () = self.poll(cluster, stop) => {}
             () = watched.client().keep_watch() => {}
             () = self.keep_templates(watched) => {}
+            () = self.keep_tasks(watched) => {}
         }
     }
 
@@ -183,6 +203,10 @@ impl Engine {
                     watched.view.store(Arc::new(next));
                 }
                 Err(_) => tracing::debug!("container templates were not read in time"),
+            }
+            let read = inventory::bridges(watched.client(), &view);
+            if let Ok(bridges) = tokio::time::timeout(TEMPLATES_WITHIN, read).await {
+                watched.bridges.store(Arc::new(bridges));
             }
             self.inner.clock.sleep(TEMPLATES_EVERY).await;
         }

@@ -157,6 +157,8 @@ pub(crate) fn multipart(content_type: &str, body: &[u8]) -> Result<UploadForm, R
                 form.fields.insert("filename".to_owned(), Value::String(file));
                 form.fields.insert("tmpfilename".to_owned(), Value::String(tmp));
                 form.file = Some(content.to_vec());
+                // What comes behind the file is not read any more.
+                break;
             }
             None => {
                 let text = String::from_utf8_lossy(content).into_owned();

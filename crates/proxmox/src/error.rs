@@ -162,6 +162,12 @@ pub enum Error {
         /// What was wrong.
         problem: TlsProblem,
     },
+    /// A file that was handed on broke off; Proxmox has kept nothing of it.
+    #[error("the file broke off on its way: {why}")]
+    Broken {
+        /// The source's words.
+        why: String,
+    },
     /// The answer was larger than the limit.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -227,6 +233,7 @@ impl Error {
             | Self::Denied { .. }
             | Self::Invalid { .. }
             | Self::Conflict
+            | Self::Broken { .. }
             | Self::Exists { .. }
             | Self::NotFound { .. }
             | Self::NotRunning { .. }

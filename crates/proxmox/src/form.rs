@@ -58,6 +58,11 @@ impl Form {
         self.0.is_empty()
     }
 
+    /// The parameters, in order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// As `application/x-www-form-urlencoded`, for a body or a query.
     pub fn encode(&self) -> String {
         let mut out = Serializer::new(String::new());

@@ -28,6 +28,7 @@ mod route;
 mod sdn;
 mod tls;
 mod transport;
+mod upload;
 mod writes;
 
 pub use access::Permissions;
@@ -51,4 +52,5 @@ pub use network::{IfaceChange, NodeNetwork, Row};
 pub use pool::{EndpointHealth, Health, NodeHealth, State};
 pub use sdn::{SdnLock, SdnView};
 pub use tls::{Fingerprint, Tls};
+pub use upload::{Pieces, Upload};
 pub use writes::{Accepted, Delete, GuestRef, SetConfig, Shutdown};

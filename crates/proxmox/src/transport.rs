@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -18,6 +19,7 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::path::Path;
 use crate::tls;
+use crate::upload::Feed;
 
 /// pveproxy refuses larger bodies with 501.
 const REQUEST_BODY_MAX: usize = 512 * 1024;
@@ -30,13 +32,15 @@ pub(crate) struct Call {
     pub(crate) query: Form,
     pub(crate) body: Form,
     pub(crate) deadline: Duration,
+    /// A file that goes with the body, for the one call that takes one.
+    pub(crate) file: Option<Arc<Feed>>,
 }
 
 impl Call {
     /// A call that only looks.
     pub(crate) fn get(path: Path, deadline: Duration) -> Self {
         let (query, body) = (Form::new(), Form::new());
-        Self { method: Method::GET, path, query, body, deadline }
+        Self { method: Method::GET, path, query, body, deadline, file: None }
     }
 
     /// A call that changes something.
@@ -172,7 +176,9 @@ impl Endpoint {
             .map_err(|_| refused(Error::Config { why: "an endpoint is not an address".into() }))?;
         let client = if call.is_write() { &self.writes } else { &self.reads };
         let mut request = client.request(call.method.clone(), url).timeout(call.deadline);
-        if call.method == Method::POST || call.method == Method::PUT {
+        if let Some(file) = &call.file {
+            request = request.multipart(file.form(&call.body));
+        } else if call.method == Method::POST || call.method == Method::PUT {
             let body = call.body.encode();
             if body.len() > REQUEST_BODY_MAX {
                 let why = format!("together larger than {REQUEST_BODY_MAX} bytes");
@@ -180,7 +186,11 @@ impl Endpoint {
             }
             request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         }
-        let lost = |e: reqwest::Error| self.failure(&e, call);
+        let lost = |e: reqwest::Error| match call.file.as_ref().and_then(|f| f.broken()) {
+            // We broke it off ourselves: the endpoint did nothing wrong, and nothing.
+            Some(why) => refused(Error::Broken { why }),
+            None => self.failure(&e, call),
+        };
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status().as_u16();
         let reason = reason_phrase(response.extensions())

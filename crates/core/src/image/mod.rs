@@ -1,6 +1,7 @@
 //! Images: what guests are made from. References and where they may come from, what lies on storages and who uses
 //! it, what is done to them, and what can go wrong. Pure; the engine reads and carries out.
 
+mod attachment;
 mod convert;
 mod fault;
 mod plan;
@@ -9,6 +10,7 @@ mod step;
 mod url;
 mod used;
 
+pub use attachment::{ATTACHMENT_MAX, Attachment};
 pub use convert::{DiskFormat, plan_move, plan_template};
 pub use fault::ImageFault;
 pub use plan::{

@@ -229,8 +229,15 @@ pub fn plan_fetch(
             );
         }
     }
-    if let Source::Attachment { checksum: None, .. } = &first.source {
-        warnings.push("Nobody gave a checksum: the file is taken as Discord hands it out.".into());
+    if let Source::Attachment { checksum, .. } = &first.source {
+        effects.push("gantry hands it on from Discord's own file store as it comes.".into());
+        if checksum.is_none() {
+            warnings
+                .push("Nobody gave a checksum: the file is taken as Discord hands it out.".into());
+        }
+        if fetches.len() > 1 {
+            warnings.push("It is sent once to each place.".into());
+        }
     }
     if let Source::Oci { reference } = &first.source {
         warnings.push(format!(
@@ -275,7 +282,7 @@ pub fn plan_fetch(
     })
 }
 
-/// Whether rules let a node fetch from there. An attachment's address came signed from Discord.
+/// Whether rules let a node fetch from there. No node fetches an attachment.
 fn allowed(source: &Source, rules: &ImageRules) -> Result<(), super::reference::BadImage> {
     match source {
         Source::Oci { reference } => rules.check(&ImageRef::Oci(reference.clone())),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::attachment::Attachment;
 use super::convert::DiskFormat;
 use super::reference::{Checksum, ImageVolid, OciRef, TemplateName};
 use super::url::ImageUrl;
@@ -68,10 +69,10 @@ pub enum Source {
         /// What the file must be.
         checksum: Checksum,
     },
-    /// A file somebody attached to a message; Discord's own address, valid for about a day.
+    /// A file somebody attached to a message: gantry hands it on, piece by piece.
     Attachment {
         /// Which.
-        url: ImageUrl,
+        file: Attachment,
         /// What the file must be, where somebody said.
         checksum: Option<Checksum>,
     },
@@ -84,7 +85,7 @@ impl Source {
             Self::Template { name, .. } => name.to_string(),
             Self::Oci { reference } => reference.to_string(),
             Self::Url { url, .. } => url.shown(),
-            Self::Attachment { url, .. } => format!("attachment {}", url.file()),
+            Self::Attachment { file, .. } => format!("attachment {}", file.file()),
         }
     }
 
@@ -95,6 +96,17 @@ impl Source {
             Self::Oci { .. } => None,
             Self::Url { checksum, .. } => Some(checksum.to_string()),
             Self::Attachment { checksum, .. } => checksum.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// The same for a record: without an address that is signed and soon worth nothing.
+    #[must_use]
+    pub fn to_keep(&self) -> Self {
+        match self {
+            Self::Attachment { file, checksum } => {
+                Self::Attachment { file: file.without_address(), checksum: checksum.clone() }
+            }
+            other => other.clone(),
         }
     }
 
@@ -288,12 +300,24 @@ impl ImageStep {
         match self {
             Self::Fetch(fetch) => match fetch.source {
                 Source::Oci { .. } => &["ociregistrypull"],
-                _ => &["download"],
+                Source::Attachment { .. } => &["imgcopy"],
+                Source::Template { .. } | Source::Url { .. } => &["download"],
             },
             Self::Delete(_) => &["imgdel"],
             Self::MoveDisk { .. } => &["move_volume", "qmmove"],
             Self::MakeTemplate => &["qmtemplate"],
         }
+    }
+
+    /// Whether gantry itself hands the bytes on.
+    pub fn is_upload(&self) -> bool {
+        matches!(self, Self::Fetch(fetch) if matches!(fetch.source, Source::Attachment { .. }))
+    }
+
+    /// Whether its call itself takes long, rather than starting a task that does. Such a call may be made again once
+    /// a look has shown that it came to nothing: Proxmox starts no task before a file has come whole.
+    pub fn is_long_call(&self) -> bool {
+        self.is_upload()
     }
 
     /// The file it is about, where it is about one.

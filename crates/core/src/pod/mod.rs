@@ -45,7 +45,7 @@ pub use network::{Dns, Ipv4, Ipv6, Network};
 use notes::NOTES_KEY;
 pub use notes::{NOTES_MAX, notes, read_notes};
 pub use place::Place;
-pub use plan::{LivePlace, plan_pod, tell_place};
+pub use plan::{LivePlace, fetch_first, plan_pod, tell_place};
 pub use problem::{Problem, Problems, is_label};
 pub use process::{Boot, Env, Features, Port, Protocol};
 pub use pulse::{Condition, Life, Pulse};
@@ -221,9 +221,9 @@ impl PodTemplate {
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Problems::default();
         found.check(
-            problem::is_template_volume(&self.image),
+            problem::is_image(&self.image),
             "image",
-            "a container template such as local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst",
+            "a container template such as local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst, the name of one, or name:tag of a registry",
         );
         self.check_limits(&mut found);
         self.check_mounts(&mut found);

@@ -10,6 +10,7 @@ use super::plan::LivePlace;
 use super::process::too_old;
 use super::{Match, PodSpec};
 use crate::id::{NodeName, StorageId};
+use crate::near::it_has;
 
 /// A guest that is on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +139,8 @@ fn fit<'a>(spec: &PodSpec, candidate: &'a Candidate, all: &[Candidate]) -> Resul
         return Err(format!("has no image {}", spec.template.image));
     }
     if let Some(card) = spec.template.networks.iter().find(|c| !place.bridges.contains(&c.bridge)) {
-        return Err(format!("has no bridge {}", card.bridge));
+        let have = it_has(&card.bridge, place.bridges.iter().map(String::as_str));
+        return Err(format!("has no bridge {}.{}", card.bridge, have.trim_end_matches('.')));
     }
     let (storage, room) = storage(spec, place)?;
     let alike = rules.spread.iter().map(|rule| meant(spec, candidate, rule).count()).sum();
@@ -157,7 +159,14 @@ fn storage(spec: &PodSpec, place: &LivePlace) -> Result<(StorageId, u64), String
     }
     for (storage, gib) in wanted.iter().filter_map(|(s, gib)| s.map(|s| (s, gib))) {
         match place.storages.get(storage) {
-            None => return Err(format!("has no storage {storage} for container disks")),
+            None => {
+                let have = place.storages.keys().map(StorageId::as_str);
+                let have = it_has(storage.as_str(), have);
+                return Err(format!(
+                    "has no storage {storage} for container disks.{}",
+                    have.trim_end_matches('.')
+                ));
+            }
             Some(free) if *free < gib << 30 => {
                 return Err(format!(
                     "{storage} has {} free, {gib} GiB are asked for",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::PodSpec;
 use super::process::too_old;
 use crate::id::{ClusterId, NodeName, StorageId};
+use crate::near::it_has;
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned, hash};
 
@@ -24,8 +25,11 @@ pub struct LivePlace {
     pub memory_free: u64,
     /// Storages of the node that take container disks, with their free bytes.
     pub storages: BTreeMap<StorageId, u64>,
-    /// Whether the image is there.
+    /// Whether the image is there, or is fetched before.
     pub has_image: bool,
+    /// Images that are there on the storage the wanted one is looked for on.
+    #[serde(default)]
+    pub images: Vec<String>,
     /// Bridges and vnets of the node.
     pub bridges: Vec<String>,
     /// Whether a guest of the cluster already has that name.
@@ -47,6 +51,7 @@ impl LivePlace {
             memory_free: 0,
             storages: BTreeMap::new(),
             has_image: false,
+            images: Vec::new(),
             bridges: Vec::new(),
             name_taken: false,
             same_name: Vec::new(),
@@ -96,19 +101,31 @@ fn refusal(spec: &PodSpec, place: &LivePlace) -> Option<String> {
     }
     if !place.has_image {
         return Some(format!(
-            "{node} has no image {}. `/pod create` offers the ones it has.",
-            template.image
+            "{node} has no image {}, and where it comes from is not known.{}",
+            template.image,
+            it_has(&template.image, place.images.iter().map(String::as_str))
         ));
     }
     if let Some(card) = template.networks.iter().find(|c| !place.bridges.contains(&c.bridge)) {
-        return Some(format!("{node} has no bridge {}.", card.bridge));
+        let have = place.bridges.iter().map(String::as_str);
+        return Some(format!(
+            "{node} has no bridge {}.{}",
+            card.bridge,
+            it_has(&card.bridge, have)
+        ));
     }
     let Some(wanted) = asked_room(spec) else {
         return Some(format!("No storage on {node} was chosen for its disk."));
     };
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);
     wanted.into_iter().find_map(|(storage, asked)| match place.storages.get(storage) {
-        None => Some(format!("{node} has no storage {storage} for container disks.")),
+        None => {
+            let have = place.storages.keys().map(StorageId::as_str);
+            Some(format!(
+                "{node} has no storage {storage} for container disks.{}",
+                it_has(storage.as_str(), have)
+            ))
+        }
         Some(free) if *free < asked << 30 => {
             Some(format!("{storage} on {node} has {} free; {asked} GiB are asked for.", gib(*free)))
         }
@@ -228,6 +245,13 @@ pub fn plan_pod(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Plann
         ])),
         digest: String::new(),
     })
+}
+
+/// Puts the fetch of its image before everything else on a plan: `step`, with what it does in words.
+pub fn fetch_first(planned: &mut Planned, step: StepKind, effect: String) {
+    let Planned::Ready(draft) = planned else { return };
+    draft.steps.insert(0, step);
+    draft.effects.insert(0, effect);
 }
 
 /// Tells on a plan why its node was chosen: `why` as `placement::choose` says it, the chosen one first.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::StorageId;
+use crate::image::ImageRef;
 
 /// Longest host name label (RFC 1123).
 const LABEL_MAX: usize = 63;
@@ -65,6 +66,15 @@ pub(super) fn is_template_volume(text: &str) -> bool {
         && !file.starts_with('.')
         && !file.contains("..")
         && file.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c))
+}
+
+/// A template on a storage, the name of one of Proxmox's list, or a registry's reference with its tag.
+pub(super) fn is_image(text: &str) -> bool {
+    match text.parse() {
+        Ok(ImageRef::Template(_)) => true,
+        Ok(ImageRef::Oci(_)) => text.contains(':'),
+        _ => is_template_volume(text),
+    }
 }
 
 /// The name of a network interface or bridge.

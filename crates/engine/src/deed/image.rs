@@ -14,10 +14,11 @@ use gantry_core::image::{
 use gantry_core::operation::{Operation, Step, StepKind, StepState};
 use gantry_core::plan::{LiveGuest, Planned};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_proxmox::{DownloadUrl, TaskFilter};
+use gantry_proxmox::{DownloadUrl, TaskFilter, Upload};
 use gantry_store::OpFilter;
 
 use super::{Aim, CallFault, Look, Planning, Seen, is_new};
+use crate::meter::Meter;
 use crate::{Engine, Error};
 
 /// Newest tasks of a node, of gantry's own token, that are looked at when one has to be found again.
@@ -156,6 +157,7 @@ impl Engine {
         op: &Operation,
         step: &ImageStep,
         aim: &Aim,
+        meter: &Meter,
     ) -> Result<Option<Upid>, CallFault> {
         let client =
             self.client(op.action.cluster()).map_err(|e| CallFault::never_sent(e.to_string()))?;
@@ -174,11 +176,12 @@ impl Engine {
                         let what = DownloadUrl { url, content, file, checksum };
                         client.download_url(node, storage, &what).await?
                     }
-                    Source::Attachment { url, checksum } => {
-                        let (content, file, checksum) =
-                            (volid.content(), volid.file(), checksum.as_ref());
-                        let what = DownloadUrl { url, content, file, checksum };
-                        client.download_url(node, storage, &what).await?
+                    Source::Attachment { file, checksum } => {
+                        let pieces = self.open_attachment(file, meter).await?;
+                        let (content, bytes) = (volid.content(), file.bytes());
+                        let (file, checksum) = (volid.file(), checksum.as_ref());
+                        let what = Upload { content, file, bytes, checksum };
+                        client.upload(node, storage, &what, pieces).await?
                     }
                 }
             }
@@ -365,7 +368,7 @@ impl Engine {
             return Ok(());
         }
         let Some(file) = self.find_image_file(cluster, &fetch.place).await? else { return Ok(()) };
-        let digest = match (fetch.source.digest(), &step.upid) {
+        let digest = match (fetch.source.digest().or_else(|| step.learned.clone()), &step.upid) {
             (Some(digest), _) => Some(digest),
             (None, Some(upid)) => self.digest_in_log(cluster, upid).await,
             (None, None) => None,
@@ -377,7 +380,7 @@ impl Engine {
             digest,
             bytes: file.bytes,
             source: fetch.source.shown(),
-            origin: fetch.source.clone(),
+            origin: fetch.source.to_keep(),
             operation: op.id.to_string(),
             prepared_ms: self.now_ms(),
             last_used_ms: 0,
@@ -396,15 +399,16 @@ impl Engine {
         })
     }
 
-    /// Notes that a pod was made from its image.
-    pub(super) async fn touch_image(&self, op: &Operation) -> Result<(), Error> {
-        let gantry_core::action::Action::CreatePod { cluster, spec, .. } = &op.action else {
-            return Ok(());
-        };
-        let node = op.steps.iter().find_map(|s| s.node.clone());
-        let Some(node) = node else { return Ok(()) };
+    /// Notes that a pod, of a set or by itself, was made from its image by step `n`.
+    pub(super) async fn touch_image(
+        &self,
+        op: &Operation,
+        n: usize,
+        image: &str,
+    ) -> Result<(), Error> {
+        let Some(node) = &op.steps[n].node else { return Ok(()) };
         self.store()
-            .touch_image(cluster, &node, &spec.template.image, self.now_ms())
+            .touch_image(op.action.cluster(), node, image, self.now_ms())
             .await
             .map_err(Error::store("note the use of the image"))
     }

@@ -37,6 +37,11 @@ pub(super) fn part(op: &Operation) -> Option<Part<'_>> {
 }
 
 impl Part<'_> {
+    /// What its pod is made from.
+    pub(super) fn image(&self) -> &str {
+        &self.revision.spec.template.image
+    }
+
     pub(super) fn guest(&self) -> Option<GuestRef> {
         let vmid: Option<Vmid> =
             if self.work.is_keeper() { self.identity.keeper } else { Some(self.identity.vmid) };

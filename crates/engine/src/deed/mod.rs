@@ -25,6 +25,7 @@ use gantry_core::policy::{Actor, Ruling};
 use gantry_core::set::{SetAction, SetStep};
 use gantry_proxmox::{Advice, Error as ProxmoxError};
 
+use crate::meter::Meter;
 use crate::{Engine, Error};
 
 /// Where a call goes.
@@ -132,7 +133,10 @@ impl Engine {
             Action::Power { guest, .. }
             | Action::Delete { guest, .. }
             | Action::Unlock { guest, .. } => self.guest_ruling(actor, verb, guest),
-            Action::CreatePod { cluster, spec, .. } => self.pod_ruling(actor, verb, cluster, spec),
+            Action::CreatePod { cluster, spec, fetch, .. } => {
+                let ruling = self.pod_ruling(actor, verb, cluster, spec);
+                self.with_fetch(actor, cluster, fetch.as_deref(), ruling)
+            }
             Action::Pod(change) => self.pod_change_ruling(actor, verb, change),
             Action::CancelTask { cluster, upid } => self.may_task(actor, verb, cluster, upid),
             Action::Set(action) => self.set_ruling(actor, verb, action),
@@ -153,8 +157,9 @@ impl Engine {
             Action::Power { guest, kind, .. } | Action::Delete { guest, kind, .. } => {
                 self.plan_guest_now(actor, verb, action, guest, *kind).await
             }
-            Action::CreatePod { cluster, spec, placed } => {
-                self.plan_pod_now(actor, verb, cluster, spec, placed.as_ref()).await
+            Action::CreatePod { cluster, spec, placed, fetch } => {
+                let fetch = fetch.as_deref();
+                self.plan_pod_now(actor, verb, cluster, spec, placed.as_ref(), fetch).await
             }
             Action::Pod(change) => self.plan_pod_change_now(actor, verb, change).await,
             Action::CancelTask { cluster, upid } => {
@@ -186,12 +191,14 @@ impl Engine {
         }
     }
 
-    /// Sends the call of step `n`, once. `Ok(None)` for calls that give no task.
+    /// Sends the call of step `n`, once. `Ok(None)` for calls that give no task. A call that takes long tells how far
+    /// it is.
     pub(crate) async fn call(
         &self,
         op: &Operation,
         n: usize,
         aim: &Aim,
+        meter: &Meter,
     ) -> Result<Option<Upid>, CallFault> {
         match &op.steps[n].kind {
             StepKind::CreatePod => self.call_create_pod(op, aim).await,
@@ -203,7 +210,7 @@ impl Engine {
             StepKind::Set(SetStep::Converge) => Ok(None),
             StepKind::Network(_) => self.call_network(op, n).await,
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
-            StepKind::Image(step) => self.call_image(op, step, aim).await,
+            StepKind::Image(step) => self.call_image(op, step, aim, meter).await,
             StepKind::Forward(step) => Box::pin(self.call_forward(op, *step)).await.map(|()| None),
             StepKind::Unlock => Box::pin(self.call_unlock(op, aim)).await.map(|()| None),
             kind => self.call_guest(op, kind, aim).await,
@@ -260,7 +267,13 @@ impl Engine {
     /// Keeps gantry's own records in line with a step that is over.
     pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
         match &op.steps[n].kind {
-            StepKind::Set(SetStep::Create) => self.remember_made(op).await,
+            StepKind::Set(SetStep::Create) => {
+                self.remember_made(op).await?;
+                match member::part(op) {
+                    Some(part) => self.touch_image(op, n, part.image()).await,
+                    None => Ok(()),
+                }
+            }
             StepKind::Delete if is_member(op) => {
                 Box::pin(self.forget_forwards(op)).await?;
                 self.remember_removed(op).await
@@ -268,7 +281,12 @@ impl Engine {
             StepKind::CreatePod => {
                 self.remember_pod(op).await?;
                 Box::pin(self.remember_ports(op)).await?;
-                self.touch_image(op).await
+                match &op.action {
+                    Action::CreatePod { spec, .. } => {
+                        self.touch_image(op, n, &spec.template.image).await
+                    }
+                    _ => Ok(()),
+                }
             }
             StepKind::Image(step) => self.remember_image(op, n, step).await,
             StepKind::Delete => {

@@ -2,6 +2,7 @@
 
 use gantry_core::action::{Action, Verb};
 use gantry_core::id::{ClusterId, Upid};
+use gantry_core::image::Fetch;
 use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
 use gantry_core::pod::placement::Choice;
@@ -38,8 +39,10 @@ impl Engine {
         cluster: &ClusterId,
         spec: &PodSpec,
         placed: Option<&Choice>,
+        fetch: Option<&Fetch>,
     ) -> Result<Planning, Error> {
         let ruling = self.pod_ruling(actor, verb, cluster, spec);
+        let ruling = self.with_fetch(actor, cluster, fetch, ruling);
         let (spec, why) = (&spec.placed(placed), placed.map_or(&[][..], |p| &p.why));
         let Some(node) = &spec.node else {
             let planned = Planned::Refused { why: "No node was chosen for it.".into() };
@@ -52,10 +55,24 @@ impl Engine {
             LivePlace::unread(node.clone())
         };
         place.same_name.retain(|address| self.sees(actor, cluster, address));
+        let mut first = None;
+        if let Some(fetch) = fetch.filter(|_| place.online && !place.has_image) {
+            match self.plan_pod_image(cluster, fetch).await? {
+                Ok(step) => first = Some(step),
+                Err(why) => {
+                    let planned = Planned::Refused { why };
+                    return Ok(Planning { planned, ruling, read_ms: place.read_ms });
+                }
+            }
+            place.has_image = true;
+        }
         let mut planned = plan_pod(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
         self.tell_ports(cluster, spec, &mut planned).await?;
+        if let Some((step, effect)) = first {
+            pod::fetch_first(&mut planned, step, effect);
+        }
         Ok(Planning { planned, ruling, read_ms: place.read_ms })
     }
 
@@ -71,7 +88,7 @@ impl Engine {
     }
 
     pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {
-        let Action::CreatePod { cluster, spec, placed } = &op.action else {
+        let Action::CreatePod { cluster, spec, placed, .. } = &op.action else {
             return Ok(Look::Changed("there is no pod to create".into()));
         };
         let spec = &spec.placed(placed.as_ref());
@@ -95,7 +112,7 @@ impl Engine {
         op: &Operation,
         aim: &Aim,
     ) -> Result<Option<Upid>, CallFault> {
-        let Action::CreatePod { cluster, spec, placed } = &op.action else {
+        let Action::CreatePod { cluster, spec, placed, .. } = &op.action else {
             return Err(CallFault::never_sent("there is no pod to create"));
         };
         let client = self.client(cluster).map_err(|e| CallFault::never_sent(e.to_string()))?;

@@ -5,7 +5,7 @@
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{ClusterId, GuestKind, NodeName, StorageId};
 use gantry_core::image::{
-    Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageUrl, ImageVolid, OciRef,
+    Attachment, Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageUrl, ImageVolid, OciRef,
     Place, PruneFilter, Source, TemplateName,
 };
 use gantry_core::policy::{Actor, Ruling, Target};
@@ -16,10 +16,6 @@ use crate::{Engine, Error};
 
 /// Most near misses named.
 const SIMILAR_MAX: usize = 5;
-/// Host names of Discord's own store of attachments.
-const ATTACHMENT_HOSTS: [&str; 2] = ["cdn.discordapp.com", "media.discordapp.net"];
-/// Largest attachment a node is sent for, bytes: what Discord takes from the most boosted servers.
-pub const ATTACHMENT_MAX: u64 = 500 << 20;
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
@@ -38,8 +34,19 @@ pub enum ImageAsk {
         storage: Option<StorageId>,
         /// What an address must give.
         checksum: Option<Checksum>,
-        /// The size Discord says an attachment has; `None`: it is no attachment.
-        attachment: Option<u64>,
+    },
+    /// Put a file that somebody attached onto a storage.
+    Upload {
+        /// Where.
+        cluster: ClusterId,
+        /// Which.
+        file: Attachment,
+        /// On which node; `None`: one is chosen.
+        node: Option<NodeName>,
+        /// On which storage; `None`: the shared one, else the one with the most room.
+        storage: Option<StorageId>,
+        /// What it must be, where somebody said.
+        checksum: Option<Checksum>,
     },
     /// Delete an image.
     Delete {
@@ -94,18 +101,19 @@ impl Engine {
         ask: ImageAsk,
     ) -> Result<Answer, Error> {
         let (verb, action, shown) = match ask {
-            ImageAsk::Fetch { verb, cluster, image, node, storage, checksum, attachment } => {
-                let shown = match &image {
-                    ImageRef::Url(url) => url.shown(),
-                    other => other.to_string(),
-                };
-                if let Ruling::Denied { because } = self.may(actor, verb, Target::Within(&cluster))
-                {
-                    return self.refuse(actor, verb, &shown, because).await;
-                }
-                let want = Want { verb, cluster, image, node, storage, checksum, attachment };
+            ImageAsk::Fetch { verb, cluster, image, node, storage, checksum } => {
+                let what = What::Named(image);
+                let want = Want { verb, cluster, what, node, storage, checksum };
                 match self.resolve_fetch(actor, want).await? {
-                    Ok(action) => (verb, action, shown),
+                    Ok(resolved) => resolved,
+                    Err(answer) => return Ok(answer),
+                }
+            }
+            ImageAsk::Upload { cluster, file, node, storage, checksum } => {
+                let (verb, what) = (Verb::ImagePull, What::Attached(file));
+                let want = Want { verb, cluster, what, node, storage, checksum };
+                match self.resolve_fetch(actor, want).await? {
+                    Ok(resolved) => resolved,
                     Err(answer) => return Ok(answer),
                 }
             }
@@ -204,25 +212,23 @@ impl Engine {
         &self,
         actor: &Actor,
         want: Want,
-    ) -> Result<Result<ImageAction, Answer>, Error> {
+    ) -> Result<Result<(Verb, ImageAction, String), Answer>, Error> {
         let refuse = |why: String| Ok(Err(Answer::Refused { why }));
+        let (verb, shown) = (want.verb, want.what.shown());
+        if let Ruling::Denied { because } = self.may(actor, verb, Target::Within(&want.cluster)) {
+            return self.refuse(actor, verb, &shown, because).await.map(Err);
+        }
         // Nothing is asked of any node before its operator's list allows the host.
-        if want.attachment.is_none()
-            && let Err(bad) = self.inner.settings.images.check(&want.image)
+        if let What::Named(image) = &want.what
+            && let Err(bad) = self.inner.settings.images.check(image)
         {
             return refuse(format!("{bad}."));
         }
-        let (content, file) = match &want.image {
-            ImageRef::Template(name) => (Content::Vztmpl, name.as_str().to_owned()),
-            ImageRef::Oci(oci) => (Content::Vztmpl, oci.file()),
-            ImageRef::Url(url) => match Content::of_file(url.file()) {
-                Some(content) => (content, url.file().to_owned()),
-                None => return refuse(format!("{} is no image's file name.", url.file())),
-            },
-            ImageRef::Volume(volid) => (volid.content(), volid.file().to_owned()),
+        let Some((content, file)) = want.what.file() else {
+            return refuse(format!("{shown} is no image's file name."));
         };
-        let storage = match &want.image {
-            ImageRef::Volume(volid) => Some(volid.storage().clone()),
+        let storage = match &want.what {
+            What::Named(ImageRef::Volume(volid)) => Some(volid.storage().clone()),
             _ => want.storage.clone(),
         };
         let places = match self.choose_places(actor, &want, content, storage.as_ref(), &file) {
@@ -240,7 +246,7 @@ impl Engine {
             .into_iter()
             .map(|place| Fetch { place, source: source.clone(), bytes })
             .collect();
-        Ok(Ok(ImageAction::Fetch { cluster: want.cluster, fetches }))
+        Ok(Ok((verb, ImageAction::Fetch { cluster: want.cluster, fetches }, shown)))
     }
 
     /// Where the image shall be: one place for `pull`, one for each node or shared storage for `prepare`.
@@ -311,7 +317,15 @@ impl Engine {
         want: &Want,
         place: &Place,
     ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
-        match &want.image {
+        let image = match &want.what {
+            What::Named(image) => image,
+            What::Attached(file) => {
+                let (file, checksum) = (file.clone(), want.checksum.clone());
+                let bytes = Some(file.bytes());
+                return Ok(Ok((Source::Attachment { file, checksum }, bytes)));
+            }
+        };
+        match image {
             ImageRef::Template(name) => self.template_source(want, place, name).await,
             ImageRef::Oci(reference) => self.oci_source(want, place, reference).await,
             ImageRef::Url(url) => self.url_source(want, place, url).await,
@@ -416,21 +430,6 @@ impl Engine {
         url: &ImageUrl,
     ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
         let refuse = |why: String| Ok(Err(Answer::Refused { why }));
-        if let Some(bytes) = want.attachment {
-            if !url.is_https() || !ATTACHMENT_HOSTS.contains(&url.host().to_string().as_str()) {
-                return refuse(
-                    "An attachment comes from Discord's own store; this one does not.".into(),
-                );
-            }
-            if bytes > ATTACHMENT_MAX {
-                return refuse(format!(
-                    "Attachments of up to {} MiB are taken; give larger files an address and its checksum.",
-                    ATTACHMENT_MAX >> 20
-                ));
-            }
-            let source = Source::Attachment { url: url.clone(), checksum: want.checksum.clone() };
-            return Ok(Ok((source, Some(bytes))));
-        }
         let Some(checksum) = want.checksum.clone() else {
             return refuse(format!(
                 "{} needs its checksum: give the option checksum with the sha256 or sha512 its publisher names. Without it, nobody could say that what came is what was meant.",
@@ -452,9 +451,38 @@ impl Engine {
 struct Want {
     verb: Verb,
     cluster: ClusterId,
-    image: ImageRef,
+    what: What,
     node: Option<NodeName>,
     storage: Option<StorageId>,
     checksum: Option<Checksum>,
-    attachment: Option<u64>,
+}
+
+/// What is wished for.
+enum What {
+    Named(ImageRef),
+    Attached(Attachment),
+}
+
+impl What {
+    /// As people read it; nothing signed.
+    fn shown(&self) -> String {
+        match self {
+            Self::Named(ImageRef::Url(url)) => url.shown(),
+            Self::Named(other) => other.to_string(),
+            Self::Attached(file) => format!("attachment {}", file.file()),
+        }
+    }
+
+    /// The kind and the name of the file it becomes; `None`: its name is no image's.
+    fn file(&self) -> Option<(Content, String)> {
+        Some(match self {
+            Self::Named(ImageRef::Template(name)) => (Content::Vztmpl, name.as_str().to_owned()),
+            Self::Named(ImageRef::Oci(oci)) => (Content::Vztmpl, oci.file()),
+            Self::Named(ImageRef::Url(url)) => {
+                (Content::of_file(url.file())?, url.file().to_owned())
+            }
+            Self::Named(ImageRef::Volume(volid)) => (volid.content(), volid.file().to_owned()),
+            Self::Attached(file) => (file.content(), file.file().to_owned()),
+        })
+    }
 }

@@ -2,7 +2,9 @@
 //! memory for completion.
 
 mod ask;
+mod attached;
 mod look;
+mod pod;
 mod show;
 
 pub use ask::ImageAsk;

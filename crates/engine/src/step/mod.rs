@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Engine;
 use crate::deed::{Aim, CallFault, Look};
+use crate::meter::Meter;
 
 /// Most tries of a call that was provably not carried out.
 const ATTEMPTS_MAX: u32 = 20;
@@ -30,6 +31,8 @@ const ATTEMPTS_MAX: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// An intent that took longer than this to record rests on a look that is too old.
 const LOOK_VALID_MS: i64 = 5_000;
+/// Pause between two looks at how far a long call is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Lines of a task's log that a card shows.
 const LOG_LINES: u32 = 10;
 
@@ -157,7 +160,7 @@ impl<'a> Carrier<'a> {
             return Ok(Next::Again);
         }
         self.at("before call", n).await;
-        let answer = self.engine.call(&self.op, n, &aim).await;
+        let answer = self.call_and_tell(n, &aim).await?;
         self.at("after call", n).await;
         match answer {
             Ok(upid) => {
@@ -172,6 +175,42 @@ impl<'a> Carrier<'a> {
             }
             Err(fault) => self.not_answered(n, fault).await,
         }
+    }
+
+    /// Sends the call and, where that takes long, shows how far it is. When the process stops meanwhile, the call is
+    /// let go: the intent is recorded, and whoever goes on looks for what came of it.
+    async fn call_and_tell(
+        &mut self,
+        n: usize,
+        aim: &Aim,
+    ) -> Result<Result<Option<Upid>, CallFault>, Parked> {
+        let (engine, op, meter) = (self.engine, self.op.clone(), Meter::default());
+        let long = op.steps[n].kind.is_long_call();
+        let call = engine.call(&op, n, aim, &meter);
+        tokio::pin!(call);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut call => break answer,
+                () = self.stop.cancelled(), if long => return Err(Parked::Stopping),
+                () = engine.inner.clock.sleep(TELL_EVERY), if long => {
+                    self.read_cancel().await;
+                    if self.op.cancel_by.is_some() && op.steps[n].kind.ends_when_let_go() {
+                        let text = "it was stopped on its way".to_owned();
+                        break Err(CallFault { text, advice: Advice::Probe, taken: false });
+                    }
+                    if let Some((percent, remark)) = meter.news() {
+                        self.op.progress.percent = percent;
+                        self.op.progress.remark = remark;
+                        self.op.progress.read_ms = engine.now_ms();
+                        self.save(None).await?;
+                    }
+                }
+            }
+        };
+        if answer.is_ok() {
+            self.op.steps[n].learned = meter.learned();
+        }
+        Ok(answer)
     }
 
     /// Records the intent. For a new pod a VMID is chosen first, one at a time in each cluster.

@@ -88,7 +88,13 @@ impl Carrier<'_> {
             .filter(|s| s.state == StepState::Done)
             .map(|s| s.kind.name())
             .collect();
-        let mut summary = format!("Could not {} {}.", verb_of(kind), self.op.target);
+        let of = match kind {
+            StepKind::Image(step) if step.place().is_some() && self.op.verb.is_pod() => {
+                "the image of "
+            }
+            _ => "",
+        };
+        let mut summary = format!("Could not {} {of}{}.", verb_of(kind), self.op.target);
         if !before.is_empty() {
             summary.push_str(&format!(" Done before that: {}.", before.join(", ")));
         }
@@ -100,16 +106,16 @@ impl Carrier<'_> {
                 Action::Network(action) => Some(cut_off(&action.scope)),
                 _ => None,
             },
-            kind if self.op.verb.is_pod() => {
-                PodFault::of(kind, &why).map(|fault| fault.next().to_owned())
-            }
-            StepKind::Shutdown { .. } => Some(PodFault::Stop.next().to_owned()),
             StepKind::Image(_) => {
                 let log = log.as_deref().unwrap_or_default();
                 let told = ImageFault::read(&why)
                     .or_else(|| log.iter().rev().find_map(|line| ImageFault::read(line)));
                 told.map(|fault| format!("{}. {}", fault.words(), fault.advice()))
             }
+            kind if self.op.verb.is_pod() => {
+                PodFault::of(kind, &why).map(|fault| fault.next().to_owned())
+            }
+            StepKind::Shutdown { .. } => Some(PodFault::Stop.next().to_owned()),
             _ => None,
         };
         self.op.steps[n].result = Some(why.clone());

@@ -201,7 +201,7 @@ both! {
         let mut leases = Vec::new();
         for n in 1..=2 {
             let mut plan = plan(n);
-            plan.action = Action::CreatePod { cluster: lab(), spec: Box::new(pod("web")), placed: None };
+            plan.action = Action::CreatePod { cluster: lab(), spec: Box::new(pod("web")), placed: None, fetch: None };
             let op = operation(&plan, n);
             let row = audit(n, AuditEvent::Confirmed, &plan);
             db.store.save_started(&plan, &card(n), &op, &[row]).await.unwrap();
