@@ -76,6 +76,7 @@ impl ImageFault {
             "not implemented",
             "skopeo: not found",
             "command not found",
+            "is not installed",
             "no such file or directory",
         ]) {
             Self::Unable
@@ -163,7 +164,7 @@ impl ImageFault {
             }
             Self::InUse => "`/image used-by` names who.",
             Self::Unable => {
-                "OCI images need Proxmox VE 9.1 or newer on that node; a template or an address works with older ones."
+                "`gantry doctor` names programs a node lacks. OCI images need Proxmox VE 9.1 or newer, or skopeo and the node shell; a template or an address works with any."
             }
         }
     }

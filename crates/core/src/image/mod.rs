@@ -4,6 +4,7 @@
 mod attachment;
 mod convert;
 mod fault;
+mod file;
 mod plan;
 mod reference;
 mod step;
@@ -13,6 +14,7 @@ mod used;
 pub use attachment::{ATTACHMENT_MAX, Attachment};
 pub use convert::{DiskFormat, plan_move, plan_template};
 pub use fault::ImageFault;
+pub use file::{LiveFile, converted, format_of, plan_file};
 pub use plan::{
     FetchNow, LiveDoomed, LivePlace, LiveVolume, Room, plan_delete, plan_fetch, plan_prune,
 };

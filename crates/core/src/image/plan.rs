@@ -7,13 +7,14 @@ use super::step::{Doomed, Fetch, ImageStep, Place, PruneFilter, Source};
 use super::url::ImageRules;
 use super::used::{ImageRecord, Unused, Usage};
 use crate::id::ClusterId;
+use crate::near::it_has;
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned, hash};
 
 /// First version of Proxmox VE that pulls OCI images.
 const OCI_SINCE: (u32, u32) = (9, 1);
 /// Room that must stay on a storage after a fetch, bytes: full storages stop guests.
-const ROOM_LEFT: u64 = 256 << 20;
+pub(super) const ROOM_LEFT: u64 = 256 << 20;
 /// Room that must be there for an image whose size nobody tells before, bytes.
 const ROOM_UNKNOWN: u64 = 1 << 30;
 /// Most images one prune deletes; more would not fit a card. The rest goes with the next one.
@@ -56,6 +57,8 @@ pub struct LivePlace {
     pub file: Option<LiveVolume>,
     /// What gantry noted of it.
     pub record: Option<ImageRecord>,
+    /// Whether the node has a node shell.
+    pub shell: bool,
     /// Whether the node's template list has it; `None`: it was not asked.
     pub listed: Option<bool>,
     /// When this was read, milliseconds.
@@ -71,6 +74,8 @@ pub struct LiveDoomed {
     pub record: Option<ImageRecord>,
     /// Who uses it.
     pub users: Vec<String>,
+    /// Other images on that storage.
+    pub others: Vec<String>,
 }
 
 /// What fetching comes to at one place.
@@ -78,6 +83,8 @@ pub struct LiveDoomed {
 pub enum FetchNow {
     /// It can be sent.
     Go,
+    /// Only over the node shell.
+    OverShell,
     /// It is there.
     There(String),
     /// It cannot be done; why, and what would help.
@@ -121,15 +128,18 @@ impl Fetch {
                 place.volid.content().words()
             ));
         }
+        let mut go = FetchNow::Go;
         if let Source::Oci { reference } = &self.source
             && let Some((major, minor)) = live.version
             && (major, minor) < OCI_SINCE
         {
-            return FetchNow::Refused(format!(
-                "{node} runs Proxmox VE {major}.{minor}; pulling {reference} needs 9.1 or newer. A template of `/image show` or the \
-                 address of a .tar.zst works with older ones; with skopeo and the node shell on {node}, the archive can be \
-                 copied there by hand."
-            ));
+            if !live.shell {
+                return FetchNow::Refused(format!(
+                    "{node} runs Proxmox VE {major}.{minor}; pulling {reference} needs 9.1 or newer, or the node shell with skopeo \
+                     on {node} (docs/nodeshell.md). A template of `/image show` or the address of a .tar.zst works as it is."
+                ));
+            }
+            go = FetchNow::OverShell;
         }
         if live.listed == Some(false) {
             return FetchNow::Refused(format!(
@@ -153,7 +163,7 @@ impl Fetch {
                 size(room.free)
             ));
         }
-        FetchNow::Go
+        go
     }
 
     /// A file of that name is there: is it this one?
@@ -211,6 +221,15 @@ pub fn plan_fetch(
             FetchNow::Go => {
                 effects.push(format!("Fetch {} as {}.", fetch.source.shown(), fetch.place));
                 steps.push(StepKind::Image(Box::new(ImageStep::Fetch(fetch.clone()))));
+            }
+            FetchNow::OverShell => {
+                effects.push(format!(
+                    "Fetch {} as {} with skopeo on {}, over the node shell: its Proxmox is older than 9.1.",
+                    fetch.source.shown(),
+                    fetch.place,
+                    fetch.place.node
+                ));
+                steps.push(StepKind::Image(Box::new(ImageStep::Copy(fetch.clone()))));
             }
         }
     }
@@ -311,7 +330,8 @@ fn named(users: &[String]) -> String {
 /// Plans deleting one image.
 pub fn plan_delete(cluster: &ClusterId, place: &Place, live: &LiveDoomed) -> Planned {
     let Some(file) = live.file else {
-        return Planned::Nothing { why: format!("{place} is not there ({cluster}).") };
+        let have = it_has(&place.volid.to_string(), live.others.iter().map(String::as_str));
+        return Planned::Nothing { why: format!("{place} is not there ({cluster}).{have}") };
     };
     if !live.users.is_empty() {
         return Planned::Refused {

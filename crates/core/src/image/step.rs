@@ -190,6 +190,15 @@ pub enum ImageAction {
         /// Whether the old disk goes once the new one is there; else it stays as an unused disk of the guest.
         delete_original: bool,
     },
+    /// Turn a disk image that lies on a storage into another form, beside it.
+    ConvertFile {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// Which.
+        place: Place,
+        /// Into what.
+        to: DiskFormat,
+    },
     /// Turn a stopped guest into a template; it never runs again.
     MakeTemplate {
         /// Which.
@@ -205,6 +214,7 @@ impl ImageAction {
         match self {
             Self::Fetch { cluster, .. }
             | Self::Delete { cluster, .. }
+            | Self::ConvertFile { cluster, .. }
             | Self::Prune { cluster, .. } => cluster,
             Self::MoveDisk { guest, .. } | Self::MakeTemplate { guest, .. } => &guest.cluster,
         }
@@ -231,6 +241,9 @@ impl ImageAction {
                 _ => None,
             },
             Self::Delete { cluster, place } => of(cluster, place),
+            Self::ConvertFile { cluster, place, to } => {
+                super::file::converted(place, *to).and_then(|target| of(cluster, &target))
+            }
             Self::Prune { cluster, .. } => Some(format!("images {cluster}")),
             Self::MoveDisk { guest, .. } | Self::MakeTemplate { guest, .. } => {
                 Some(format!("guest {guest}"))
@@ -245,6 +258,8 @@ impl ImageAction {
 pub enum ImageStep {
     /// Fetch it.
     Fetch(Fetch),
+    /// Fetch it from a registry over the node shell, on a node whose Proxmox cannot.
+    Copy(Fetch),
     /// Delete it.
     Delete(Doomed),
     /// Move a disk.
@@ -260,6 +275,17 @@ pub enum ImageStep {
         /// Whether the old one goes.
         delete_original: bool,
     },
+    /// Make a converted copy of a file, over the node shell.
+    ConvertFile {
+        /// The file, as it was seen.
+        seen: Doomed,
+        /// Its form.
+        from: DiskFormat,
+        /// Where the copy shall be.
+        target: Place,
+        /// Its form.
+        to: DiskFormat,
+    },
     /// Turn the guest into a template.
     MakeTemplate,
 }
@@ -268,7 +294,8 @@ impl ImageStep {
     /// What people read while it runs.
     pub fn doing(&self) -> &'static str {
         match self {
-            Self::Fetch(_) => "Fetching the image",
+            Self::Fetch(_) | Self::Copy(_) => "Fetching the image",
+            Self::ConvertFile { .. } => "Converting the image",
             Self::Delete(_) => "Deleting the image",
             Self::MoveDisk { .. } => "Moving the disk",
             Self::MakeTemplate => "Making it a template",
@@ -279,6 +306,8 @@ impl ImageStep {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Fetch(_) => "fetch image",
+            Self::Copy(_) => "copy image",
+            Self::ConvertFile { .. } => "convert image",
             Self::Delete(_) => "delete image",
             Self::MoveDisk { .. } => "move disk",
             Self::MakeTemplate => "make template",
@@ -288,7 +317,8 @@ impl ImageStep {
     /// In “could not …”, before the target's name.
     pub fn verb(&self) -> &'static str {
         match self {
-            Self::Fetch(_) => "fetch",
+            Self::Fetch(_) | Self::Copy(_) => "fetch",
+            Self::ConvertFile { .. } => "convert",
             Self::Delete(_) => "delete",
             Self::MoveDisk { .. } => "move a disk of",
             Self::MakeTemplate => "make a template of",
@@ -306,6 +336,7 @@ impl ImageStep {
             Self::Delete(_) => &["imgdel"],
             Self::MoveDisk { .. } => &["move_volume", "qmmove"],
             Self::MakeTemplate => &["qmtemplate"],
+            Self::Copy(_) | Self::ConvertFile { .. } => &[],
         }
     }
 
@@ -315,15 +346,31 @@ impl ImageStep {
     }
 
     /// Whether its call itself takes long, rather than starting a task that does. Such a call may be made again once
-    /// a look has shown that it came to nothing: Proxmox starts no task before a file has come whole.
+    /// a look has shown that it came to nothing: Proxmox starts no task before a file has come whole, and the node's
+    /// script writes no file that is there and does not begin while the same is under way.
     pub fn is_long_call(&self) -> bool {
-        self.is_upload()
+        self.is_upload() || self.is_over_shell()
+    }
+
+    /// Whether the node shell does it; there is no task then.
+    pub fn is_over_shell(&self) -> bool {
+        matches!(self, Self::Copy(_) | Self::ConvertFile { .. })
+    }
+
+    /// Whether it reads or writes the file of that key.
+    pub fn touches(&self, key: &str) -> bool {
+        let source = match self {
+            Self::ConvertFile { seen, .. } => Some(&seen.place),
+            _ => None,
+        };
+        self.place().into_iter().chain(source).any(|p| p.key() == key)
     }
 
     /// The file it is about, where it is about one.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Fetch(fetch) => Some(&fetch.place),
+            Self::Fetch(fetch) | Self::Copy(fetch) => Some(&fetch.place),
+            Self::ConvertFile { target, .. } => Some(target),
             Self::Delete(doomed) => Some(&doomed.place),
             Self::MoveDisk { .. } | Self::MakeTemplate => None,
         }

@@ -275,6 +275,7 @@ fn empty(free: u64) -> LivePlace {
         others: vec!["nas".into()],
         file: None,
         record: None,
+        shell: false,
         listed: None,
         read_ms: 1,
     }
@@ -397,14 +398,17 @@ fn what_is_used_is_not_deleted_and_its_users_are_named() {
         file,
         record: None,
         users: users.iter().map(|u| (*u).to_owned()).collect(),
+        others: vec!["local:vztmpl/alpine_3.22.tar".into()],
     };
     let plan = plan_delete(&lab(), &at, &live(&["pod web-0 (lab/201)"]));
     assert!(matches!(plan, Planned::Refused { why } if why.contains("web-0")));
     assert!(
         matches!(plan_delete(&lab(), &at, &live(&[])), Planned::Ready(d) if d.name == "alpine_3.tar")
     );
-    let gone = LiveDoomed { file: None, record: None, users: vec![] };
-    assert!(matches!(plan_delete(&lab(), &at, &gone), Planned::Nothing { .. }));
+    let gone = LiveDoomed { file: None, ..live(&[]) };
+    assert!(
+        matches!(plan_delete(&lab(), &at, &gone), Planned::Nothing { why } if why.contains("It has: local:vztmpl/alpine_3.22.tar"))
+    );
     let doomed = Doomed { place: at, bytes: 10, created_s: 1 };
     assert_eq!(doomed.changed(LiveVolume { bytes: 10, created_s: 1 }, &[]), None);
     assert!(doomed.changed(LiveVolume { bytes: 10, created_s: 2 }, &[]).is_some());

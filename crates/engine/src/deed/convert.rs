@@ -146,7 +146,10 @@ impl Engine {
             ImageStep::MakeTemplate => {
                 Ok(client.make_template(&at).await?.map(|accepted| accepted.upid))
             }
-            ImageStep::Fetch(_) | ImageStep::Delete(_) => {
+            ImageStep::Fetch(_)
+            | ImageStep::Copy(_)
+            | ImageStep::ConvertFile { .. }
+            | ImageStep::Delete(_) => {
                 Err(never("that is not something done to a guest"))
             }
         }

@@ -9,7 +9,7 @@ use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, Upid};
 use gantry_core::image::{
     Doomed, Fetch, FetchNow, ImageAction, ImageRecord, ImageStep, Place, Source, plan_delete,
-    plan_fetch, plan_prune,
+    plan_fetch, plan_file, plan_prune,
 };
 use gantry_core::operation::{Operation, Step, StepKind, StepState};
 use gantry_core::plan::{LiveGuest, Planned};
@@ -46,7 +46,9 @@ impl Engine {
                 }
                 last
             }
-            ImageAction::Delete { place, .. } => of_node(&place.node),
+            ImageAction::Delete { place, .. } | ImageAction::ConvertFile { place, .. } => {
+                of_node(&place.node)
+            }
             ImageAction::Prune { filter, .. } => match &filter.node {
                 Some(node) => of_node(node),
                 None => self.may(actor, verb, Target::Cluster(cluster)),
@@ -80,6 +82,10 @@ impl Engine {
                 let (unused, foreign) = self.unused_images(cluster, filter).await?;
                 plan_prune(cluster, filter, &unused, foreign, self.now_ms())
             }
+            ImageAction::ConvertFile { cluster, place, to } => {
+                let live = self.look_at_file(actor, verb, cluster, place, *to).await?;
+                plan_file(cluster, place, *to, &live)
+            }
             ImageAction::MoveDisk { .. } | ImageAction::MakeTemplate { .. } => {
                 return self.plan_convert_now(actor, verb, action).await;
             }
@@ -100,7 +106,12 @@ impl Engine {
             return Ok(Look::Wait(format!("{other} is at work on the same image")));
         }
         match step {
-            ImageStep::Fetch(fetch) => self.look_before_fetch(op, cluster, step, fetch).await,
+            ImageStep::Fetch(fetch) | ImageStep::Copy(fetch) => {
+                self.look_before_fetch(op, cluster, step, fetch).await
+            }
+            ImageStep::ConvertFile { seen, target, .. } => {
+                self.look_before_file(op, n, seen, target).await
+            }
             ImageStep::Delete(doomed) => self.look_before_delete(cluster, step, doomed).await,
             ImageStep::MoveDisk { .. } | ImageStep::MakeTemplate => {
                 self.look_before_convert(op, n, step).await
@@ -124,7 +135,7 @@ impl Engine {
             (FetchNow::There(_), Planned::Nothing { why }) => {
                 Look::Already(why.trim_end_matches('.').to_owned())
             }
-            (FetchNow::Go, Planned::Ready(_)) => {
+            (FetchNow::Go | FetchNow::OverShell, Planned::Ready(_)) => {
                 let seen = self.own_image_tasks(cluster, &fetch.place.node, step).await?;
                 Look::Go(Aim { node: fetch.place.node.clone(), vmid: op.vmid, seen })
             }
@@ -188,6 +199,9 @@ impl Engine {
             ImageStep::Delete(doomed) => {
                 client.delete_image(&doomed.place.node, &doomed.place.volid).await?
             }
+            ImageStep::Copy(_) | ImageStep::ConvertFile { .. } => {
+                return self.call_over_shell(op, step, meter).await.map(|()| None);
+            }
             ImageStep::MoveDisk { .. } | ImageStep::MakeTemplate => {
                 return self.call_convert(op, step, aim).await;
             }
@@ -203,7 +217,16 @@ impl Engine {
         let cluster = op.action.cluster();
         let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
         Ok(match step {
-            ImageStep::Fetch(fetch) => {
+            ImageStep::ConvertFile { target, .. } => {
+                match self.find_image_file(cluster, target).await? {
+                    None => Seen { met: false, now: format!("{target} is not there.") },
+                    Some(file) => {
+                        let now = format!("{target} is there, {}.", size(file.bytes));
+                        Seen { met: true, now }
+                    }
+                }
+            }
+            ImageStep::Fetch(fetch) | ImageStep::Copy(fetch) => {
                 let place = &fetch.place;
                 match self.find_image_file(cluster, place).await? {
                     None => Seen { met: false, now: format!("{place} is not there.") },
@@ -300,6 +323,9 @@ impl Engine {
         node: &NodeName,
         step: &ImageStep,
     ) -> Result<Vec<Upid>, Error> {
+        if step.task_types().is_empty() {
+            return Ok(Vec::new());
+        }
         let client = self.client(cluster)?;
         let filter = TaskFilter {
             user: Some(client.token_id().to_owned()),
@@ -333,7 +359,7 @@ impl Engine {
             let open =
                 matches!(step.state, StepState::Pending | StepState::Intent | StepState::Submitted);
             let StepKind::Image(image) = &step.kind else { return false };
-            open && image.place().is_some_and(|p| p.key() == key)
+            open && image.touches(&key)
         };
         Ok(open
             .iter()
@@ -351,7 +377,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let cluster = op.action.cluster();
         let fetch = match image {
-            ImageStep::Fetch(fetch) => fetch,
+            ImageStep::Fetch(fetch) | ImageStep::Copy(fetch) => fetch,
             ImageStep::Delete(doomed) => {
                 return self
                     .store()
@@ -360,7 +386,9 @@ impl Engine {
                     .map(|_| ())
                     .map_err(Error::store("forget the image"));
             }
-            ImageStep::MoveDisk { .. } | ImageStep::MakeTemplate => return Ok(()),
+            ImageStep::ConvertFile { .. }
+            | ImageStep::MoveDisk { .. }
+            | ImageStep::MakeTemplate => return Ok(()),
         };
         let step = &op.steps[n];
         // A file that was there already is not known to have come from this source.

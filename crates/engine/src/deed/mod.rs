@@ -8,6 +8,7 @@ mod convert;
 pub(crate) mod forward;
 mod guest;
 mod image;
+mod image_shell;
 mod member;
 pub(crate) mod network;
 mod pod;

@@ -1,18 +1,22 @@
 //! Live reads of images and of who uses them, past every cache.
 
 use futures::future::join_all;
+use gantry_core::action::Action;
 use gantry_core::id::{ClusterId, GuestKind, NodeName};
 use gantry_core::image::{
-    Content, Doomed, Fetch, ImageRef, LiveDoomed, LivePlace, LiveVolume, Place, PruneFilter, Room,
+    Content, Doomed, Fetch, ImageAction, ImageRef, LiveDoomed, LivePlace, LiveVolume, Place, PruneFilter, Room,
     Source, Unused, Usage, unused,
 };
 use gantry_core::world::NodeState;
 use gantry_proxmox::{Freshness, GuestRef as At, ResourceKind, Storage, Volume};
+use gantry_store::OpFilter;
 
 use crate::{Engine, Error};
 
 /// Most virtual machines whose drives are read to learn who uses an ISO image.
 const MACHINES_READ: usize = 300;
+/// Open operations looked at; a page of the store holds no more.
+const OPEN_LOOKED_AT: u32 = 1000;
 /// Configurations read at once.
 const READ_AT_ONCE: usize = 8;
 
@@ -72,6 +76,7 @@ impl Engine {
             others: Vec::new(),
             file: None,
             record: None,
+            shell: self.has_shell(cluster, node),
             listed: None,
             read_ms: self.now_ms(),
         };
@@ -118,6 +123,15 @@ impl Engine {
         cluster: &ClusterId,
         place: &Place,
     ) -> Result<Option<LiveVolume>, Error> {
+        self.find_image_among(cluster, place).await.map(|(file, _)| file)
+    }
+
+    /// The same with the other images of that kind on that storage.
+    pub(crate) async fn find_image_among(
+        &self,
+        cluster: &ClusterId,
+        place: &Place,
+    ) -> Result<(Option<LiveVolume>, Vec<String>), Error> {
         let (node, storage) = (&place.node, place.volid.storage());
         let content = Some(place.volid.content().as_str());
         let volumes = self
@@ -126,7 +140,8 @@ impl Engine {
             .await
             .map_err(Error::proxmox(format!("read {storage} on {node}"), cluster))?;
         let wanted = place.volid.to_string();
-        Ok(volumes.iter().find(|v| v.volid.as_deref() == Some(&wanted)).map(live))
+        let file = volumes.iter().find(|v| v.volid.as_deref() == Some(&wanted)).map(live);
+        Ok((file, volumes.iter().filter_map(|v| v.volid.clone()).collect()))
     }
 
     pub(super) async fn image_records(
@@ -141,13 +156,14 @@ impl Engine {
         cluster: &ClusterId,
         place: &Place,
     ) -> Result<LiveDoomed, Error> {
-        let file = self.find_image_file(cluster, place).await?;
+        let (file, others) = self.find_image_among(cluster, place).await?;
         let records = self.image_records(cluster).await?;
         let usages = self.image_usages(cluster, std::slice::from_ref(place)).await?;
         Ok(LiveDoomed {
             file,
             record: records.into_iter().find(|r| r.is_of(place)),
             users: usages.into_iter().filter(|u| u.needs(place)).map(|u| u.who).collect(),
+            others,
         })
     }
 
@@ -191,6 +207,38 @@ impl Engine {
             }));
         }
         found.extend(self.set_usages(cluster, places).await?);
+        found.extend(self.coming_usages(cluster, places).await?);
+        Ok(found)
+    }
+
+    /// Pods that are being made, and files that are being converted: what they are made from must not go meanwhile.
+    async fn coming_usages(
+        &self,
+        cluster: &ClusterId,
+        places: &[Place],
+    ) -> Result<Vec<Usage>, Error> {
+        let filter =
+            OpFilter { open_only: true, cluster: Some(cluster.clone()), ..OpFilter::default() };
+        let open = self.operations(&filter, 0, OPEN_LOOKED_AT).await?.rows;
+        let mut found = Vec::new();
+        for op in &open {
+            for place in places {
+                let needs = match &op.action {
+                    Action::CreatePod { spec, .. } => is_named(&spec.template.image, place),
+                    Action::Image(ImageAction::ConvertFile { place: source, .. }) => {
+                        source.key() == place.key()
+                    }
+                    _ => false,
+                };
+                if needs {
+                    found.push(Usage {
+                        volid: place.volid.to_string(),
+                        node: None,
+                        who: format!("{} ({cluster}, under way)", op.id),
+                    });
+                }
+            }
+        }
         Ok(found)
     }
 
