@@ -196,6 +196,9 @@ pub enum View {
         node: Option<NodeName>,
         /// Whether only its users are asked for.
         users: bool,
+        /// Whether its checksum is taken now.
+        #[serde(default)]
+        sum: bool,
     },
     /// Tasks.
     Tasks {

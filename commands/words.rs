@@ -185,7 +185,7 @@ pub const GERMAN: &[(&str, &str)] = &[
     ("image show", "Ein Image, frisch gelesen: wo es liegt, wer es nutzt, was es gibt"),
     ("image pull", "Ein Image auf einen Speicher holen"),
     ("image prepare", "Ein Image dort bereitlegen, wo es gebraucht wird"),
-    ("image convert", "Einen Gast zur Vorlage machen oder seine Platte umwandeln"),
+    ("image convert", "Einen Gast zur Vorlage machen, eine Platte oder ein Abbild umwandeln"),
     ("image cache", "Was gantry geholt hat, und was es belegt"),
     ("image used-by", "Wer ein Image nutzt"),
     ("image prune", "Images löschen, die gantry geholt hat und niemand nutzt"),

@@ -140,6 +140,8 @@ pub fn image_show(show: &ImageShowCard<'_>) -> Card {
         for row in &detail.rows {
             card = card.field(line![text(place_words(row))], where_lines(row));
         }
+        let sums = detail.sums.iter().map(|(k, v)| line![text(k), ": ", code(v)]).collect();
+        card = card.field("SHA-256, taken just now", sums);
         let offer = detail.offer.iter().map(|(k, v)| line![text(k), ": ", text(v)]).collect();
         card = card.field("What can be had", offer);
     }

@@ -1,6 +1,7 @@
 //! `/image …`: what guests are made from: templates, OCI images, ISO and disk images.
 
 mod complete;
+mod convert;
 pub(crate) mod show;
 
 use gantry_core::action::Verb;
@@ -26,7 +27,7 @@ const PRUNE_DAYS: u32 = 30;
     slash_command,
     guild_only,
     subcommands(
-        "list", "show", "pull", "prepare", "convert", "cache", "used_by", "prune", "delete"
+        "list", "show", "pull", "prepare", "convert::convert", "cache", "used_by", "prune", "delete"
     ),
     subcommand_required
 )]
@@ -56,20 +57,6 @@ impl From<Kind> for Content {
             Kind::Disk => Self::Import,
         }
     }
-}
-
-/// What something can be turned into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, poise::ChoiceParameter)]
-pub enum Form {
-    /// A guest that others are cloned from.
-    #[name = "template"]
-    Template,
-    /// A disk, byte for byte.
-    #[name = "raw"]
-    Raw,
-    /// A disk in QEMU's own form.
-    #[name = "qcow2"]
-    Qcow2,
 }
 
 /// A storage as somebody typed it.
@@ -171,6 +158,8 @@ async fn show(
     #[description = "As this node sees it"]
     #[autocomplete = "crate::complete::node"]
     node: Option<String>,
+    #[description = "Take its checksum now, over the node shell; large files take minutes"]
+    checksum: Option<bool>,
     #[description = "Of which cluster; may be left out when there is only one"]
     #[autocomplete = "crate::complete::cluster"]
     cluster: Option<String>,
@@ -178,7 +167,8 @@ async fn show(
     serve(ctx, async |visit| {
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let (image, node) = named(&visit, &image, node)?;
-        crate::show::open(&visit, View::Image { cluster, image, node, users: false }).await
+        let sum = checksum.unwrap_or(false);
+        crate::show::open(&visit, View::Image { cluster, image, node, users: false, sum }).await
     })
     .await
 }
@@ -201,7 +191,7 @@ async fn used_by(
     serve(ctx, async |visit| {
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let (image, node) = named(&visit, &image, node)?;
-        crate::show::open(&visit, View::Image { cluster, image, node, users: true }).await
+        crate::show::open(&visit, View::Image { cluster, image, node, users: true, sum: false }).await
     })
     .await
 }
@@ -332,75 +322,6 @@ async fn prepare(
         let at = cluster.clone();
         let want = ImageAsk::Fetch { verb, cluster: at, image, node, storage, checksum };
         ask(&visit, verb, &cluster, &shown, want).await
-    })
-    .await
-}
-
-/// Turn a guest into a template, or move its disk to another storage or format
-#[poise::command(slash_command, guild_only)]
-async fn convert(
-    ctx: Context<'_>,
-    #[description = "Whose disk, or which guest"]
-    #[autocomplete = "crate::complete::guest"]
-    #[max_length = 300]
-    guest: String,
-    #[description = "Into what; left out: only another storage"] to: Option<Form>,
-    #[description = "Onto which storage; its kind decides the form of a container's disk"]
-    #[autocomplete = "complete::disk_storage"]
-    storage: Option<String>,
-    #[description = "Which disk; left out: rootfs of a container, scsi0 of a machine"]
-    #[max_length = 20]
-    disk: Option<String>,
-    #[description = "Delete the old disk afterwards; left out: it stays as an unused disk"]
-    delete_original: Option<bool>,
-) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let verb = Verb::ImageConvert;
-        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-            return visit.refuse(verb, &guest, &because).await;
-        }
-        let found = match act::find(&visit, verb, &guest) {
-            Named::One(found) => found,
-            Named::Several(_) => {
-                let why = "Several guests answer to that. Write cluster/number";
-                let title = crate::press::titled("✗ Which ", &guest);
-                return visit.say(&card::note(card::Tone::Bad, title, why)).await;
-            }
-            Named::None(similar) => return visit.say(&card::unknown_guest(verb, &guest, &similar)).await,
-        };
-        if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&found)) {
-            return visit.refuse(verb, &gantry_core::plan::describe(&found), &because).await;
-        }
-        let storage = storage_id(&visit, storage.as_deref())?;
-        let (address, kind) = (found.address(), found.kind);
-        let format = match to {
-            Some(Form::Raw) => Some(DiskFormat::Raw),
-            Some(Form::Qcow2) => Some(DiskFormat::Qcow2),
-            Some(Form::Template) | None => None,
-        };
-        let want = match (to, storage) {
-            (Some(Form::Template), _) => ImageAsk::Template { guest: address, kind },
-            (None, None) => {
-                return Err(said(
-                    "Into what?",
-                    "Neither a form nor a storage is given. Nothing was done",
-                    "Give to:template, to:qcow2, or a storage. docs/images.md says which conversions there are.",
-                    &visit.reference(),
-                ));
-            }
-            (_, storage) => ImageAsk::Move {
-                guest: address,
-                kind,
-                disk: disk.unwrap_or_else(|| {
-                    let lxc = kind == gantry_core::id::GuestKind::Lxc;
-                    if lxc { "rootfs" } else { "scsi0" }.to_owned()
-                }),
-                storage,
-                format,
-                delete_original: delete_original.unwrap_or(false),
-            },
-        };
-        act::carry(&visit, verb, &found.name, None, Ask::Image(want), true).await
     })
     .await
 }

@@ -36,16 +36,29 @@ pub(crate) async fn images(
     }))
 }
 
+/// What is asked about one image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// Only who uses it.
+    pub(crate) users: bool,
+    /// Its checksum, taken now.
+    pub(crate) sum: bool,
+}
+
 pub(crate) async fn image(
     visit: &Visit,
     cluster: &ClusterId,
     image: &ImageRef,
     node: Option<&NodeName>,
-    users: bool,
+    about: About,
     id: &ScreenId,
 ) -> Result<Card, FaceError> {
-    let verb = if users { Verb::ImageUsedBy } else { Verb::ImageShow };
-    let detail = visit.face.engine().image(&visit.actor, verb, cluster, image, node).await?;
+    let verb = if about.users { Verb::ImageUsedBy } else { Verb::ImageShow };
+    let engine = visit.face.engine();
+    let mut detail = engine.image(&visit.actor, verb, cluster, image, node).await?;
+    if about.sum {
+        engine.sum_images(&visit.actor, verb, cluster, &mut detail).await;
+    }
     let title = match image {
         ImageRef::Url(url) => url.shown(),
         other => other.to_string(),
@@ -54,7 +67,7 @@ pub(crate) async fn image(
         title: &title,
         cluster: cluster.as_str(),
         detail: &detail,
-        users_only: users,
+        users_only: about.users,
         screen: id,
     }))
 }

@@ -140,8 +140,9 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Images { cluster, filter, page } => {
             image::images(visit, cluster, filter, page, id).await
         }
-        View::Image { cluster, image, node, users } => {
-            image::image(visit, cluster, image, node.as_ref(), *users, id).await
+        View::Image { cluster, image, node, users, sum } => {
+            let about = image::About { users: *users, sum: *sum };
+            image::image(visit, cluster, image, node.as_ref(), about, id).await
         }
         View::Tasks { cluster, filter, page, shown } => {
             work::tasks(visit, cluster, filter, page, shown, id).await

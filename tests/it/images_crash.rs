@@ -181,3 +181,27 @@ bot_test! {
         .await;
     }
 }
+
+bot_test! {
+    async fn a_file_is_converted_once(bot: &mut Bot) {
+        through_all_points(bot, Case { steps: 1, done: &["image-convert"] }, async |bot, round| {
+            bot.proxmox.put_file("pve1", &format!("local:import/crash-{round}.qcow2"), 5 << 20);
+            let command = format!("/image convert image:local:import/crash-{round}.qcow2 to:raw node:pve1");
+            confirmed(bot, &command, "").await
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn an_image_is_copied_once_by_an_older_node(bot: &mut Bot) {
+        bot.proxmox.installs("pve1", "8.4.1");
+        through_all_points(bot, Case { steps: 1, done: &["image-copy"] }, async |bot, round| {
+            let tag = format!("{round}");
+            bot.proxmox.publish_image(RemoteImage::new("registry.demo/crash/old-node", &tag, 1 << 20));
+            let command = format!("/image pull image:registry.demo/crash/old-node:{tag} node:pve1 storage:local");
+            confirmed(bot, &command, "").await
+        })
+        .await;
+    }
+}

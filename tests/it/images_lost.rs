@@ -155,3 +155,43 @@ bot_test! {
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
     }
 }
+
+bot_test! {
+    async fn a_conversion_that_goes_wrong(bot: &mut Bot) {
+        let matching = || "SSH /nodes/*/image-convert".to_owned();
+        let times = Some(1);
+        let fails = |status, reason: &str| Trouble::ShellFails { matching: matching(), status, reason: reason.into(), times };
+        // Nothing was done, or nobody heard that it was: looked for, and carried out once in all.
+        for (round, trouble) in [
+            Trouble::AnswerLost { matching: matching(), times },
+            Trouble::RequestLost { matching: matching(), times },
+            fails(75, "another change is under way on this node"),
+            fails(70, "cannot put it in its place"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            bot.proxmox.forget();
+            let at = format!("{trouble:?}");
+            bot.trouble(trouble);
+            bot.proxmox.put_file("pve1", &format!("local:import/lost-{round}.qcow2"), 5 << 20);
+            let command = format!("/image convert image:local:import/lost-{round}.qcow2 to:raw node:pve1");
+            let card = confirmed(bot, &command, "").await;
+            let op = bot.settle().await.remove(0);
+            assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
+            let done = bot.proxmox.changes().iter().filter(|c| c.what == "image-convert").count();
+            assert_eq!(done, 1, "{at}");
+            bot.until_says(card.message, "was converted").await;
+            bot.proxmox.clear_all_trouble();
+        }
+        bot.proxmox.forget();
+        bot.trouble(fails(65, "not converted, nothing is left of it: qemu-img: error while reading"));
+        bot.proxmox.put_file("pve1", "local:import/bad.qcow2", 5 << 20);
+        let card = confirmed(bot, "/image convert image:local:import/bad.qcow2 to:raw node:pve1", "").await;
+        let text = bot.until_says(card.message, "Could not convert").await;
+        for words in ["error while reading", "could not be converted", "is not there"] {
+            assert!(text.contains(words), "{words} is not in:\n{text}");
+        }
+        assert_eq!(bot.settle().await[0].state, OpState::Failed);
+    }
+}

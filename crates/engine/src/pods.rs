@@ -78,8 +78,7 @@ impl Engine {
                 match chosen {
                     Ok(choice) => *placed = Some(choice),
                     Err(why) => {
-                        let why =
-                            format!("No node of {cluster} can take it.\n{}", why.join("\n"));
+                        let why = format!("No node of {cluster} can take it.\n{}", why.join("\n"));
                         return Ok(Answer::Refused { why });
                     }
                 }

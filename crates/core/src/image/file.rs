@@ -98,12 +98,7 @@ pub fn plan_file(cluster: &ClusterId, place: &Place, to: DiskFormat, live: &Live
             "Once begun it cannot be stopped from here: the node carries it to its end.".into(),
         ],
         fingerprint: hash(&json!([cluster, seen, to])),
-        steps: vec![StepKind::Image(Box::new(ImageStep::ConvertFile {
-            seen,
-            from,
-            target,
-            to,
-        }))],
+        steps: vec![StepKind::Image(Box::new(ImageStep::ConvertFile { seen, from, target, to }))],
         digest: String::new(),
     })
 }
@@ -154,7 +149,8 @@ mod tests {
         assert!(refused(qcow2, DiskFormat::Raw, &none).contains("not set up"));
         let taken = LiveFile { taken: true, ..live() };
         assert!(refused(qcow2, DiskFormat::Raw, &taken).contains("never overwritten"));
-        let full = LiveFile { room: Some(Room { free: 1 << 30, ..live().room.unwrap() }), ..live() };
+        let full =
+            LiveFile { room: Some(Room { free: 1 << 30, ..live().room.unwrap() }), ..live() };
         assert!(refused(qcow2, DiskFormat::Raw, &full).contains("can take 2.0 GiB"));
         assert!(refused("local:import/a.ova", DiskFormat::Raw, &live()).contains("no disk image"));
         assert!(refused("local:iso/a.img", DiskFormat::Raw, &live()).contains("no disk image"));

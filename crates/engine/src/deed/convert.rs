@@ -3,6 +3,7 @@
 use gantry_core::action::{GuestRef, Verb};
 use gantry_core::id::{GuestKind, StorageId, Upid};
 use gantry_core::image::{DiskFormat, ImageAction, ImageStep, Room, plan_move, plan_template};
+use gantry_core::near::it_has;
 use gantry_core::operation::Operation;
 use gantry_core::plan::{LiveGuest, Planned, describe, fingerprint};
 use gantry_core::policy::{Actor, Target};
@@ -33,9 +34,18 @@ impl Engine {
         let planned = match action {
             ImageAction::MoveDisk { disk, storage, format, delete_original, .. } => {
                 let volume = self.disk_of(&live, disk).await?;
-                let room = self.room_for_disk(&live, storage).await?;
-                let room = room.as_ref().map(|(room, plugin)| (*room, plugin.as_str()));
-                plan_move(&live, disk, volume.as_deref(), storage, room, *format, *delete_original)
+                match self.room_for_disk(&live, storage).await? {
+                    Ok((room, plugin)) => {
+                        let room = Some((room, plugin.as_str()));
+                        let volume = volume.as_deref();
+                        plan_move(&live, disk, volume, storage, room, *format, *delete_original)
+                    }
+                    Err(others) => {
+                        let have = it_has(storage.as_str(), others.iter().map(String::as_str));
+                        let why = format!("{} has no storage {storage}.{have}", live.guest.node);
+                        Planned::Refused { why }
+                    }
+                }
             }
             _ => plan_template(&live),
         };
@@ -67,11 +77,13 @@ impl Engine {
     }
 
     /// A storage for disks as the guest's node sees it now, with its plugin.
+    ///
+    /// `Ok(Err(_))`: the node has none of that name; those that take such disks.
     async fn room_for_disk(
         &self,
         live: &LiveGuest,
         storage: &StorageId,
-    ) -> Result<Option<(Room, String)>, Error> {
+    ) -> Result<Result<(Room, String), Vec<String>>, Error> {
         let g = &live.guest;
         let content = if g.kind == GuestKind::Lxc { "rootdir" } else { "images" };
         let storages = self
@@ -79,10 +91,14 @@ impl Engine {
             .storages(&g.node, Freshness::Fresh)
             .await
             .map_err(Error::proxmox(format!("read the storages of {}", g.node), &g.cluster))?;
-        Ok(storages.iter().find(|s| s.storage.as_ref() == Some(storage)).map(|s| {
+        let found = storages.iter().find(|s| s.storage.as_ref() == Some(storage)).map(|s| {
             let room =
                 Room { active: s.active, holds: s.holds(content), free: s.avail.unwrap_or(0) };
             (room, s.kind.clone().unwrap_or_default())
+        });
+        let others = storages.iter().filter(|s| s.active && s.holds(content));
+        Ok(found.ok_or_else(|| {
+            others.filter_map(|s| s.storage.as_ref().map(ToString::to_string)).collect()
         }))
     }
 
@@ -149,9 +165,7 @@ impl Engine {
             ImageStep::Fetch(_)
             | ImageStep::Copy(_)
             | ImageStep::ConvertFile { .. }
-            | ImageStep::Delete(_) => {
-                Err(never("that is not something done to a guest"))
-            }
+            | ImageStep::Delete(_) => Err(never("that is not something done to a guest")),
         }
     }
 

@@ -5,9 +5,10 @@
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{ClusterId, GuestKind, NodeName, StorageId};
 use gantry_core::image::{
-    Attachment, Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageUrl, ImageVolid, OciRef,
-    Place, PruneFilter, Source, TemplateName,
+    Attachment, Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageUrl, ImageVolid,
+    OciRef, Place, PruneFilter, Source, TemplateName,
 };
+use gantry_core::near::nearest;
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::NodeState;
 
@@ -79,6 +80,17 @@ pub enum ImageAsk {
         /// Whether the old one goes.
         delete_original: bool,
     },
+    /// Make a converted copy of a disk image on a storage.
+    ConvertFile {
+        /// Where.
+        cluster: ClusterId,
+        /// Which.
+        volid: ImageVolid,
+        /// On which node, where several have one of that name.
+        node: Option<NodeName>,
+        /// Into what.
+        to: DiskFormat,
+    },
     /// Make a guest a template.
     Template {
         /// Which.
@@ -89,7 +101,7 @@ pub enum ImageAsk {
 }
 
 /// A place that was looked for.
-pub(crate) enum PlaceFound {
+enum PlaceFound {
     One(Place),
     Not(Answer),
 }
@@ -123,8 +135,21 @@ impl Engine {
                 {
                     return self.refuse(actor, verb, &shown, because).await;
                 }
-                match self.find_place(&cluster, &volid, node.as_ref()) {
+                match self.find_place(actor, &cluster, &volid, node.as_ref()) {
                     PlaceFound::One(place) => (verb, ImageAction::Delete { cluster, place }, shown),
+                    PlaceFound::Not(answer) => return Ok(answer),
+                }
+            }
+            ImageAsk::ConvertFile { cluster, volid, node, to } => {
+                let (verb, shown) = (Verb::ImageConvert, volid.to_string());
+                if let Ruling::Denied { because } = self.may(actor, verb, Target::Within(&cluster))
+                {
+                    return self.refuse(actor, verb, &shown, because).await;
+                }
+                match self.find_place(actor, &cluster, &volid, node.as_ref()) {
+                    PlaceFound::One(place) => {
+                        (verb, ImageAction::ConvertFile { cluster, place, to }, shown)
+                    }
                     PlaceFound::Not(answer) => return Ok(answer),
                 }
             }
@@ -163,8 +188,9 @@ impl Engine {
     }
 
     /// The file somebody means, from memory; a name that several nodes have is never guessed.
-    pub(crate) fn find_place(
+    fn find_place(
         &self,
+        actor: &Actor,
         cluster: &ClusterId,
         volid: &ImageVolid,
         node: Option<&NodeName>,
@@ -190,10 +216,27 @@ impl Engine {
             })
             .collect();
         match (having.as_slice(), known.as_slice()) {
-            ([], _) => refused(match node {
-                Some(node) => format!("{node} is not up, or has no storage {}.", volid.storage()),
-                None => format!("No node that is up has a storage {}.", volid.storage()),
-            }),
+            ([], _) => {
+                let wanted = volid.storage();
+                let sees = |node: &NodeName| {
+                    self.may(actor, Verb::ImageList, Target::Node(cluster, node)).is_allowed()
+                };
+                let have = view
+                    .storages
+                    .iter()
+                    .filter(|s| node.is_none_or(|n| *n == s.node) && sees(&s.node))
+                    .filter(|s| s.content.iter().any(|c| c.parse::<Content>().is_ok()))
+                    .map(|s| s.id.as_str());
+                let names = nearest(wanted.as_str(), have);
+                let there = match names.as_slice() {
+                    [] => String::new(),
+                    some => format!(" There are: {}.", some.join(", ")),
+                };
+                refused(match node {
+                    Some(node) => format!("{node} is not up, or has no storage {wanted}.{there}"),
+                    None => format!("No node that is up has a storage {wanted}.{there}"),
+                })
+            }
             ([first, ..], _) if first.shared => at(&first.node, true),
             ([one], _) => at(&one.node, false),
             (_, [one]) => at(&one.node, false),

@@ -4,8 +4,8 @@ use futures::future::join_all;
 use gantry_core::action::Action;
 use gantry_core::id::{ClusterId, GuestKind, NodeName};
 use gantry_core::image::{
-    Content, Doomed, Fetch, ImageAction, ImageRef, LiveDoomed, LivePlace, LiveVolume, Place, PruneFilter, Room,
-    Source, Unused, Usage, unused,
+    Content, Doomed, Fetch, ImageAction, ImageRef, LiveDoomed, LivePlace, LiveVolume, Place,
+    PruneFilter, Room, Source, Unused, Usage, unused,
 };
 use gantry_core::world::NodeState;
 use gantry_proxmox::{Freshness, GuestRef as At, ResourceKind, Storage, Volume};

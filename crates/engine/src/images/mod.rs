@@ -6,6 +6,7 @@ mod attached;
 mod look;
 mod pod;
 mod show;
+mod sum;
 
 pub use ask::ImageAsk;
 pub(crate) use look::version;

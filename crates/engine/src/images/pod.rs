@@ -2,9 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::ClusterId;
-use gantry_core::image::{
-    Content, Fetch, ImageRef, ImageVolid, Place, Source, plan_fetch,
-};
+use gantry_core::image::{Content, Fetch, ImageRef, ImageVolid, Place, Source, plan_fetch};
 use gantry_core::operation::StepKind;
 use gantry_core::plan::Planned;
 use gantry_core::pod::PodSpec;
@@ -37,7 +35,8 @@ impl Engine {
             .filter_map(|s| {
                 let volid = ImageVolid::new(s.id.clone(), Content::Vztmpl, &file).ok()?;
                 let text = volid.to_string();
-                let there = view.images.iter().any(|i| i.volid == text && (s.shared || i.node == s.node));
+                let there =
+                    view.images.iter().any(|i| i.volid == text && (s.shared || i.node == s.node));
                 Some(((there, s.shared, s.total.saturating_sub(s.used)), text))
             })
             .max_by(|a, b| a.0.cmp(&b.0));

@@ -3,13 +3,11 @@
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
 use gantry_core::image::{
-    Content, ImageRecord, ImageRef, ImageVolid, LiveVolume, OciRef, Place, Usage,
+    Content, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage,
 };
 use gantry_core::policy::{Actor, Target};
 use gantry_core::world::NodeState;
 
-use super::ask::PlaceFound;
-use crate::propose::Answer;
 use crate::{Engine, Error};
 
 /// Most repositories whose tags are remembered.
@@ -65,6 +63,8 @@ pub struct ImageDetail {
     pub users: Vec<String>,
     /// What can be had: lines of `name: value`.
     pub offer: Vec<(String, String)>,
+    /// Checksums taken now: where, and what came of it.
+    pub sums: Vec<(String, String)>,
     /// Storages or servers that could not be asked, with the reason.
     pub faults: Vec<String>,
     /// When this was read, milliseconds.
@@ -255,23 +255,6 @@ impl Engine {
             .into_iter()
             .map(|(node, _, _)| node)
             .find(|n| self.may(actor, verb, Target::Node(cluster, n)).is_allowed())
-    }
-
-    /// The file somebody means, or why it is not clear. Memory only.
-    ///
-    /// # Errors
-    /// Why it is not clear, as a sentence.
-    pub fn image_place(
-        &self,
-        cluster: &ClusterId,
-        volid: &ImageVolid,
-        node: Option<&NodeName>,
-    ) -> Result<Place, String> {
-        match self.find_place(cluster, volid, node) {
-            PlaceFound::One(place) => Ok(place),
-            PlaceFound::Not(Answer::Refused { why }) => Err(why),
-            PlaceFound::Not(_) => Err("It is not there.".to_owned()),
-        }
     }
 
     /// Remembers the tags a registry listed, for completion.
