@@ -162,7 +162,11 @@ async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError
             match parts.and_then(|(n, v)| Some((n.parse().ok()?, v.parse().ok()?))) {
                 Some((node, image)) => {
                     let node = Some(node);
-                    show::open(visit, View::Image { cluster, image, node, users: false, sum: false }).await
+                    show::open(
+                        visit,
+                        View::Image { cluster, image, node, users: false, sum: false },
+                    )
+                    .await
                 }
                 None => unknown(visit).await,
             }

@@ -148,7 +148,8 @@ async fn of_file(
     (cluster, node): (ClusterId, Option<NodeName>),
     to: Option<Form>,
 ) -> Result<(), FaceError> {
-    let wrong = |why: &str, next: &str| said("That cannot be converted", why, next, &visit.reference());
+    let wrong =
+        |why: &str, next: &str| said("That cannot be converted", why, next, &visit.reference());
     let (image, node) = named(visit, image, node)?;
     let ImageRef::Volume(volid) = image else {
         return Err(wrong(

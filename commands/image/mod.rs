@@ -27,7 +27,15 @@ const PRUNE_DAYS: u32 = 30;
     slash_command,
     guild_only,
     subcommands(
-        "list", "show", "pull", "prepare", "convert::convert", "cache", "used_by", "prune", "delete"
+        "list",
+        "show",
+        "pull",
+        "prepare",
+        "convert::convert",
+        "cache",
+        "used_by",
+        "prune",
+        "delete"
     ),
     subcommand_required
 )]
@@ -191,7 +199,8 @@ async fn used_by(
     serve(ctx, async |visit| {
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let (image, node) = named(&visit, &image, node)?;
-        crate::show::open(&visit, View::Image { cluster, image, node, users: true, sum: false }).await
+        crate::show::open(&visit, View::Image { cluster, image, node, users: true, sum: false })
+            .await
     })
     .await
 }

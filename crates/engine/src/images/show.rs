@@ -2,9 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
-use gantry_core::image::{
-    Content, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage,
-};
+use gantry_core::image::{Content, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage};
 use gantry_core::policy::{Actor, Target};
 use gantry_core::world::NodeState;
 

@@ -49,7 +49,9 @@ impl Engine {
         }
         let left = detail.rows.len().saturating_sub(COPIES_MAX);
         if left > 0 {
-            detail.faults.push(format!("{left} more copies were not read; name a node for one of them"));
+            detail
+                .faults
+                .push(format!("{left} more copies were not read; name a node for one of them"));
         }
     }
 
