@@ -6,14 +6,11 @@ pub(crate) mod show;
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
-use gantry_core::image::{
-    Attachment, BadImage, Checksum, Content, DiskFormat, ImageRef, PruneFilter,
-};
+use gantry_core::image::{Attachment, BadImage, Checksum, Content, ImageRef, PruneFilter};
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Ask, ImageAsk, ImageFilter};
 
-use crate::act::{self, Named};
-use crate::card;
+use crate::act;
 use crate::cluster::choose;
 use crate::face::{Context, FaceError};
 use crate::screen::View;

@@ -290,57 +290,6 @@ bot_test! {
 }
 
 bot_test! {
-    async fn ten_pods_at_once_fetch_their_image_once(bot: &mut Bot) {
-        let mut cards = Vec::new();
-        for n in 0..10 {
-            let command = format!("/pod create name:web-{n} image:nginx:1.29 node:pve1 storage:local-lvm");
-            let form = bot.admin().runs(&command).await;
-            cards.push(bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await);
-        }
-        assert!(read(&cards[9]).contains("Fetch docker.io/library/nginx:1.29"), "{}", read(&cards[9]));
-        let admin = bot.admin();
-        futures::future::join_all(cards.iter().map(|card| admin.confirms(card, ""))).await;
-        let ops = bot.settle().await;
-        assert_eq!(ops.len(), 10);
-        assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
-        assert_eq!(fetched(bot), 1);
-        assert_eq!(bot.proxmox.tasks().iter().filter(|t| t.upid.contains(":ociregistrypull:")).count(), 1);
-        let record = bot.engine().store().list_images(None).await.unwrap().remove(0);
-        assert!(record.last_used_ms > 0, "{record:?}");
-    }
-}
-
-bot_test! {
-    async fn a_pod_brings_its_image_to_a_node_that_has_not_got_it(bot: &mut Bot) {
-        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
-        bot.settle().await;
-        let command = "/pod create name:edge image:local:vztmpl/alpine_3.22.tar node:pve2 storage:local-lvm";
-        let form = bot.admin().runs(command).await;
-        let question = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
-        assert!(read(&question).contains("Fetch docker.io/library/alpine:3.22"), "{}", read(&question));
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "was created").await;
-        let records = bot.engine().store().list_images(None).await.unwrap();
-        assert_eq!(records.iter().map(|r| r.owner.as_str()).collect::<Vec<_>>(), ["pve1", "pve2"]);
-        // Neither node has this one, and nobody knows where it comes from: what is there is said.
-        let command = "/pod create name:lone image:local:vztmpl/alpine_3.2.tar node:pve2 storage:local-lvm";
-        let form = bot.admin().runs(command).await;
-        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
-        for words in ["no image local:vztmpl/alpine_3.2.tar", "It has: local:vztmpl/alpine_3.22.tar"] {
-            assert!(read(&answer).contains(words), "{words} is not in:\n{}", read(&answer));
-        }
-        let command = "/pod create name:lone image:alpine:3.22 node:pve2 storage:local-lvm bridge:vmbr9";
-        let form = bot.admin().runs(command).await;
-        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
-        assert!(read(&answer).contains("no bridge vmbr9. It has: vmbr0"), "{}", read(&answer));
-        let command = "/pod create name:lone image:evil.demo/a/b:1 node:pve2 storage:local-lvm";
-        let form = bot.admin().runs(command).await;
-        let answer = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
-        assert!(read(&answer).contains("images.registries"), "{}", read(&answer));
-    }
-}
-
-bot_test! {
     async fn a_pull_shows_how_far_it_is(bot: &mut Bot) {
         let url = "https://iso.demo/slow.iso";
         let file = RemoteFile::new(url, 3 << 30);
@@ -380,83 +329,6 @@ bot_test! {
     }
 }
 
-/// What was done over SSH.
-fn over_ssh(bot: &Bot, what: &str) -> usize {
-    bot.proxmox.changes().iter().filter(|c| c.what == what).count()
-}
-
-bot_test! {
-    async fn a_file_is_converted_beside_itself_over_the_node_shell(bot: &mut Bot) {
-        bot.proxmox.put_file("pve1", "local:import/debian.qcow2", 5 << 20);
-        bot.looks().await;
-        let command = "/image convert image:local:import/debian.qcow2 to:raw node:pve1";
-        let question = bot.admin().runs(command).await;
-        for words in ["local:import/debian.raw on pve1", "qemu-img", "stays as it is", "cannot be stopped"] {
-            assert!(read(&question).contains(words), "{words} is not in:\n{}", read(&question));
-        }
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "was converted").await;
-        let op = bot.settle().await.remove(0);
-        assert_eq!((op.state, over_ssh(bot, "image-convert")), (OpState::Succeeded, 1), "{:?}", op.outcome);
-        let audit = bot.audit().await.join("\n");
-        assert!(audit.contains("image.convert"), "{audit}");
-        for (command, says) in [
-            (command.to_owned(), "there already"),
-            ("/image convert image:local:import/debain.qcow2 to:raw node:pve1".to_owned(), "It has: local:import/debian"),
-            ("/image convert image:local:import/debian.qcow2 to:qcow2 node:pve1".to_owned(), "is qcow2 already"),
-            ("/image convert image:local:import/debian.qcow2 node:pve1".to_owned(), "Give to:raw"),
-            ("/image convert image:alpine:3.22 to:raw node:pve1".to_owned(), "not where it lies"),
-            ("/image convert to:raw".to_owned(), "either guest or image"),
-        ] {
-            let answer = bot.admin().runs(&command).await;
-            assert!(read(&answer).contains(says), "{command}: {says} is not in:\n{}", read(&answer));
-        }
-        let shown = bot.admin().runs("/image show image:local:import/debian.qcow2 node:pve1 checksum:True").await;
-        assert!(read(&shown).contains("SHA-256, taken just now"), "{}", read(&shown));
-        bot.without_shell().await;
-        bot.proxmox.put_file("pve1", "local:import/other.raw", 5 << 20);
-        let answer = bot.admin().runs("/image convert image:local:import/other.raw to:qcow2 node:pve1").await;
-        for words in ["node shell is not set up for pve1", "move the disk to another storage"] {
-            assert!(read(&answer).contains(words), "{words} is not in:\n{}", read(&answer));
-        }
-        let shown = bot.admin().runs("/image show image:local:import/other.raw node:pve1 checksum:True").await;
-        assert!(read(&shown).contains("node shell is not set up"), "{}", read(&shown));
-    }
-}
-
-bot_test! {
-    async fn an_older_node_copies_oci_images_with_skopeo(bot: &mut Bot) {
-        bot.proxmox.installs("pve1", "8.4.1");
-        let command = "/image pull image:alpine:3.22 node:pve1 storage:local";
-        let question = bot.admin().runs(command).await;
-        assert!(read(&question).contains("with skopeo on pve1, over the node shell"), "{}", read(&question));
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "is there").await;
-        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
-        assert_eq!((over_ssh(bot, "image-copy"), fetched(bot)), (1, 0));
-        let record = bot.engine().store().list_images(None).await.unwrap().remove(0);
-        assert!(record.digest.is_some_and(|d| d.starts_with("sha256:")), "the manifest's digest is noted");
-        // A node that lacks the program says so, and what to do.
-        bot.trouble(Trouble::ShellFails {
-            matching: "SSH /nodes/*/image-copy".into(),
-            status: 69,
-            reason: "skopeo is not installed on this node".into(),
-            times: Some(1),
-        });
-        let card = confirmed(bot, "/image pull image:redis:8 node:pve1 storage:local", "").await;
-        let text = bot.until_says(card.message, "Could not fetch").await;
-        for words in ["skopeo is not installed", "gantry doctor", "is not there"] {
-            assert!(text.contains(words), "{words} is not in:\n{text}");
-        }
-        bot.settle().await;
-        bot.without_shell().await;
-        let answer = bot.admin().runs("/image pull image:nginx:1.29 node:pve1 storage:local").await;
-        for words in ["runs Proxmox VE 8.4", "needs 9.1", "docs/nodeshell.md"] {
-            assert!(read(&answer).contains(words), "{words} is not in:\n{}", read(&answer));
-        }
-    }
-}
-
 bot_test! {
     async fn every_kind_of_trouble_is_told_in_words_of_its_own(bot: &mut Bot) {
         // What Proxmox's task says, and what a person reads.
@@ -484,38 +356,5 @@ bot_test! {
             bot.settle().await;
         }
         assert_eq!(fetched(bot), 0);
-    }
-}
-
-bot_test! {
-    async fn the_image_of_a_sets_pods_counts_as_used(bot: &mut Bot) {
-        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
-        bot.settle().await;
-        let text = r#"
-name = "web"
-replicas = 1
-nodes = ["pve1"]
-vmids = { from = 7300, to = 7309 }
-
-[template]
-image = "local:vztmpl/alpine_3.22.tar"
-root = { storage = "local-lvm", size_gib = 1 }
-networks = [{ bridge = "vmbr0" }]
-"#;
-        let id = bot.discord.upload("web.toml", text.as_bytes());
-        let card = confirmed(bot, &format!("/set apply file:{id}"), "").await;
-        let engine = bot.engine();
-        until("a pod of the set was made from it", async || {
-            engine.store().list_images(None).await.is_ok_and(|all| all.iter().any(|r| r.last_used_ms > 0))
-        })
-        .await;
-        let users = bot.admin().runs("/image used-by image:local:vztmpl/alpine_3.22.tar node:pve1").await;
-        for words in ["set web", "pod web-0"] {
-            assert!(read(&users).contains(words), "{words} is not in:\n{}", read(&users));
-        }
-        let none = bot.admin().runs("/image prune days:0").await;
-        assert!(read(&none).contains("No image that gantry fetched"), "{}", read(&none));
-        bot.settle().await;
-        assert!(card.message > 0);
     }
 }

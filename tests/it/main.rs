@@ -20,6 +20,8 @@ mod health;
 mod images;
 mod images_crash;
 mod images_lost;
+mod images_pods;
+mod images_shell;
 mod lost;
 mod network;
 mod pod_faults;

@@ -66,9 +66,10 @@ impl Engine {
         let before = self.recent_operations();
         let mut next = Vec::with_capacity(page.rows.len());
         for op in page.rows {
-            let known = before.iter().find(|k| k.id == op.id).and_then(|k| k.guild);
-            let guild = match known {
-                Some(guild) => Some(guild),
+            // One without a card, such as a set's own work, gets none once it is over.
+            let known = before.iter().find(|k| k.id == op.id);
+            let guild = match known.filter(|k| k.guild.is_some() || k.state.is_terminal()) {
+                Some(known) => known.guild,
                 None => self
                     .store()
                     .find_card_of_operation(&op.id)

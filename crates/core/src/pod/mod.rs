@@ -46,6 +46,7 @@ use notes::NOTES_KEY;
 pub use notes::{NOTES_MAX, notes, read_notes};
 pub use place::Place;
 pub use plan::{LivePlace, fetch_first, plan_pod, tell_place};
+pub(crate) use problem::is_image;
 pub use problem::{Problem, Problems, is_label};
 pub use process::{Boot, Env, Features, Port, Protocol};
 pub use pulse::{Condition, Life, Pulse};

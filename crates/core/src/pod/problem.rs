@@ -69,7 +69,7 @@ pub(super) fn is_template_volume(text: &str) -> bool {
 }
 
 /// A template on a storage, the name of one of Proxmox's list, or a registry's reference with its tag.
-pub(super) fn is_image(text: &str) -> bool {
+pub(crate) fn is_image(text: &str) -> bool {
     match text.parse() {
         Ok(ImageRef::Template(_)) => true,
         Ok(ImageRef::Oci(_)) => text.contains(':'),

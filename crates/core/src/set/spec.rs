@@ -329,6 +329,12 @@ impl SetSpec {
             "at least one node, at most 32",
         );
         check(self.volumes.len() <= VOLUMES_MAX, "volumes", "at most 16");
+        // Other names of images are the template's own to refuse, or good for a pod by itself only.
+        check(
+            self.template.image.contains(":vztmpl/") || !crate::pod::is_image(&self.template.image),
+            "template.image",
+            "what lies on a storage, such as local:vztmpl/web_1.tar; `/image prepare` brings an image to the nodes",
+        );
         check(
             self.kind == SetKind::Stateful || self.volumes.is_empty(),
             "volumes",

@@ -1,7 +1,11 @@
 //! Images, against the simulated cluster and its small internet.
 
+use bytes::Bytes;
+use futures::StreamExt as _;
 use gantry_core::image::{Checksum, Content, ImageRef, OciRef, TemplateName};
-use gantry_proxmox::{Client, DownloadUrl, Error, ExitStatus, Freshness, GuestRef, MoveDisk};
+use gantry_proxmox::{
+    Advice, Client, DownloadUrl, Error, ExitStatus, Freshness, GuestRef, MoveDisk, Pieces, Upload,
+};
 use proxmox_twin::{GuestSpec, Options, RemoteFile, Twin, World};
 
 use crate::twin::{configured, finished, node, vmid};
@@ -110,4 +114,36 @@ async fn disks_move_and_guests_become_templates() {
     assert!(client.guest_config(&web, Freshness::Fresh).await.unwrap().template);
     let upid = client.make_template(&db).await.unwrap().unwrap().upid;
     assert_eq!(finished(&client, &upid).await, ExitStatus::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_handed_over_piece_by_piece_and_nothing_is_kept_of_half_a_one() {
+    let (_twin, client) = cluster().await;
+    let (pve1, local) = (node("pve1"), "local".parse().unwrap());
+    let pieces = |texts: &[Result<&'static str, &'static str>]| -> Pieces {
+        let all: Vec<Result<Bytes, String>> = texts
+            .iter()
+            .map(|t| t.map(|t| Bytes::from_static(t.as_bytes())).map_err(str::to_owned))
+            .collect();
+        futures::stream::iter(all).boxed()
+    };
+    let what = |file, bytes| Upload { content: Content::Iso, file, bytes, checksum: None };
+    let whole = pieces(&[Ok("hello "), Ok("iso")]);
+    let upid = client.upload(&pve1, &local, &what("own.iso", 9), whole).await.unwrap().upid;
+    assert_eq!((upid.kind(), finished(&client, &upid).await), ("imgcopy", ExitStatus::Ok));
+    assert_eq!(size(&client, "local:iso/own.iso").await, Some(9));
+    for (bytes, texts, says) in [
+        (9, &[Ok("hello")][..], "ended after 5 of 9 bytes"),
+        (4, &[Ok("hello")][..], "longer than the 4 bytes"),
+        (9, &[Ok("hel"), Err("Discord fell silent")][..], "Discord fell silent"),
+    ] {
+        let error = client
+            .upload(&pve1, &local, &what("half.iso", bytes), pieces(texts))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(error.advice(), Advice::GiveUp, "nothing was carried out");
+    }
+    assert_eq!(size(&client, "local:iso/half.iso").await, None);
 }
