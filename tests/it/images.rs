@@ -110,7 +110,7 @@ bot_test! {
         bot.proxmox.publish_file(RemoteFile::new(url, 1 << 50));
         let sum = RemoteFile::new(url, 0).sha256;
         let before = bot.admin().runs(&format!("/image pull image:{url} node:pve1 storage:local checksum:{sum}")).await;
-        for words in ["it takes 1048576.0 GiB", "free", "/image prune"] {
+        for words in ["it takes 1024.0 TiB", "free", "/image prune"] {
             assert!(read(&before).contains(words), "{words} is not in:\n{}", read(&before));
         }
         bot.proxmox.publish_image(RemoteImage::new("registry.demo/big/one", "1", 1 << 20));

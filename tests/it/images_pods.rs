@@ -25,7 +25,7 @@ bot_test! {
     async fn ten_pods_at_once_fetch_their_image_once(bot: &mut Bot) {
         let mut cards = Vec::new();
         for n in 0..10 {
-            let command = format!("/pod create name:web-{n} image:nginx:1.29 node:pve1 storage:local-lvm");
+            let command = format!("/pod create name:fresh-{n} image:nginx:1.29 node:pve1 storage:local-lvm");
             let form = bot.admin().runs(&command).await;
             cards.push(bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await);
         }
@@ -77,7 +77,7 @@ bot_test! {
         confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
         bot.settle().await;
         let text = r#"
-name = "web"
+name = "fresh"
 replicas = 1
 nodes = ["pve1"]
 vmids = { from = 7300, to = 7309 }
@@ -95,7 +95,7 @@ networks = [{ bridge = "vmbr0" }]
         })
         .await;
         let users = bot.admin().runs("/image used-by image:local:vztmpl/alpine_3.22.tar node:pve1").await;
-        for words in ["set web", "pod web-0"] {
+        for words in ["set fresh", "pod fresh-0"] {
             assert!(read(&users).contains(words), "{words} is not in:\n{}", read(&users));
         }
         let none = bot.admin().runs("/image prune days:0").await;
