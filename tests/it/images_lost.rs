@@ -1,7 +1,7 @@
 //! Calls about images whose answers get lost, that never arrive, that fail: in each kind of step.
 
 use gantry_core::operation::OpState;
-use proxmox_twin::Trouble;
+use proxmox_twin::{GuestSpec, RemoteFile, Trouble};
 
 use crate::bot_test;
 use crate::harness::{Bot, Reply};
@@ -84,5 +84,31 @@ bot_test! {
         let text = bot.until_says(card.message, "Could not fetch").await;
         assert!(text.contains("The storage is full"), "{text}");
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
+    }
+}
+
+bot_test! {
+    async fn an_address_that_goes_wrong(bot: &mut Bot) {
+        let call = "POST /nodes/*/storage/*/download-url";
+        goes_wrong(bot, call, "download", "image", async |bot, round| {
+            let url = format!("https://iso.demo/lost-{round}.iso");
+            let file = RemoteFile::new(&url, 1 << 20);
+            let sum = file.sha256.clone();
+            bot.proxmox.publish_file(file);
+            confirmed(bot, &format!("/image pull image:{url} checksum:{sum} node:pve1 storage:local"), "").await
+        })
+        .await;
+    }
+}
+
+bot_test! {
+    async fn a_move_of_a_disk_that_goes_wrong(bot: &mut Bot) {
+        let call = "POST /nodes/*/lxc/*/move_volume";
+        goes_wrong(bot, call, "move_volume", "move_volume", async |bot, round| {
+            let vmid = 5000 + u32::try_from(round).unwrap();
+            bot.has_guest(GuestSpec::lxc(vmid, &format!("lost-{round}")).on("pve1")).await;
+            confirmed(bot, &format!("/image convert guest:{vmid} storage:nas"), "").await
+        })
+        .await;
     }
 }

@@ -1,13 +1,25 @@
 //! Images over the node shell: files converted, OCI images copied by older nodes, checksums taken.
 
 use gantry_core::operation::OpState;
+use proxmox_twin::Trouble;
 
 use crate::bot_test;
 use crate::harness::{Bot, Reply};
 
+/// Files that were really written to storages.
+fn fetched(bot: &Bot) -> usize {
+    bot.proxmox.changes().iter().filter(|c| c.what == "image").count()
+}
+
 /// What a reader sees: markdown's escapes are not shown.
 fn read(reply: &Reply) -> String {
     reply.text().replace('\\', "")
+}
+
+async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
+    let question = bot.admin().runs(command).await;
+    bot.admin().confirms(&question, typed).await;
+    question
 }
 
 /// What was done over SSH.
@@ -51,5 +63,38 @@ bot_test! {
         }
         let shown = bot.admin().runs("/image show image:local:import/other.raw node:pve1 checksum:True").await;
         assert!(read(&shown).contains("node shell is not set up"), "{}", read(&shown));
+    }
+}
+
+bot_test! {
+    async fn an_older_node_copies_oci_images_with_skopeo(bot: &mut Bot) {
+        bot.proxmox.installs("pve1", "8.4.1");
+        let command = "/image pull image:alpine:3.22 node:pve1 storage:local";
+        let question = bot.admin().runs(command).await;
+        assert!(read(&question).contains("with skopeo on pve1, over the node shell"), "{}", read(&question));
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "is there").await;
+        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+        assert_eq!((over_ssh(bot, "image-copy"), fetched(bot)), (1, 0));
+        let record = bot.engine().store().list_images(None).await.unwrap().remove(0);
+        assert!(record.digest.is_some_and(|d| d.starts_with("sha256:")), "the manifest's digest is noted");
+        // A node that lacks the program says so, and what to do.
+        bot.trouble(Trouble::ShellFails {
+            matching: "SSH /nodes/*/image-copy".into(),
+            status: 69,
+            reason: "skopeo is not installed on this node".into(),
+            times: Some(1),
+        });
+        let card = confirmed(bot, "/image pull image:redis:8 node:pve1 storage:local", "").await;
+        let text = bot.until_says(card.message, "Could not fetch").await;
+        for words in ["skopeo is not installed", "gantry doctor", "is not there"] {
+            assert!(text.contains(words), "{words} is not in:\n{text}");
+        }
+        bot.settle().await;
+        bot.without_shell().await;
+        let answer = bot.admin().runs("/image pull image:nginx:1.29 node:pve1 storage:local").await;
+        for words in ["runs Proxmox VE 8.4", "needs 9.1", "docs/nodeshell.md"] {
+            assert!(read(&answer).contains(words), "{words} is not in:\n{}", read(&answer));
+        }
     }
 }
