@@ -536,7 +536,7 @@ impl Engine {
     /// Keeps the forwards that the specification of a pod asks for; the tables follow.
     pub(crate) async fn remember_ports(&self, op: &Operation) -> Result<(), Error> {
         let (cluster, vmid, spec, node) = match &op.action {
-            Action::CreatePod { cluster, spec, placed } => {
+            Action::CreatePod { cluster, spec, placed, .. } => {
                 let placed = spec.placed(placed.as_ref());
                 let (Some(vmid), Some(node)) = (op.vmid, placed.node.clone()) else {
                     return Ok(());
