@@ -195,6 +195,17 @@ impl Shell<'_> {
         self.once(who, &Command::Unlock(vmid), self.shell.unlock(&self.node, vmid)).await
     }
 
+    /// What an image is.
+    pub(crate) async fn image(
+        &self,
+        who: Who<'_>,
+        volume: Volume,
+        format: Format,
+    ) -> Result<ImageInfo, Error> {
+        let command = Command::ImageInfo(volume.clone(), format);
+        self.once(who, &command, self.shell.image(&self.node, volume, format)).await
+    }
+
     /// Makes a converted copy.
     pub(crate) async fn convert_image(
         &self,
