@@ -162,9 +162,7 @@ pub(crate) fn may_action(
         Action::Image(image) if image.guest().is_none() => {
             engine.ruling_on_images(actor, verb, image)
         }
-        Action::Forward(forward) => {
-            visit.face.engine().ruling_on_forward(&visit.actor, verb, forward)
-        }
+        Action::Forward(forward) => engine.ruling_on_forward(actor, verb, forward),
         Action::Power { .. }
         | Action::Delete { .. }
         | Action::Unlock { .. }
