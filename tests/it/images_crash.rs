@@ -2,7 +2,6 @@
 
 use crate::bot_test;
 use crate::crash::{Case, through_all_points};
-use crate::harness::Bot;
 
 bot_test! {
     async fn an_image_is_fetched_once(bot: &mut Bot) {
