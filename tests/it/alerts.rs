@@ -57,7 +57,10 @@ async fn told(bot: &Bot, text: &str) -> u64 {
 
 /// Cards that say `text`, not the calls beside them. The simulated cluster has a trouble of its own: old backups.
 fn cards(bot: &Bot, text: &str) -> usize {
-    let card = |m: &&Value| m["embeds"].as_array().is_some_and(|e| !e.is_empty());
+    let card = |m: &&Value| {
+        let told_alone = m["twin"]["ephemeral_for"].is_string();
+        !told_alone && m["embeds"].as_array().is_some_and(|e| !e.is_empty())
+    };
     alerts(bot).iter().filter(card).filter(|m| text_of(m).contains(text)).count()
 }
 
