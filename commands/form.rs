@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gantry_core::id::PlanId;
 use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, PodTemplate, Problem};
-use gantry_core::policy::{Ruling, Target};
+use gantry_core::policy::Ruling;
 use gantry_core::{action::Verb, id::ClusterId};
 use gantry_engine::Ask;
 use serenity::all::{
@@ -269,14 +269,10 @@ async fn pod(
         screen::save(visit, id, &view).await?;
         return visit.say(&card::problems("pod", &full.name, &problems, id)).await;
     }
-    let tags = full.all_tags();
-    let target = Target::NewPod {
-        cluster: &cluster,
-        name: &full.name,
-        tags: &tags,
-        pool: full.template.pool.as_deref(),
-    };
-    if let Ruling::Denied { because } = visit.may(Verb::PodCreate, target) {
+    let engine = visit.face.engine();
+    if let Ruling::Denied { because } =
+        engine.may_make(&visit.actor, Verb::PodCreate, &cluster, &full)
+    {
         return visit.refuse(Verb::PodCreate, &full.name, &because).await;
     }
     let name = full.name.clone();

@@ -406,13 +406,13 @@ async fn decide(visit: &Visit, operation: &OperationId, keep: bool) -> Result<()
     }
 }
 
-/// Deletes what the creation of a pod left behind; policy and a fresh look decide, as for everything.
+/// Asks to delete what the creation of a pod left behind; policy and a fresh look decide, as for everything.
 async fn clean(visit: &Visit, operation: &OperationId) -> Result<(), FaceError> {
     let verb = Verb::PodClean;
     if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
         return visit.refuse(verb, operation.as_str(), &because).await;
     }
-    if visit.begin(true, true).await? == Go::Stop {
+    if visit.begin(false, true).await? == Go::Stop {
         return Ok(());
     }
     let card = visit
@@ -428,7 +428,7 @@ async fn clean(visit: &Visit, operation: &OperationId) -> Result<(), FaceError> 
         return visit.say(&card::refusal(verb, operation.as_str(), because)).await;
     }
     let ask = Ask::Clean { operation: operation.clone() };
-    act::carried(visit, verb, operation.as_str(), None, ask, false).await
+    act::carried(visit, verb, operation.as_str(), None, ask, true).await
 }
 
 /// Whether somebody may create pods at all; asked when the form opens.

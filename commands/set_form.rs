@@ -113,7 +113,14 @@ pub async fn sent(
     }
     let tags = full.template.all_tags();
     let pool = full.template.pool.as_deref();
-    let target = Target::NewPod { cluster: &cluster, name: &full.name, tags: &tags, pool };
+    let target = Target::NewPod {
+        cluster: &cluster,
+        name: &full.name,
+        tags: &tags,
+        pool,
+        nodes: &full.nodes,
+        vmids: Some((full.vmids.from, full.vmids.to)),
+    };
     if let Ruling::Denied { because } = visit.may(Verb::SetCreate, target) {
         return visit.refuse(Verb::SetCreate, &full.name, &because).await;
     }

@@ -149,15 +149,8 @@ pub(crate) fn may_action(
         },
         Action::CancelTask { upid, .. } => engine.may_task(actor, verb, cluster, upid),
         Action::Set(action) => engine.may_set(actor, verb, action.set()),
-        Action::CreatePod { spec, .. } => {
-            let tags = spec.all_tags();
-            let target = Target::NewPod {
-                cluster,
-                name: &spec.name,
-                tags: &tags,
-                pool: spec.template.pool.as_deref(),
-            };
-            engine.may(actor, verb, target)
+        Action::CreatePod { spec, placed, .. } => {
+            engine.may_make(actor, verb, cluster, &spec.placed(placed.as_ref()))
         }
         Action::Image(image) if image.guest().is_none() => {
             engine.ruling_on_images(actor, verb, image)

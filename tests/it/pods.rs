@@ -201,7 +201,7 @@ bot_test! {
 }
 
 bot_test! {
-    async fn a_half_created_pod_is_one_press_away_from_gone(bot: &mut Bot) {
+    async fn a_half_created_pod_is_a_press_and_its_name_away_from_gone(bot: &mut Bot) {
         bot.trouble(Trouble::TaskFails {
             task: "vzstart".into(),
             exitstatus: "bridge 'vmbr0' does not exist".into(),
@@ -219,7 +219,10 @@ bot_test! {
         let denied = bot.viewer().does(&question, "clean").await;
         assert!(denied.text().contains("Not allowed"), "{}", denied.text());
         assert!(bot.proxmox.guest(vmid).is_some());
-        bot.admin().does(&question, "clean").await;
+        let asked = bot.admin().does(&question, "clean").await;
+        let wrong = bot.admin().confirms(&asked, "half").await;
+        assert!(bot.proxmox.guest(vmid).is_some(), "{}", wrong.text());
+        bot.admin().confirms(&asked, "half-0").await;
         let op = bot.settle().await.remove(0);
         assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
         assert!(bot.proxmox.guest(vmid).is_none());
@@ -243,6 +246,13 @@ bot_test! {
         bot.looks().await;
         let told = bot.admin().does(&question, "clean").await;
         assert!(told.text().contains("in use"), "{}", told.text());
+        // Off again it is still somebody's.
+        let stop = bot.admin().runs("/pod kill pod:half-0").await;
+        bot.admin().confirms(&stop, "").await;
+        bot.settle().await;
+        bot.looks().await;
+        let told = bot.admin().does(&question, "clean").await;
+        assert!(told.text().contains("was started since"), "{}", told.text());
         assert!(bot.proxmox.guest(vmid).is_some());
     }
 }

@@ -8,11 +8,6 @@ use crate::crash::{Case, through_all_points_from};
 use crate::harness::{Bot, Reply};
 use crate::pods::{applies, file, plans};
 
-/// What is cleaned up posts its card by itself; only what Proxmox did is looked at.
-fn without_card(reply: Reply) -> Reply {
-    Reply { message: 0, ..reply }
-}
-
 /// A pod whose start failed; the message with its button.
 pub async fn a_leftover(bot: &Bot, name: &str) -> Reply {
     bot.trouble(Trouble::TaskFails {
@@ -74,8 +69,10 @@ bot_test! {
     async fn what_a_creation_left_is_deleted_once(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["destroy"] };
         let ready = async |bot: &Bot, round: usize| a_leftover(bot, &format!("left-{round}")).await;
-        through_all_points_from(bot, case, ready, async |bot, _, question| {
-            without_card(bot.admin().does(&question, "clean").await)
+        through_all_points_from(bot, case, ready, async |bot, round, question| {
+            let asked = bot.admin().does(&question, "clean").await;
+            bot.admin().confirms(&asked, &format!("left-{round}")).await;
+            asked
         })
         .await;
     }

@@ -75,9 +75,10 @@ bot_test! {
     async fn a_leftover_that_does_not_go(bot: &mut Bot) {
         let ready = async |bot: &Bot, round: usize| a_leftover(bot, &format!("left-{round}")).await;
         let call = "DELETE /nodes/*/lxc/*";
-        goes_wrong_from(bot, (call, "vzdestroy", "destroy"), ready, async |bot, _, question| {
-            let told = bot.admin().does(&question, "clean").await;
-            Reply { message: 0, ..told }
+        goes_wrong_from(bot, (call, "vzdestroy", "destroy"), ready, async |bot, round, question| {
+            let asked = bot.admin().does(&question, "clean").await;
+            bot.admin().confirms(&asked, &format!("left-{round}")).await;
+            asked
         })
         .await;
     }

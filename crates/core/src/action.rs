@@ -102,8 +102,8 @@ verbs! {
     PodApply = "pod.apply", Button, true;
     /// Change how much a pod may use.
     PodUpdate = "pod.update", Button, true;
-    /// Delete what a creation of a pod left behind. Done at once: it only ever takes what that creation made, while off.
-    PodClean = "pod.clean", None, true;
+    /// Delete what a creation of a pod left behind: only what that creation made, while off and not used since.
+    PodClean = "pod.clean", TypedName, true;
     /// Pods.
     PodList = "pod.list", None, false;
     /// One pod.
@@ -504,6 +504,7 @@ mod tests {
     fn what_cannot_be_undone_asks_for_the_name() {
         assert_eq!(Verb::GuestDelete.tier(), Tier::TypedName);
         assert_eq!(Verb::PodDelete.tier(), Tier::TypedName);
+        assert_eq!(Verb::PodClean.tier(), Tier::TypedName);
         assert!(Verb::ALL.iter().all(|v| v.writes() || v.tier() == Tier::None));
     }
 }

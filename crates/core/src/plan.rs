@@ -134,7 +134,7 @@ pub fn describe(guest: &Guest) -> String {
     )
 }
 
-/// Fingerprint of a guest's facts: identity, place, power, lock and configuration. Its snapshots stand in the file that
+/// Fingerprint of a guest's facts: identity, place, pool, power, lock and configuration. Its snapshots stand in the file that
 /// the digest is made of, so they need no place here.
 pub fn fingerprint(live: &LiveGuest) -> String {
     let g = &live.guest;
@@ -144,6 +144,7 @@ pub fn fingerprint(live: &LiveGuest) -> String {
         g.kind,
         g.name,
         g.node,
+        g.pool,
         g.status,
         g.lock,
         g.ha,
@@ -393,4 +394,47 @@ pub fn plan_cancel_task(
         fingerprint: hash(&serde_json::json!([cluster, upid, running])),
         digest: String::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::GuestKind;
+
+    #[test]
+    fn a_guest_that_went_to_another_pool_is_not_as_it_was_confirmed() {
+        let guest = Guest {
+            cluster: "lab".parse().unwrap(),
+            vmid: 150.try_into().unwrap(),
+            kind: GuestKind::Lxc,
+            name: "web-0".into(),
+            node: "pve1".parse().unwrap(),
+            status: GuestStatus::Stopped,
+            lock: None,
+            tags: Vec::new(),
+            pool: Some("dev".into()),
+            template: false,
+            cpu: 0.0,
+            cores: 1.0,
+            mem: 0,
+            mem_max: 0,
+            disk: 0,
+            disk_max: 0,
+            uptime_s: 0,
+            ha: None,
+        };
+        let live = LiveGuest {
+            guest,
+            digest: String::new(),
+            disks: Vec::new(),
+            protected: false,
+            snapshots: None,
+            read_ms: 0,
+        };
+        let mut moved = live.clone();
+        moved.guest.pool = Some("prod".into());
+        assert_ne!(fingerprint(&live), fingerprint(&moved));
+        moved.guest.pool = Some("dev".into());
+        assert_eq!(fingerprint(&live), fingerprint(&moved));
+    }
 }

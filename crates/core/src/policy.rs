@@ -49,6 +49,10 @@ pub enum Target<'a> {
         tags: &'a [String],
         /// Its pool.
         pool: Option<&'a str>,
+        /// The nodes it may be made on, each of which has to be allowed; empty where nobody knows yet.
+        nodes: &'a [NodeName],
+        /// The first and last number it may get; `None` where nobody knows yet.
+        vmids: Option<(Vmid, Vmid)>,
     },
 }
 
@@ -142,8 +146,8 @@ impl Selector {
         &self.text
     }
 
-    fn covers(&self, target: Target<'_>) -> bool {
-        self.conditions.iter().all(|c| c.holds(target))
+    fn covers(&self, target: Target<'_>, effect: Effect) -> bool {
+        self.conditions.iter().all(|c| c.holds(target, effect))
     }
 
     /// Whether it covers something with these facts.
@@ -167,7 +171,21 @@ impl Selector {
 }
 
 impl Condition {
-    fn holds(&self, target: Target<'_>) -> bool {
+    /// What is not known yet of a pod to come is never allowed and always denied, by whatever asks for it.
+    fn holds(&self, target: Target<'_>, effect: Effect) -> bool {
+        let deny = effect == Effect::Deny;
+        if let Target::NewPod { nodes, vmids, .. } = target {
+            match self {
+                Self::Node(want) => return nodes.first().map_or(deny, |n| n.as_str() == want),
+                Self::Vmid(from, to) => {
+                    return vmids.map_or(deny, |(first, last)| match (first.get(), last.get()) {
+                        (first, last) if deny => first <= *to && *from <= last,
+                        (first, last) => *from <= first && last <= *to,
+                    });
+                }
+                _ => {}
+            }
+        }
         let (cluster, node, name, tags, pool, vmid, kind) = match target {
             Target::Any => return true,
             Target::Within(c) => {
@@ -187,7 +205,7 @@ impl Condition {
                 Some(g.vmid.get()),
                 Some(g.kind.as_str()),
             ),
-            Target::NewPod { cluster, name, tags, pool } => {
+            Target::NewPod { cluster, name, tags, pool, .. } => {
                 (cluster, None, Some(name), tags, pool, None, Some("lxc"))
             }
         };
@@ -200,7 +218,8 @@ impl Condition {
             Self::Cluster(want) => want == facts.cluster.as_str(),
             Self::Node(want) => facts.node == Some(want.as_str()),
             Self::Pool(want) => facts.pool == Some(want.as_str()),
-            Self::Tag(want) => facts.tags.iter().any(|t| t == want),
+            // Proxmox folds tags to lower case, once they are set.
+            Self::Tag(want) => facts.tags.iter().any(|t| t.eq_ignore_ascii_case(want)),
             Self::Vmid(from, to) => facts.vmid.is_some_and(|n| (*from..=*to).contains(&n)),
             Self::Name(pattern) => facts.name.is_some_and(|n| glob(pattern, n)),
             Self::Kind(want) => facts.kind == Some(want.as_str()),
@@ -352,6 +371,17 @@ impl Ruling {
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allowed { .. })
     }
+
+    /// Both: allowed where both allow, with the greater confirmation.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Allowed { rule, needs }, Self::Allowed { needs: also, .. }) => {
+                Self::Allowed { rule, needs: needs.max(also) }
+            }
+            (denied @ Self::Denied { .. }, _) | (_, denied) => denied,
+        }
+    }
 }
 
 /// Decides. Deny rules first, then the first allow rule that covers actor, place, verb and target; the confirmation
@@ -360,9 +390,18 @@ pub fn rule(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> R
     if verb.is_open_to_all() {
         return Ruling::Allowed { rule: "open to everyone".to_owned(), needs: Tier::None };
     }
+    if let Target::NewPod { cluster, name, tags, pool, nodes: [first, more @ ..], vmids } = target
+        && !more.is_empty()
+    {
+        let judge = |node| {
+            let nodes = std::slice::from_ref(node);
+            rule(policy, actor, verb, Target::NewPod { cluster, name, tags, pool, nodes, vmids })
+        };
+        return more.iter().map(judge).fold(judge(first), Ruling::and);
+    }
     let for_actor = || policy.rules.iter().filter(|r| r.is_for(actor));
     let covers_verb = |r: &&Rule| r.verbs.iter().any(|v| v.covers(verb));
-    let covers_target = |r: &&Rule| r.on.iter().any(|s| s.covers(target));
+    let covers_target = |r: &&Rule| r.on.iter().any(|s| s.covers(target, r.effect));
 
     let denies = for_actor()
         .filter(|r| r.effect == Effect::Deny && r.holds_in(actor))
@@ -510,6 +549,43 @@ mod tests {
             let cluster: ClusterId = cluster.parse().unwrap();
             let ruling = rule(&p, &actor(&[10], 5), Verb::PodCreate, Target::Within(&cluster));
             assert_eq!(ruling.is_allowed(), want, "{cluster}");
+        }
+    }
+
+    #[test]
+    fn a_new_pod_is_judged_by_where_it_goes_and_what_is_unknown_is_denied() {
+        let p = policy(
+            r#"{"rules":[
+            {"name":"lab","roles":[10],"verbs":["pod.create"],"on":["cluster:lab"]},
+            {"name":"mgmt","effect":"deny","roles":[10],"verbs":["*"],"on":["node:mgmt", "vmid:100-199"]},
+            {"name":"one","roles":[11],"verbs":["pod.create"],"on":["node:pve1 vmid:300-399"]},
+            {"name":"tags","effect":"deny","roles":[11],"verbs":["*"],"on":["tag:critical"]}
+        ]}"#,
+        );
+        let lab: ClusterId = "lab".parse().unwrap();
+        let judge = |role, nodes: &[&str], vmids: Option<(u32, u32)>, tag: &str| {
+            let nodes: Vec<NodeName> = nodes.iter().map(|n| n.parse().unwrap()).collect();
+            let number = |n: u32| Vmid::try_from(n).unwrap();
+            let vmids = vmids.map(|(a, b)| (number(a), number(b)));
+            let tags = [tag.to_owned()];
+            let (cluster, name, pool) = (&lab, "web", None);
+            let target = Target::NewPod { cluster, name, tags: &tags, pool, nodes: &nodes, vmids };
+            rule(&p, &actor(&[role], 5), Verb::PodCreate, target).is_allowed()
+        };
+        for (role, nodes, vmids, tag, want) in [
+            (10, &["pve1"][..], Some((200, 299)), "", true),
+            (10, &["mgmt"][..], Some((200, 299)), "", false),
+            (10, &["pve1", "mgmt"][..], Some((200, 299)), "", false),
+            (10, &[][..], Some((200, 299)), "", false),
+            (10, &["pve1"][..], Some((150, 299)), "", false),
+            (10, &["pve1"][..], None, "", false),
+            (11, &["pve1"][..], Some((300, 310)), "", true),
+            (11, &["pve1"][..], Some((300, 310)), "Critical", false),
+            (11, &["pve1", "pve2"][..], Some((300, 310)), "", false),
+            (11, &["pve1"][..], Some((390, 410)), "", false),
+            (11, &[][..], None, "", false),
+        ] {
+            assert_eq!(judge(role, nodes, vmids, tag), want, "{role} {nodes:?} {vmids:?} {tag}");
         }
     }
 

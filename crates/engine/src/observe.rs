@@ -51,24 +51,24 @@ impl Engine {
         let seen = self
             .view(&guest.cluster)
             .and_then(|v| v.guest(guest.vmid).filter(|g| g.kind == kind).cloned());
-        if let Some(seen) = seen
-            && let Some(live) = self.read_guest(guest, kind, &seen).await?
-        {
-            return Ok(Some(live));
-        }
-        // Not where it was seen last: it moved, is new, or is gone.
         let client = self.client(&guest.cluster)?;
         let what = format!("look for {} {}", kind.short(), guest.vmid);
         let rows = client
             .resources(Freshness::Fresh)
             .await
             .map_err(Error::proxmox(what, &guest.cluster))?;
-        let Some(row) =
-            rows.iter().find(|r| r.vmid == Some(guest.vmid) && r.guest_kind() == Some(kind))
-        else {
-            return Ok(None);
-        };
-        let Some(found) = placed(row, guest, kind) else { return Ok(None) };
+        let row = rows.iter().find(|r| r.vmid == Some(guest.vmid) && r.guest_kind() == Some(kind));
+        if let Some(mut seen) = seen {
+            // Its pool stands nowhere else, and policy goes by it.
+            if let Some(row) = row {
+                seen.pool = row.pool.clone();
+            }
+            if let Some(live) = self.read_guest(guest, kind, &seen).await? {
+                return Ok(Some(live));
+            }
+        }
+        // Not where it was seen last: it moved, is new, or is gone.
+        let Some(found) = row.and_then(|row| placed(row, guest, kind)) else { return Ok(None) };
         self.read_guest(guest, kind, &found).await
     }
 

@@ -14,8 +14,8 @@ const NODES_MAX: usize = 64;
 const READ_AT_ONCE: usize = 8;
 
 impl Engine {
-    /// Chooses where a pod goes. Read live: every node that its rules allow is looked at. `fetched`: its image is
-    /// brought to where it is missing.
+    /// Chooses where a pod goes. Read live: every node that its rules allow, and that `may` lets the asker use, is
+    /// looked at. `fetched`: its image is brought to where it is missing.
     ///
     /// `Ok(Err(_))`: no node can take it; a sentence for each.
     pub(crate) async fn place_pod(
@@ -23,6 +23,7 @@ impl Engine {
         cluster: &ClusterId,
         spec: &PodSpec,
         fetched: bool,
+        may: impl Fn(&NodeName) -> bool,
     ) -> Result<Result<Choice, Vec<String>>, Error> {
         let client = self.client(cluster)?;
         let rows = client
@@ -34,6 +35,7 @@ impl Engine {
             .filter(|r| r.kind == ResourceKind::Node)
             .filter_map(|r| Some((r.node.clone()?, r.status.as_deref() == Some("online"))))
             .collect();
+        nodes.retain(|(node, _)| may(node));
         nodes.sort();
         nodes.truncate(NODES_MAX);
         let neighbours = |node: &NodeName| -> Vec<Neighbour> {

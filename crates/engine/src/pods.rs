@@ -1,7 +1,7 @@
 //! Asking for pods: a new one, one as a file says, other limits, and the end of a half-created one.
 
 use gantry_core::action::{Action, GuestRef, Verb};
-use gantry_core::id::{ClusterId, OperationId};
+use gantry_core::id::{ClusterId, NodeName, OperationId};
 use gantry_core::plan::describe;
 use gantry_core::pod::{PodAction, PodSpec};
 use gantry_core::policy::{Actor, Ruling, Target};
@@ -68,12 +68,17 @@ impl Engine {
             && spec.problems().is_empty()
         {
             if spec.node.is_none() || spec.template.root.storage.is_none() {
-                let mut chosen = self.place_pod(&cluster, spec, false).await?;
+                let asked: &PodSpec = spec;
+                let may = |node: &NodeName| {
+                    let there = PodSpec { node: Some(node.clone()), ..asked.clone() };
+                    self.may_make(actor, verb, &cluster, &there).is_allowed()
+                };
+                let mut chosen = self.place_pod(&cluster, spec, false, may).await?;
                 if let Err(why) = &chosen
                     && why.iter().any(|w| w.contains("has no image"))
                     && self.pod_image_source(actor, &cluster, spec, typed).await?.is_some()
                 {
-                    chosen = self.place_pod(&cluster, spec, true).await?;
+                    chosen = self.place_pod(&cluster, spec, true, may).await?;
                 }
                 match chosen {
                     Ok(choice) => *placed = Some(choice),
@@ -213,6 +218,9 @@ impl Engine {
         };
         if !op.state.is_terminal() {
             return Ok(Answer::Refused { why: "It is still being created.".into() });
+        }
+        if op.left_behind().is_none() {
+            return Ok(Answer::Nothing { why: "That operation left nothing behind.".into() });
         }
         let guest = GuestRef { cluster: cluster.clone(), vmid };
         let clean = PodAction::Clean { guest, operation: operation.clone() };

@@ -20,6 +20,7 @@ pub use plan::{
 };
 pub use reference::{BadImage, Checksum, Content, ImageRef, ImageVolid, OciRef, TemplateName};
 pub use step::{Doomed, Fetch, ImageAction, ImageStep, Place, PruneFilter, Source};
+pub(crate) use url::forbidden;
 pub use url::{BadHost, Host, HostPattern, ImageRules, ImageUrl};
 pub use used::{ImageRecord, Unused, Usage, unused};
 

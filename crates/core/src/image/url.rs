@@ -50,7 +50,7 @@ impl Host {
 }
 
 /// Why no node may ever be sent there, whoever lists it: itself, its own links, and where clouds keep secrets.
-fn forbidden(address: IpAddr) -> Option<&'static str> {
+pub(crate) fn forbidden(address: IpAddr) -> Option<&'static str> {
     let v4 = match address {
         IpAddr::V4(v4) => Some(v4),
         // Mapped and compatible forms, 6to4 and NAT64 lead to an IPv4 address.

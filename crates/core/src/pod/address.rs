@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::{Ipv4, Ipv6, PodSpec};
+use crate::image::forbidden;
 
 /// A network card as the container tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,16 +27,8 @@ pub struct HealthRules {
 impl HealthRules {
     /// Whether it may be asked.
     pub fn may_ask(self, address: IpAddr) -> bool {
-        match address.to_canonical() {
-            IpAddr::V4(a) => {
-                let nowhere = a.octets()[0] == 0 || a.is_broadcast() || a.is_multicast();
-                !nowhere && !a.is_link_local() && (self.loopback || !a.is_loopback())
-            }
-            IpAddr::V6(a) => {
-                let nowhere = a.is_unspecified() || a.is_multicast();
-                !nowhere && !a.is_unicast_link_local() && (self.loopback || !a.is_loopback())
-            }
-        }
+        let address = address.to_canonical();
+        (self.loopback && address.is_loopback()) || forbidden(address).is_none()
     }
 
     /// The address a pod is asked at: that of its first card with a fixed one, else the first that the container has on
@@ -102,6 +95,10 @@ mod tests {
             "ff02::1",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
+            // Clouds keep their secrets there; 6to4 and NAT64 lead to an IPv4 address.
+            "fd00:ec2::254",
+            "2002:7f00:1::1",
+            "64:ff9b::169.254.169.254",
         ] {
             assert!(!strict.may_ask(ip(bad)), "{bad}");
         }

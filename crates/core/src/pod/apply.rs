@@ -3,7 +3,7 @@
 
 use super::diff::{Difference, Edit, Takes, differences, drift};
 use super::process::{is_process, too_old};
-use super::{NOTES_KEY, PodSpec, PodStep, Raw, notes};
+use super::{NOTES_KEY, PodSpec, PodStep, Raw, claims, notes};
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, LiveGuest, Planned, describe, fingerprint, hash, snapshots_go};
 use crate::world::GuestStatus;
@@ -110,7 +110,10 @@ fn refusal(spec: &PodSpec, pod: &LivePod) -> Option<String> {
 /// Plans it.
 pub fn plan_apply(how: &Applying<'_>, pod: &LivePod) -> Planned {
     let (spec, g) = (how.spec, &pod.live.guest);
-    let problems = spec.problems();
+    let mut problems = spec.problems();
+    if how.only.is_empty() {
+        problems.extend(claims(spec, Some((g.vmid, &pod.raw))));
+    }
     if !problems.is_empty() {
         let list: Vec<String> =
             problems.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
@@ -261,8 +264,9 @@ fn drifted(how: &Applying<'_>, pod: &LivePod, all: &[Difference]) -> Vec<String>
         .collect()
 }
 
-/// Plans deleting what the creation `operation` left behind: only what it created itself, and only while it is off.
-pub fn plan_clean(operation: &str, pod: Option<&LivePod>) -> Planned {
+/// Plans deleting what the creation `operation` left behind: only what it created itself, only while it is off, and only
+/// when nothing shows that it was put to use since; `used` says what does, as a sentence.
+pub fn plan_clean(operation: &str, pod: Option<&LivePod>, used: Option<&str>) -> Planned {
     let Some(pod) = pod else {
         return Planned::Nothing { why: "Nothing of it is left at Proxmox.".into() };
     };
@@ -289,6 +293,12 @@ pub fn plan_clean(operation: &str, pod: Option<&LivePod>) -> Planned {
     }
     if pod.live.protected {
         return refused(format!("{} is protected against deletion.", describe(g)));
+    }
+    if let Some(used) = used {
+        return refused(format!(
+            "{used} It may be in use. `/pod delete` deletes {}, whatever became of it.",
+            describe(g)
+        ));
     }
     Planned::Ready(Draft {
         name: g.name.clone(),

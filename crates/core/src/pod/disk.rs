@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::volume_owner;
 use super::problem::{Problems, is_label, is_path};
 use crate::id::StorageId;
 
@@ -40,7 +41,7 @@ pub struct Mount {
     pub storage: Option<StorageId>,
     /// Its size, GiB. It only ever grows.
     pub size_gib: u64,
-    /// An existing volume to take instead of making one: `local-lvm:vm-201-disk-1`.
+    /// An existing volume of the pod itself to take instead of making one: `local-lvm:vm-201-disk-1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume: Option<String>,
     /// Whether backups hold it.
@@ -92,6 +93,8 @@ fn is_volume(text: &str) -> bool {
     let Some((storage, name)) = text.split_once(':') else { return false };
     storage.parse::<StorageId>().is_ok()
         && name.len() <= 200
+        // A bare size would make a new volume.
+        && volume_owner(text).is_some()
         && name.split('/').all(|part| {
             !part.is_empty()
                 && !part.contains("..")

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PodSpec;
 use super::process::too_old;
+use super::{PodSpec, claims};
 use crate::id::{ClusterId, NodeName, StorageId};
 use crate::near::it_has;
 use crate::operation::StepKind;
@@ -188,7 +188,18 @@ fn rows(spec: &PodSpec) -> Vec<Change> {
     rows
 }
 
-/// Plans a new pod.
+/// Plans a new pod that people ask for.
+pub fn plan_new(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Planned {
+    let claimed = claims(spec, None);
+    if !claimed.is_empty() {
+        let list: Vec<String> =
+            claimed.iter().map(|p| format!("**{}**: {}", p.field, p.why)).collect();
+        return Planned::Refused { why: list.join("\n") };
+    }
+    plan_pod(spec, cluster, place)
+}
+
+/// Plans a new pod, also one that gantry makes by itself.
 pub fn plan_pod(spec: &PodSpec, cluster: &ClusterId, place: &LivePlace) -> Planned {
     let problems = spec.problems();
     if !problems.is_empty() {

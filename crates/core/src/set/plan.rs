@@ -45,15 +45,19 @@ pub fn differences(old: &SetSpec, new: &SetSpec) -> Vec<Change> {
         .filter(|k| old.get(*k) != new.get(*k))
         .map(|k| {
             let (before, after) = (old.get(k), new.get(k));
-            // Values of the environment are nobody's business.
             let shown = |value: Option<&String>, hidden: &str| match value {
-                Some(_) if k.starts_with("template.env.") => hidden.to_owned(),
+                Some(_) if is_secret(k) => hidden.to_owned(),
                 value => value.unwrap_or(&none).clone(),
             };
             let other = if before.is_some() { "another value" } else { "a value" };
             Change { what: k.clone(), before: shown(before, "a value"), after: shown(after, other) }
         })
         .collect()
+}
+
+/// Whether a value is nobody's business: of the environment, and words of a command, which may be passwords.
+fn is_secret(key: &str) -> bool {
+    ["template.env.", "template.health.probe.command.run."].iter().any(|k| key.starts_with(k))
 }
 
 /// A specification as `template.cores = 2`, a line a value.
@@ -301,7 +305,10 @@ fn begins(spec: &SetSpec) -> Vec<Change> {
         let check = match &health.probe {
             Probe::Tcp { port } => format!("TCP port {port} takes connections"),
             Probe::Http { port, path, status } => format!("GET :{port}{path} answers {status}"),
-            Probe::Command { run } => format!("`{}` ends with 0", run.join(" ")),
+            // The program only: words after it may be passwords.
+            Probe::Command { run } => {
+                format!("`{}` ends with 0", run.first().map_or("", String::as_str))
+            }
         };
         let deadline = format!("within {} s after it was made", spec.progress_deadline_s);
         rows.push(row("Ready when", format!("{check}, {deadline}")));
@@ -412,6 +419,7 @@ pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::Health;
     use crate::set::simulation::sample;
 
     #[test]
@@ -427,5 +435,20 @@ mod tests {
         let change = (changed[0].before.as_str(), changed[0].after.as_str());
         assert_eq!(change, ("a value", "another value"));
         assert!(!format!("{added:?}{changed:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn words_of_a_health_check_are_not_shown() {
+        let check = |password: &str| {
+            let run = ["redis-cli", "-a", password].map(str::to_owned).to_vec();
+            let mut spec = sample("web", 1);
+            spec.template.health = Some(Health::new(Probe::Command { run }));
+            spec
+        };
+        let changed = differences(&check("hunter2"), &check("hunter3"));
+        assert_eq!(changed.len(), 1);
+        let begun = begins(&check("hunter2"));
+        assert!(format!("{begun:?}").contains("redis-cli"));
+        assert!(!format!("{changed:?}{begun:?}").contains("hunter"));
     }
 }

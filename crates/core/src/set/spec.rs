@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dns::Name;
 use crate::id::{NodeName, StorageId, Vmid};
-use crate::pod::{PodTemplate, Problem};
+use crate::pod::{PodTemplate, Problem, is_reserved};
 use crate::service::{Port, Service, TTL_DEFAULT_S};
 
 /// Most pods of one set: a bound against slips of the finger, and on what one pass looks at.
@@ -388,6 +388,11 @@ impl SetSpec {
             self.template.root.storage.is_some(),
             "template.root.storage",
             "name the storage of the root disk: pods of a set do not move to another one",
+        );
+        check(
+            !self.template.tags.iter().any(|t| is_reserved(t)),
+            "template.tags",
+            "tags that begin with gantry- are gantry's own",
         );
         check(
             self.template.mounts.is_empty(),

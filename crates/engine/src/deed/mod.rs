@@ -134,8 +134,8 @@ impl Engine {
             Action::Power { guest, .. }
             | Action::Delete { guest, .. }
             | Action::Unlock { guest, .. } => self.guest_ruling(actor, verb, guest),
-            Action::CreatePod { cluster, spec, fetch, .. } => {
-                let ruling = self.pod_ruling(actor, verb, cluster, spec);
+            Action::CreatePod { cluster, spec, placed, fetch } => {
+                let ruling = self.may_make(actor, verb, cluster, &spec.placed(placed.as_ref()));
                 self.with_fetch(actor, cluster, fetch.as_deref(), ruling)
             }
             Action::Pod(change) => self.pod_change_ruling(actor, verb, change),

@@ -1,12 +1,12 @@
 //! Pods: creating a container that gantry owns.
 
 use gantry_core::action::{Action, Verb};
-use gantry_core::id::{ClusterId, Upid};
+use gantry_core::id::{ClusterId, NodeName, Upid};
 use gantry_core::image::Fetch;
 use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
 use gantry_core::pod::placement::Choice;
-use gantry_core::pod::{self, LivePlace, PodSpec, plan_pod};
+use gantry_core::pod::{self, LivePlace, PodSpec, plan_new};
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_proxmox::{CreateLxc, Error as ProxmoxError};
 use gantry_store::PodRow;
@@ -15,7 +15,9 @@ use super::{Aim, CallFault, Look, Planning, target};
 use crate::{Engine, Error};
 
 impl Engine {
-    pub(super) fn pod_ruling(
+    /// What policy says about making that pod, by memory only. Where its node is still open, it is allowed when it is
+    /// on some node; its number is not chosen yet.
+    pub fn may_make(
         &self,
         actor: &Actor,
         verb: Verb,
@@ -23,13 +25,21 @@ impl Engine {
         spec: &PodSpec,
     ) -> Ruling {
         let tags = spec.all_tags();
-        let target = Target::NewPod {
-            cluster,
-            name: &spec.name,
-            tags: &tags,
-            pool: spec.template.pool.as_deref(),
+        let pool = spec.template.pool.as_deref();
+        let judge = |nodes: &[NodeName]| {
+            let name = &spec.name;
+            let target = Target::NewPod { cluster, name, tags: &tags, pool, nodes, vmids: None };
+            self.may(actor, verb, target)
         };
-        self.may(actor, verb, target)
+        if let Some(node) = &spec.node {
+            return judge(std::slice::from_ref(node));
+        }
+        let view = self.view(cluster);
+        let nodes = view.iter().flat_map(|v| &v.nodes);
+        nodes
+            .map(|node| judge(std::slice::from_ref(&node.name)))
+            .find(Ruling::is_allowed)
+            .unwrap_or_else(|| judge(&[]))
     }
 
     pub(super) async fn plan_pod_now(
@@ -41,9 +51,9 @@ impl Engine {
         placed: Option<&Choice>,
         fetch: Option<&Fetch>,
     ) -> Result<Planning, Error> {
-        let ruling = self.pod_ruling(actor, verb, cluster, spec);
-        let ruling = self.with_fetch(actor, cluster, fetch, ruling);
         let (spec, why) = (&spec.placed(placed), placed.map_or(&[][..], |p| &p.why));
+        let ruling = self.may_make(actor, verb, cluster, spec);
+        let ruling = self.with_fetch(actor, cluster, fetch, ruling);
         let Some(node) = &spec.node else {
             let planned = Planned::Refused { why: "No node was chosen for it.".into() };
             return Ok(Planning { planned, ruling, read_ms: self.now_ms() });
@@ -66,7 +76,7 @@ impl Engine {
             }
             place.has_image = true;
         }
-        let mut planned = plan_pod(spec, cluster, &place);
+        let mut planned = plan_new(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
         self.tell_ports(cluster, spec, &mut planned).await?;
@@ -96,7 +106,7 @@ impl Engine {
             return Ok(Look::Changed("no node was chosen for it".into()));
         };
         let place = self.look_at_place(cluster, node, spec).await?;
-        Ok(match plan_pod(spec, cluster, &place) {
+        Ok(match plan_new(spec, cluster, &place) {
             Planned::Ready(draft) if draft.fingerprint == op.fingerprint => {
                 Look::Go(Aim { node: place.node, vmid: op.vmid, seen: Vec::new() })
             }

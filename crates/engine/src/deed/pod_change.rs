@@ -1,20 +1,25 @@
 //! Pods that exist: making one what its specification says, and deleting what a creation left behind.
 
 use gantry_core::action::{Action, GuestRef, Verb};
-use gantry_core::id::{GuestKind, Upid};
-use gantry_core::operation::Operation;
+use gantry_core::id::{GuestKind, OperationId, Upid};
+use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::{Planned, describe};
 use gantry_core::pod::{
     self, Applying, Edit, LivePod, PodAction, PodSpec, PodStep, is_done, plan_apply, plan_clean,
 };
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::GuestStatus;
-use gantry_proxmox::{Freshness, GuestRef as At, SetConfig};
+use gantry_proxmox::{Freshness, GuestRef as At, SetConfig, TaskFilter};
 use gantry_store::PodRow;
 
 use super::guest::is_another;
 use super::{Aim, CallFault, Look, Planning, Seen};
 use crate::{Engine, Error};
+
+/// The task of a start, whoever asked for it.
+const START_TASK: &str = "vzstart";
+/// A node's clock may be behind ours by this much, seconds.
+const CLOCKS_S: u64 = 60;
 
 impl Engine {
     /// A pod as it is now, with its configuration and what was applied last; `None` when it is not there.
@@ -64,20 +69,73 @@ impl Engine {
         action: &PodAction,
     ) -> Ruling {
         let is = self.guest_ruling(actor, verb, action.guest());
-        let PodAction::Apply { guest, spec, .. } = action else { return is };
+        let PodAction::Apply { guest, spec, .. } = action else {
+            // What a creation left is deleted like any pod.
+            return is.and(self.guest_ruling(actor, Verb::PodDelete, action.guest()));
+        };
         if !is.is_allowed() {
             return is;
         }
         let tags = spec.all_tags();
-        let pool = spec.template.pool.as_deref();
-        let target =
-            Target::NewPod { cluster: &guest.cluster, name: &spec.name, tags: &tags, pool };
-        match (is, self.may(actor, verb, target)) {
-            (Ruling::Allowed { rule, needs }, Ruling::Allowed { needs: also, .. }) => {
-                Ruling::Allowed { rule, needs: needs.max(also) }
-            }
-            (_, denied) => denied,
+        let view = self.view(&guest.cluster);
+        let seen = view.as_ref().and_then(|v| v.guest(guest.vmid));
+        let target = Target::NewPod {
+            cluster: &guest.cluster,
+            name: &spec.name,
+            tags: &tags,
+            pool: spec.template.pool.as_deref(),
+            nodes: seen.map(|g| std::slice::from_ref(&g.node)).unwrap_or_default(),
+            vmids: Some((guest.vmid, guest.vmid)),
+        };
+        is.and(self.may(actor, verb, target))
+    }
+
+    /// What shows that a container its creation left behind was put to use since, as a sentence; `None` where nothing
+    /// does. `live` has its snapshots counted.
+    async fn used_since(
+        &self,
+        operation: &OperationId,
+        pod: &LivePod,
+    ) -> Result<Option<String>, Error> {
+        let g = &pod.live.guest;
+        let said = |text: &str| Ok(Some(format!("{} {text}", describe(g))));
+        let Some(op) = self.operation(operation).await? else {
+            return said("was created by an operation that is not known any more.");
+        };
+        if op.left_behind() != Some(g.vmid) {
+            return said("is not what a failed creation left.");
         }
+        let made = op.steps.iter().find(|s| s.kind == StepKind::CreatePod);
+        if made.and_then(|s| s.node.as_ref()) != Some(&g.node) {
+            return said("was moved since.");
+        }
+        if pod.live.snapshots != Some(0) {
+            return said("has snapshots.");
+        }
+        if let (Action::CreatePod { spec, .. }, Some(applied)) = (&op.action, &pod.applied)
+            && **spec != *applied
+        {
+            return said("was changed since.");
+        }
+        // Whoever started it: the very creation's own attempt does not count.
+        let own: Vec<&Upid> = op.steps.iter().filter_map(|s| s.upid.as_ref()).collect();
+        let since_s = u64::try_from(op.created_ms / 1000).unwrap_or(0).saturating_sub(CLOCKS_S);
+        let filter = TaskFilter {
+            vmid: Some(g.vmid),
+            kind: Some(START_TASK.into()),
+            since_s: Some(since_s),
+            ..TaskFilter::default()
+        };
+        let what = format!("read the tasks of {}", g.node);
+        let tasks = self
+            .client(&g.cluster)?
+            .node_tasks(&g.node, &filter)
+            .await
+            .map_err(Error::proxmox(what, &g.cluster))?;
+        if tasks.iter().any(|t| t.upid.kind() == START_TASK && !own.contains(&&t.upid)) {
+            return said("was started since.");
+        }
+        Ok(None)
     }
 
     pub(super) async fn plan_pod_change_now(
@@ -107,9 +165,14 @@ impl Engine {
             // Tags and pool may have changed since the summary was read.
             ruling = denied;
         }
+        let mut used = None;
+        if let (PodAction::Clean { operation, .. }, Some(found)) = (action, &found) {
+            ruling = ruling.and(self.may(actor, Verb::PodDelete, Target::Guest(&found.live.guest)));
+            used = self.used_since(operation, found).await?;
+        }
         let planned = match (action, &found) {
             (PodAction::Clean { operation, .. }, found) => {
-                plan_clean(operation.as_str(), found.as_ref())
+                plan_clean(operation.as_str(), found.as_ref(), used.as_deref())
             }
             (PodAction::Apply { guest, .. }, None) => {
                 Planned::Refused { why: format!("CT {} ({}) is gone.", guest.vmid, guest.cluster) }

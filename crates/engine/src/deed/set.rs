@@ -23,14 +23,20 @@ impl From<StoreError> for CallFault {
 }
 
 impl Engine {
-    /// A set is judged like a new pod: by its cluster, name, tags and pool, as it is and as it shall be.
+    /// A set is judged like a new pod: by its cluster, nodes, numbers, name, tags and pool, as it is and as it shall be.
     pub(super) fn set_ruling(&self, actor: &Actor, verb: Verb, action: &SetAction) -> Ruling {
         let set = action.set();
         let judge = |spec: &SetSpec| {
             let tags = spec.template.all_tags();
             let pool = spec.template.pool.as_deref();
-            let target =
-                Target::NewPod { cluster: &set.cluster, name: &set.name, tags: &tags, pool };
+            let target = Target::NewPod {
+                cluster: &set.cluster,
+                name: &set.name,
+                tags: &tags,
+                pool,
+                nodes: &spec.nodes,
+                vmids: Some((spec.vmids.from, spec.vmids.to)),
+            };
             self.may(actor, verb, target)
         };
         let known = self.set_seen(set).map(|s| judge(s.spec()));
