@@ -620,7 +620,7 @@ mod tests {
         for bad in ["", "web-*", "tag:", "vmid:5", "vmid:200-100", "colour:red", "kind:pod"] {
             assert!(Selector::try_from(bad.to_owned()).is_err(), "{bad}");
         }
-        assert!(VerbPattern::try_from("guest.unlock".to_owned()).is_err());
+        assert!(VerbPattern::try_from("guest.unlok".to_owned()).is_err());
         assert!(VerbPattern::try_from("gest.*".to_owned()).is_err());
     }
 

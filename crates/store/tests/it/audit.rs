@@ -80,9 +80,9 @@ both! {
         let all = AuditFilter { plan: plan_1, operation: op, user: max };
         assert_eq!(count(all.clone()).await, 1);
         assert_eq!(count(AuditFilter { user: Some(UserId(7)), ..all }).await, 0);
-        assert_eq!(count(AuditFilter { user: Some(UserId(7)), ..Default::default() }).await, 6);
+        assert_eq!(count(AuditFilter { user: Some(UserId(7)), ..Default::default() }).await, 7);
         let page = db.store.list_audit(&AuditFilter::default(), 6, 100).await.unwrap();
-        assert_eq!((page.rows.len(), page.total), (2, 8));
+        assert_eq!((page.rows.len(), page.total), (3, 9));
     }
 
     async fn the_same_row_again_is_one_row_and_another_with_its_id_is_refused(db: Db) {

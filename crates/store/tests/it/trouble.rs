@@ -146,7 +146,7 @@ async fn a_full_database_says_so_keeps_reading_and_recovers() {
 /// A disk that is really full, in a mount namespace of its own: this test binary runs the other half there.
 #[test]
 fn a_full_disk_is_waited_out_without_a_restart() {
-    let script = "mount -t tmpfs -o size=600k tmpfs \"$1\" && exec \"$0\" --ignored --exact trouble::on_a_small_disk";
+    let script = "mount -t tmpfs -o size=1500k tmpfs \"$1\" && exec \"$0\" --ignored --exact trouble::on_a_small_disk";
     let dir = tempfile::tempdir().unwrap();
     let exe = std::env::current_exe().unwrap();
     let run = |how: &str| {
