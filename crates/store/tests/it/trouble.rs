@@ -175,7 +175,7 @@ fn a_full_disk_is_waited_out_without_a_restart() {
 }
 
 #[tokio::test]
-#[ignore = "run by a_full_disk_is_waited_out_without_a_restart, on a disk of 600 KB"]
+#[ignore = "run by a_full_disk_is_waited_out_without_a_restart, on a disk of 1.5 MB"]
 async fn on_a_small_disk() {
     let disk = PathBuf::from(std::env::var_os("SMALL_DISK").expect("SMALL_DISK is set"));
     let url = format!("sqlite:{}", disk.join("gantry.db").display());
