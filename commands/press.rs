@@ -334,6 +334,12 @@ async fn tell_pressed(visit: &Visit, plan: &PlanId, pressed: Pressed) -> Result<
                 .say("Nothing was done. The plan still stands: press again.");
             visit.say(&card).await
         }
+        Pressed::NeedsName { name } => {
+            let card = card::Card::new(Tone::Warning, "⚠ Not done: this takes the name")
+                .say(line!["A rule asks for the name ", code(&name), ". Nothing was done yet."])
+                .say("Press the first button of the message and type it.");
+            visit.say(&card).await
+        }
         Pressed::Changed { what, .. } => visit.say(&card::changed(&what)).await,
         Pressed::Over { why } => visit.say(&over(&why)).await,
     }

@@ -47,14 +47,22 @@ fn buttons(plan: &Plan, look: Look) -> Vec<Button> {
     let id = || plan.id.clone();
     if let Action::Set(SetAction::Resolve { pod, choice, .. }) = &plan.action {
         let ignore = Button::new(Token::Ignore(id()), "Ignore", Look::Plain);
-        if *choice == Choice::Ignore {
-            return vec![ignore];
-        }
-        return vec![
-            Button::new(Token::Confirm(id()), format!("Restore {pod}"), Look::Danger),
-            Button::new(Token::Adopt(id()), "Adopt as it is", Look::Main),
-            ignore,
-        ];
+        let typed = plan.tier == Tier::TypedName;
+        return match choice {
+            // Chosen by somebody whose rule asks for the name: confirmed like every plan that takes one.
+            Choice::Ignore if typed => {
+                vec![Button::new(Token::Confirm(id()), "Ignore", Look::Main)]
+            }
+            Choice::Ignore => vec![ignore],
+            Choice::Adopt => {
+                vec![Button::new(Token::Confirm(id()), "Adopt as it is", Look::Main), ignore]
+            }
+            Choice::Restore => vec![
+                Button::new(Token::Confirm(id()), format!("Restore {pod}"), Look::Danger),
+                Button::new(Token::Adopt(id()), "Adopt as it is", Look::Main),
+                ignore,
+            ],
+        };
     }
     let label = format!("{} {}", words::verb(plan.verb).todo, plan.name);
     vec![

@@ -70,6 +70,11 @@ pub enum Pressed {
         /// What changed.
         what: String,
     },
+    /// That choice takes a typed name: the message now asks for it.
+    NeedsName {
+        /// The name.
+        name: String,
+    },
     /// Too late.
     Over {
         /// Why.
@@ -218,7 +223,8 @@ impl Engine {
     }
 
     /// Answers a drift of a set's pod for whoever presses: the question's plan gives way to one with that choice,
-    /// carried out at once. The press is the confirmation.
+    /// carried out at once. The press is the confirmation, unless a rule asks for the name: then the new plan waits
+    /// for it as long as the question would have.
     pub async fn answer_drift(
         &self,
         presser: &Actor,
@@ -239,8 +245,8 @@ impl Engine {
         }
         let Planning { planned, ruling, read_ms } =
             Box::pin(self.plan_now(presser, old.verb, &action)).await?;
-        let rule = match ruling {
-            Ruling::Allowed { rule, .. } => rule,
+        let (rule, tier) = match ruling {
+            Ruling::Allowed { rule, needs } => (rule, needs.max(old.tier).max(Tier::Button)),
             Ruling::Denied { because } => {
                 self.press_denied(presser, old, &because).await?;
                 return Ok(Pressed::Denied { because });
@@ -252,8 +258,10 @@ impl Engine {
                 return Ok(Pressed::Over { why });
             }
         };
-        let new =
-            self.plan(presser, old.verb, action, (rule.clone(), Tier::Button), draft, read_ms);
+        let mut new = self.plan(presser, old.verb, action, (rule.clone(), tier), draft, read_ms);
+        if tier == Tier::TypedName {
+            new.expires_ms = old.expires_ms;
+        }
         let why = format!("{} chose to {}", presser.name, choice.as_str());
         let dropped = self.plan_row(AuditEvent::Dropped, presser, old, &why);
         let proposed = self.plan_row(AuditEvent::Proposed, presser, &new, &why);
@@ -264,6 +272,10 @@ impl Engine {
             .map_err(Error::store("keep the choice"))?;
         if !replaced {
             return Ok(Pressed::Over { why: "Somebody else has just answered this.".into() });
+        }
+        if tier == Tier::TypedName {
+            self.card_touched();
+            return Ok(Pressed::NeedsName { name: new.name });
         }
         let operation = self.new_operation(&new, presser.user, &presser.name);
         let mut row = self.plan_row(AuditEvent::Confirmed, presser, &new, &rule);

@@ -222,16 +222,15 @@ impl Engine {
         Ok(())
     }
 
-    /// A free VMID that no open operation of gantry's has taken. Nothing is reserved at Proxmox: creating may still find it taken.
+    /// A free VMID that no open operation of gantry's and no ordinal of a set has taken: a set's pod that is being
+    /// replaced is not there for a while, its number is. Nothing is reserved at Proxmox: creating may still find it taken.
     pub(crate) async fn free_vmid(&self, cluster: &ClusterId) -> Result<Vmid, Error> {
         let client = self.client(cluster)?;
         let fail = || Error::proxmox("choose a VMID", cluster);
         let first = client.next_id().await.map_err(fail())?;
-        let taken = self
-            .store()
-            .reserved_vmids(cluster)
-            .await
-            .map_err(Error::store("read which VMIDs are taken"))?;
+        let unread = || Error::store("read which VMIDs are taken");
+        let mut taken = self.store().reserved_vmids(cluster).await.map_err(unread())?;
+        taken.extend(self.store().set_vmids(cluster).await.map_err(unread())?);
         if !taken.contains(&first) {
             return Ok(first);
         }

@@ -5,7 +5,7 @@
 //! again inside its transaction, so that neither overwrites the other.
 
 use gantry_core::audit::AuditRow;
-use gantry_core::id::{CardId, ClusterId, OperationId};
+use gantry_core::id::{CardId, ClusterId, OperationId, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::Plan;
 use gantry_core::set::{Revision, Set, SetRef, SlotRecord};
@@ -171,6 +171,49 @@ impl Store {
             }
             tx.commit().await?;
             Ok(true)
+        })
+        .await
+    }
+
+    /// Writes down what a set shall be together with a change of one ordinal, both or neither. `false`: somebody was quicker, or there is no such
+    /// ordinal; nothing was changed.
+    pub async fn put_set_and_slot(
+        &self,
+        set: &Set,
+        version: i64,
+        now_ms: i64,
+        ordinal: u32,
+        change: impl FnOnce(&mut SlotRecord) + Send,
+    ) -> Result<bool, StoreError> {
+        self.call(format!("write down {}-{ordinal}", set.name()), async {
+            let mut tx = self.pool.begin().await?;
+            if !write(&mut tx, set, Some(version), now_ms).await? {
+                return Ok(false);
+            }
+            let address = set.address();
+            let Some(mut record) = hold(&mut tx, &address, ordinal).await? else {
+                return Ok(false);
+            };
+            change(&mut record);
+            save(&mut tx, &address, &record).await?;
+            tx.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Numbers of a cluster that ordinals of sets keep for their pods and for the keepers of their volumes, whether a
+    /// guest has them at this moment or not.
+    pub async fn set_vmids(&self, cluster: &ClusterId) -> Result<Vec<Vmid>, StoreError> {
+        self.call(format!("list the numbers of sets of {cluster}"), async {
+            let rows = self.pool.rows(sql::ORDINALS_NUMBERS, args![cluster]).await?;
+            let mut numbers = Vec::new();
+            for row in &rows {
+                numbers.push(row.vmid("vmid")?);
+                // A damaged one keeps at least its pod's.
+                numbers.extend(record(row).ok().and_then(|r| r.identity.keeper));
+            }
+            Ok(numbers)
         })
         .await
     }

@@ -293,6 +293,8 @@ texts! {
     ORDINAL_SAVE = Text::same(
         "UPDATE set_ordinals SET operation_id = $4, settled_id = $5, data = $6 \
          WHERE cluster = $1 AND name = $2 AND ordinal = $3");
+    ORDINALS_NUMBERS = Text::same(
+        "SELECT vmid, data FROM set_ordinals WHERE cluster = $1 ORDER BY vmid LIMIT 100000");
     ORDINAL_REMOVE = Text::same(
         "DELETE FROM set_ordinals WHERE cluster = $1 AND name = $2 AND ordinal = $3");
     ORDINALS_REMOVE = Text::same("DELETE FROM set_ordinals WHERE cluster = $1 AND name = $2");

@@ -83,7 +83,8 @@ pub fn keeper_of(spec: &SetSpec, identity: &Identity) -> PodSpec {
         start: false,
         pool: spec.template.pool.clone(),
         protection: true,
-        tags: vec![set_tag(&spec.name)],
+        // Policies that go by tags hold for the volumes as for the pods.
+        tags: [spec.template.tags.clone(), vec![set_tag(&spec.name)]].concat(),
         unprivileged: spec.template.unprivileged,
         note: format!(
             "Owns the volumes of {}, so that they outlive it. Do not start or delete it while they are needed.",

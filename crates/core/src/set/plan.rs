@@ -11,6 +11,7 @@ use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned};
 use crate::pod::Probe;
 use crate::set::SetStep;
+use crate::world::Guest;
 
 /// Most lines of a difference on a card.
 const LINES_MAX: usize = 12;
@@ -28,6 +29,9 @@ pub struct SetFacts {
     pub obstacles: Vec<String>,
     /// What stands in nobody's way but should be known, a sentence each.
     pub remarks: Vec<String>,
+    /// Containers that own volumes which an earlier set of this name left, and which the ordinals that have no
+    /// identity yet take up.
+    pub left: Vec<Guest>,
     /// The drift that is there now, by fingerprint, where one is to be resolved.
     pub drift: Option<String>,
     /// Whether that is about the set's own pod.
@@ -127,7 +131,8 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
             match &facts.set {
                 None => {
                     let warnings = [spec_warnings(spec), facts.remarks.clone()].concat();
-                    draft(created(spec), begins(spec), warnings, both())
+                    let effects = [created(spec), taken_up(&facts.left)].concat();
+                    draft(effects, begins(spec), warnings, both())
                 }
                 Some(now) => {
                     let changes = differences(now.spec(), spec);
@@ -142,7 +147,7 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                         warnings
                             .push(format!("And {} more differences.", changes.len() - LINES_MAX));
                     }
-                    let effects = changed(now, spec);
+                    let effects = [changed(now, spec), taken_up(&facts.left)].concat();
                     draft(effects, changes.into_iter().take(LINES_MAX).collect(), warnings, both())
                 }
             }
@@ -273,6 +278,23 @@ fn created(spec: &SetSpec) -> Vec<String> {
     effects
         .push("From then on keep it so: pods that are lost are made again, in your name.".into());
     effects
+}
+
+/// Whose volumes are taken up, as a sentence, where there are some.
+fn taken_up(left: &[Guest]) -> Vec<String> {
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let shown =
+        left.iter().take(LINES_MAX).map(|g| format!("{} (CT {} on {})", g.name, g.vmid, g.node));
+    let mut shown: Vec<String> = shown.collect();
+    if left.len() > LINES_MAX {
+        shown.push(format!("{} more", left.len() - LINES_MAX));
+    }
+    vec![format!(
+        "Take up the volumes that an earlier set of this name left: {}.",
+        shown.join(", ")
+    )]
 }
 
 /// What a new set's pods are made from.
@@ -412,7 +434,8 @@ pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
             s.is_stuck()
         ])
     });
-    let value = serde_json::json!([action, set, facts.drift]);
+    let left: Vec<_> = facts.left.iter().map(|g| (g.vmid, &g.node)).collect();
+    let value = serde_json::json!([action, set, facts.drift, left]);
     hex::encode(Sha256::digest(value.to_string().as_bytes()))
 }
 
@@ -420,7 +443,8 @@ pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
 mod tests {
     use super::*;
     use crate::pod::Health;
-    use crate::set::simulation::sample;
+    use crate::set::SetRef;
+    use crate::set::simulation::{World, sample, with_volumes};
 
     #[test]
     fn values_of_the_environment_are_not_shown() {
@@ -450,5 +474,24 @@ mod tests {
         let begun = begins(&check("hunter2"));
         assert!(format!("{begun:?}").contains("redis-cli"));
         assert!(!format!("{changed:?}{begun:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn volumes_of_an_earlier_set_are_on_the_plan_and_belong_to_what_is_confirmed() {
+        let set = SetRef { cluster: "lab".parse().unwrap(), name: "web".into() };
+        let spec = Box::new(with_volumes(sample("web", 1)));
+        let action = SetAction::Put { set, spec, why: "created".into() };
+        let facts = |left| SetFacts { left, ..SetFacts::default() };
+        let draft = |left| match plan_set(&action, &facts(left)) {
+            Planned::Ready(draft) => draft,
+            other => panic!("{other:?}"),
+        };
+        let world = World::new(sample("web", 1));
+        let keeper = world.guest(799.try_into().unwrap(), "web-0-volumes", "pve1", vec![]);
+        let (none, one) = (draft(vec![]), draft(vec![keeper]));
+        assert_ne!(none.fingerprint, one.fingerprint);
+        let shown = one.effects.join("\n");
+        assert!(shown.contains("web-0-volumes (CT 799 on pve1)"), "{shown}");
+        assert!(!none.effects.join("\n").contains("earlier set"));
     }
 }

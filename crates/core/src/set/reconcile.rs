@@ -277,7 +277,11 @@ impl Work<'_> {
                         self.leave(slot);
                     }
                 }
-                Pod::Absent | Pod::Stranger if slot.keeper && keep == Keep::Delete => {
+                // Taken off running pods, tags make strangers of them: what such a one mounts may be these volumes.
+                Pod::Stranger if slot.keeper && keep == Keep::Delete => {
+                    self.wait(slot, "another guest has its number and may use its volumes; they are not deleted.");
+                }
+                Pod::Absent if slot.keeper && keep == Keep::Delete => {
                     if self.is_pausing(slot) {
                         self.wait_after_failure(slot);
                     } else if self.has_room() {
@@ -286,6 +290,10 @@ impl Work<'_> {
                 }
                 // The keeper stays, and the ordinal keeps who it was.
                 Pod::Absent | Pod::Stranger if slot.keeper && self.set.deleting.is_none() => {
+                    continue;
+                }
+                Pod::Absent | Pod::Stranger if self.is_named(slot) => {
+                    self.wait(slot, "its names are taken out of DNS first.");
                     continue;
                 }
                 Pod::Absent | Pod::Stranger => {
@@ -302,11 +310,16 @@ impl Work<'_> {
     /// Removes a pod, but first takes its names away.
     fn leave(&mut self, slot: &Slot) {
         self.leaving.push(slot.ordinal());
-        if slot.record.published && self.set.spec().service.is_some() {
+        if self.is_named(slot) {
             self.wait(slot, "its names are taken out of DNS first.");
         } else {
             self.act(Act::Remove(slot.ordinal()));
         }
+    }
+
+    /// Whether its names answer, as far as is written down.
+    fn is_named(&self, slot: &Slot) -> bool {
+        slot.record.published && self.set.spec().service.is_some()
     }
 
     fn is_pausing(&self, slot: &Slot) -> bool {
@@ -502,7 +515,10 @@ impl Work<'_> {
         }
         let silent = |act: &Act| matches!(act, Act::NoteReady(_) | Act::Report(..) | Act::Good);
         let quiet = self.out.acts.iter().all(silent) && self.busy == 0;
-        self.out.phase = if set.deleting.is_some() && self.seen.slots.is_empty() {
+        // What is left in DNS is found by the set that it belongs to: that one goes last.
+        let named = set.spec().service.is_some()
+            && (set.names.again || self.out.acts.iter().any(|a| matches!(a, Act::Publish(_))));
+        self.out.phase = if set.deleting.is_some() && self.seen.slots.is_empty() && !named {
             self.out.acts.push(Act::Gone);
             Phase::Deleted
         } else if set.is_stuck() {

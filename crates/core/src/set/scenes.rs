@@ -187,3 +187,45 @@ fn names_that_could_not_all_be_published_are_told_and_tried_again() {
     let decision = reconcile(&world.set, &world.observe(), world.now_ms);
     assert_eq!((decision.acts, decision.waits, decision.phase), (vec![], said, Phase::Converged));
 }
+
+#[test]
+fn volumes_are_not_deleted_while_a_stranger_has_the_pods_number() {
+    let mut world = World::new(with_volumes(sample("web", 3)));
+    world.settle();
+    let data = world.data.clone();
+    let vmid = world.records[&2].identity.vmid.get();
+    // It runs on; somebody only took its tags off.
+    world.guests.get_mut(&vmid).unwrap().tags = vec!["precious".into()];
+    world.strangers.insert(vmid, world.guests[&vmid].clone());
+    world.set.deleting = Some(Keep::Delete);
+    assert_ne!(world.settle(), Phase::Deleted);
+    assert_eq!(world.data, data);
+    let decision = reconcile(&world.set, &world.observe(), world.now_ms);
+    assert!(decision.waits.iter().any(|w| w.contains("not deleted")), "{:?}", decision.waits);
+    // Gone with its owner's consent, its volumes go as well.
+    world.strangers.clear();
+    world.guests.remove(&vmid);
+    assert_eq!(world.settle(), Phase::Deleted);
+    assert!(world.data.is_empty());
+}
+
+#[test]
+fn a_set_is_not_forgotten_while_its_names_answer() {
+    let mut world = World::new(sample("web", 1));
+    world.settle();
+    world.set.deleting = Some(Keep::Retain);
+    let vmid = world.records[&0].identity.vmid.get();
+    world.guests.remove(&vmid);
+    // The name server did not take it: what was published stays written down, and is tried again.
+    let said = vec!["The name server ns1 does not answer.".to_owned()];
+    world.set.names = Names { said: said.clone(), again: true };
+    let decision = reconcile(&world.set, &world.observe(), world.now_ms);
+    assert_eq!(decision.acts, [Act::Publish(vec![])]);
+    assert!(decision.waits.contains(&said[0]), "{:?}", decision.waits);
+    // The pods' names went, those of their addresses did not.
+    world.records.clear();
+    let decision = reconcile(&world.set, &world.observe(), world.now_ms);
+    assert_eq!(decision.acts, [Act::Publish(vec![])]);
+    world.set.names = Names::default();
+    assert_eq!(world.settle(), Phase::Deleted);
+}

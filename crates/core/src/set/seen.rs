@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::identity::{keeper_name, set_tag};
+use super::spec::SetSpec;
 use super::state::{Facts, Set, SlotRecord};
 use crate::id::{GuestKind, NodeName, Vmid};
 use crate::world::{ClusterView, Guest, GuestStatus, NodeState, OWN_TAG};
@@ -234,7 +235,26 @@ pub fn observe(
 
 /// Whether a guest says that it is this set's: a container with gantry's tag and the set's.
 pub fn is_ours(set: &Set, guest: &Guest) -> bool {
-    let tag = set_tag(set.name());
+    is_of(set.name(), guest)
+}
+
+/// Containers that own volumes which an earlier set of this name left to an ordinal, by number: they carry the set's
+/// tags, are called after the ordinal's pod and have a number of the set's.
+pub fn left_keepers<'a>(spec: &SetSpec, ordinal: u32, index: &Index<'a>) -> Vec<&'a Guest> {
+    if !spec.has_volumes() {
+        return Vec::new();
+    }
+    let name = keeper_name(&format!("{}-{ordinal}", spec.name));
+    let all = index.of_set(&spec.name).iter().copied();
+    let mut left: Vec<&Guest> = all
+        .filter(|g| g.name == name && is_of(&spec.name, g) && spec.vmids.contains(g.vmid))
+        .collect();
+    left.sort_by_key(|g| g.vmid);
+    left
+}
+
+fn is_of(set: &str, guest: &Guest) -> bool {
+    let tag = set_tag(set);
     guest.kind == GuestKind::Lxc
         && guest.tags.iter().any(|t| t == OWN_TAG)
         && guest.tags.contains(&tag)

@@ -67,6 +67,7 @@ pub(super) fn set_of(spec: SetSpec) -> Set {
         halted: None,
         deleting: None,
         names: Default::default(),
+        adopts: Vec::new(),
         by: UserId(1),
         by_name: "alice".into(),
         guild: GuildId(1),

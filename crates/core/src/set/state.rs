@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::spec::{Keep, SetSpec};
-use crate::id::{ChannelId, ClusterId, GuildId, OperationId, UserId};
+use crate::id::{ChannelId, ClusterId, GuildId, OperationId, UserId, Vmid};
 use crate::world::Guest;
 
 /// A set's address.
@@ -81,6 +81,9 @@ pub struct Set {
     /// What there is to say about its names.
     #[serde(default)]
     pub names: Names,
+    /// Keepers of volumes that an earlier set of this name left and that whoever confirmed this one took up.
+    #[serde(default)]
+    pub adopts: Vec<Vmid>,
     /// Who confirmed what it shall be; pods are made and deleted in their name.
     pub by: UserId,
     /// Their name then.

@@ -2,7 +2,7 @@
 //! touched, and none is deleted that owns volumes the set did not make for it.
 
 use gantry_core::action::{Action, GuestRef};
-use gantry_core::id::{GuestKind, Upid, Vmid};
+use gantry_core::id::{ClusterId, GuestKind, Upid, Vmid};
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::LiveGuest;
 use gantry_core::plan::Planned;
@@ -59,7 +59,11 @@ impl Engine {
             StepKind::Set(SetStep::Create | SetStep::MakeKeeper) => {
                 self.look_before_made(op, n, &part).await
             }
-            StepKind::Set(SetStep::Unprotect) => self.look_before_unprotect(op, &part).await,
+            StepKind::Set(SetStep::Unprotect) => match self.look_before_unprotect(op, &part).await?
+            {
+                Look::Go(aim) => self.look_at_user(&part, aim).await,
+                other => Ok(other),
+            },
             StepKind::Delete => match self.look_before_guest(op, n).await? {
                 Look::Go(aim) => self.look_at_volumes(&part, aim).await,
                 other => Ok(other),
@@ -97,7 +101,7 @@ impl Engine {
             return Ok(Look::Changed(why));
         }
         if part.work == Work::DropVolumes {
-            return Ok(Look::Go(aim));
+            return self.look_at_user(part, aim).await;
         }
         let own: Vec<&String> = live.disks.iter().filter(|d| owns(d, part.identity.vmid)).collect();
         Ok(match own.as_slice() {
@@ -108,6 +112,41 @@ impl Engine {
                 volumes.iter().map(|v| v.as_str()).collect::<Vec<_>>().join(", ")
             )),
         })
+    }
+
+    /// Before a keeper goes: whatever has the pod's number now mounts none of its volumes, whosever it is.
+    async fn look_at_user(&self, part: &Part<'_>, aim: Aim) -> Result<Look, Error> {
+        let (identity, cluster) = (part.identity, &part.set.cluster);
+        let Some(keeper) = identity.keeper else {
+            return Ok(Look::Changed("it has no keeper".into()));
+        };
+        let kept = At::new(aim.node.clone(), GuestKind::Lxc, keeper);
+        let kept = self.volumes_of(cluster, &kept).await?;
+        let guest = GuestRef { cluster: cluster.clone(), vmid: identity.vmid };
+        for kind in [GuestKind::Lxc, GuestKind::Qemu] {
+            let Some(live) = self.look_at_guest(&guest, kind).await? else { continue };
+            let used = At::new(live.guest.node, kind, guest.vmid);
+            let used = self.volumes_of(cluster, &used).await?;
+            if let Some(volume) = used.iter().find(|v| kept.contains(v)) {
+                return Ok(Look::Changed(format!(
+                    "{} {} still uses the volume {volume}: nothing is deleted under it",
+                    kind.short(),
+                    guest.vmid
+                )));
+            }
+        }
+        Ok(Look::Go(aim))
+    }
+
+    /// Ids of the volumes a guest's configuration names now.
+    async fn volumes_of(&self, cluster: &ClusterId, at: &At) -> Result<Vec<String>, Error> {
+        let what = format!("read {} {}", at.kind.short(), at.vmid);
+        let config = self
+            .client(cluster)?
+            .guest_config(at, Freshness::Fresh)
+            .await
+            .map_err(Error::proxmox(what, cluster))?;
+        Ok(config.volumes().map(|(_, value)| volid(value).to_owned()).collect())
     }
 
     async fn look_before_made(
@@ -299,8 +338,16 @@ fn owns(disk: &str, vmid: Vmid) -> bool {
         format!("subvol-{vmid}-"),
         format!("base-{vmid}-"),
         format!("basevol-{vmid}-"),
+        // Storages of files keep a folder a guest, and what is in it belongs to that guest, whatever it is called.
+        format!("({vmid}/"),
+        format!(":{vmid}/"),
     ];
     key != "rootfs" && marks.iter().any(|m| rest.contains(m.as_str()))
+}
+
+/// The id of a volume, without its options.
+fn volid(value: &str) -> &str {
+    value.split(',').next().unwrap_or(value)
 }
 
 /// Where a volume is mounted, and its id: `local-lvm:vm-799-disk-1,mp=/volumes/data,size=4G`.
@@ -324,6 +371,9 @@ mod tests {
         assert!(owns("unused0: local-zfs:subvol-700-disk-2", vmid));
         assert!(owns("mp2: 4G on nas (700/vm-700-disk-0.raw)", vmid));
         assert!(!owns("mp1: 4G on local-lvm (vm-7001-disk-1)", vmid));
+        assert!(owns("mp1: 4G on nas (700/any.raw)", vmid));
+        assert!(owns("unused1: nas:700/any.raw", vmid));
+        assert!(!owns("mp1: 4G on nas (1700/any.raw)", vmid));
     }
 
     #[test]

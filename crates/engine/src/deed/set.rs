@@ -2,17 +2,18 @@
 
 use gantry_core::action::{Action, Verb};
 use gantry_core::advice::Advice;
-use gantry_core::id::Upid;
+use gantry_core::id::{Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::set::plan::plan_set;
+use gantry_core::set::plan::{SetFacts, fingerprint, plan_set};
 use gantry_core::set::{
     Choice, Facts, Phase, Revision, Set, SetAction, SetRef, SetSpec, SlotRecord,
 };
 use gantry_store::{SetRow, StoreError};
 
 use super::{Aim, CallFault, Look, Planning, Seen};
+use crate::sets::facts::left_to;
 use crate::{Engine, Error};
 
 impl From<StoreError> for CallFault {
@@ -25,6 +26,17 @@ impl From<StoreError> for CallFault {
 impl Engine {
     /// A set is judged like a new pod: by its cluster, nodes, numbers, name, tags and pool, as it is and as it shall be.
     pub(super) fn set_ruling(&self, actor: &Actor, verb: Verb, action: &SetAction) -> Ruling {
+        let known = self.set_seen(action.set());
+        self.ruling_on_set(actor, verb, action, known.as_deref())
+    }
+
+    fn ruling_on_set(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &SetAction,
+        known: Option<&Set>,
+    ) -> Ruling {
         let set = action.set();
         let judge = |spec: &SetSpec| {
             let tags = spec.template.all_tags();
@@ -39,7 +51,7 @@ impl Engine {
             };
             self.may(actor, verb, target)
         };
-        let known = self.set_seen(set).map(|s| judge(s.spec()));
+        let known = known.map(|s| judge(s.spec()));
         let new = match action {
             SetAction::Put { spec, .. } => Some(judge(spec)),
             _ => None,
@@ -50,6 +62,36 @@ impl Engine {
             // Nobody knows it: only who may do that to all of the cluster is told so.
             (None, None) => self.may(actor, verb, Target::Cluster(&set.cluster)),
         }
+    }
+
+    /// The same on what was read just now: on the set in the database, not in memory; making one with another verb
+    /// takes the right to create as well; and whoever takes up volumes must be allowed that on those who own them.
+    fn ruling_now(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &SetAction,
+        facts: &SetFacts,
+    ) -> Ruling {
+        let known = facts.set.as_ref();
+        let mut ruling = self.ruling_on_set(actor, verb, action, known);
+        let new = known.is_none() && matches!(action, SetAction::Put { .. });
+        if new && verb != Verb::SetCreate {
+            ruling = both(ruling, self.ruling_on_set(actor, Verb::SetCreate, action, None));
+        }
+        for keeper in &facts.left {
+            let theirs = match self.may(actor, verb, Target::Guest(keeper)) {
+                // Which ones is not said: the asker may not be allowed to see them.
+                Ruling::Denied { because } => Ruling::Denied {
+                    because: format!(
+                        "volumes that an earlier set of this name left would be taken up, and for them {because}"
+                    ),
+                },
+                allowed => allowed,
+            };
+            ruling = both(ruling, theirs);
+        }
+        ruling
     }
 
     /// What policy says about `verb` on a set. Memory only.
@@ -66,7 +108,7 @@ impl Engine {
         let facts = self.set_facts(action).await?;
         Ok(Planning {
             planned: plan_set(action, &facts),
-            ruling: self.set_ruling(actor, verb, action),
+            ruling: self.ruling_now(actor, verb, action, &facts),
             read_ms: self.now_ms(),
         })
     }
@@ -106,14 +148,12 @@ impl Engine {
         if row.as_ref().is_some_and(|r| r.set.command == op.id) {
             return Ok(None);
         }
-        if let SetAction::Resolve { ordinal, choice, drift, .. } = action {
-            self.resolve(set, *ordinal, *choice, drift).await?;
-        }
         let plan = self.store().find_plan(&op.plan).await?;
         let Some(asker) = plan.map(|p| p.plan.asker) else {
             return Err(CallFault::never_sent("its plan is not there any more"));
         };
         let version = row.as_ref().map(|r| r.version);
+        let left = self.left_now(op, action, row.as_ref().map(|r| &r.set)).await?;
         let Some(mut next) = self.next_set(op, action, row) else {
             return Err(CallFault::never_sent(format!("there is no set {set}")));
         };
@@ -121,10 +161,43 @@ impl Engine {
         next.by_name = op.by_name.clone();
         next.command = op.id.clone();
         (next.guild, next.channel) = (asker.guild, asker.channel);
-        if !self.store().put_set(&next, version, self.now_ms()).await? {
+        if let Some(left) = left {
+            next.adopts = left;
+        }
+        let now_ms = self.now_ms();
+        let written = match (action, version) {
+            (SetAction::Resolve { ordinal, choice, drift, .. }, Some(version)) => {
+                let change = self.resolving(set, *ordinal, *choice, drift).await?;
+                self.store().put_set_and_slot(&next, version, now_ms, *ordinal, change).await?
+            }
+            _ => self.store().put_set(&next, version, now_ms).await?,
+        };
+        if !written {
             return Err(CallFault::never_sent("the set was changed at this very moment"));
         }
         Ok(None)
+    }
+
+    /// The keepers that were confirmed to be taken up, where a specification is written down; they are still those.
+    async fn left_now(
+        &self,
+        op: &Operation,
+        action: &SetAction,
+        set: Option<&Set>,
+    ) -> Result<Option<Vec<Vmid>>, CallFault> {
+        let SetAction::Put { set: at, spec, .. } = action else { return Ok(None) };
+        let slots = self.store().list_slots(&at.cluster, Some(&at.name)).await?;
+        let has = |n: u32| slots.iter().any(|s| s.record.identity.ordinal == n);
+        let view = self.view(&at.cluster);
+        let left = view.map_or_else(Vec::new, |view| left_to(spec, &view, has));
+        let vmids = left.iter().map(|g| g.vmid).collect();
+        let facts = SetFacts { set: set.cloned(), left, ..SetFacts::default() };
+        if fingerprint(action, &facts) != op.fingerprint {
+            return Err(CallFault::never_sent(
+                "the set, or volumes it takes up, were changed at this very moment",
+            ));
+        }
+        Ok(Some(vmids))
     }
 
     /// What the set shall be after this.
@@ -153,6 +226,7 @@ impl Engine {
                 halted: None,
                 deleting: None,
                 names: Default::default(),
+                adopts: Vec::new(),
                 by: op.by,
                 by_name: op.by_name.clone(),
                 guild: gantry_core::id::GuildId(0),
@@ -174,19 +248,20 @@ impl Engine {
         }
     }
 
-    async fn resolve(
+    /// What an answer to a drift changes about its ordinal.
+    async fn resolving(
         &self,
         set: &SetRef,
         ordinal: u32,
         choice: Choice,
         drift: &str,
-    ) -> Result<(), CallFault> {
+    ) -> Result<impl FnOnce(&mut SlotRecord) + Send, CallFault> {
         let seen = self.view(&set.cluster);
         let slots = self.store().list_slots(&set.cluster, Some(&set.name)).await?;
         let slot = slots.iter().find(|s| s.record.identity.ordinal == ordinal);
         let facts = slot.and_then(|s| seen.as_ref()?.guest(s.record.identity.vmid).map(Facts::of));
         let drift = drift.to_owned();
-        let change = move |record: &mut SlotRecord| match choice {
+        Ok(move |record: &mut SlotRecord| match choice {
             Choice::Adopt => {
                 record.facts = facts;
                 record.adopted = record.strayed.clone();
@@ -194,9 +269,7 @@ impl Engine {
             Choice::Ignore => record.ignored = Some(drift),
             // Without a key it is made again.
             Choice::Restore => record.key = None,
-        };
-        self.store().change_slot(set, ordinal, None, change).await?;
-        Ok(())
+        })
     }
 
     pub(super) async fn is_record_met(&self, op: &Operation) -> Result<Seen, Error> {
@@ -230,6 +303,18 @@ impl Engine {
                 Seen { met: matches!(now.decision.phase, Phase::Converged), now: standing(&now) }
             }
         })
+    }
+}
+
+/// Allowed where both are, with the stronger confirmation.
+fn both(one: Ruling, other: Ruling) -> Ruling {
+    match (one, other) {
+        (Ruling::Allowed { rule, needs }, Ruling::Allowed { needs: more, .. }) => {
+            Ruling::Allowed { rule, needs: needs.max(more) }
+        }
+        (Ruling::Denied { because }, _) | (_, Ruling::Denied { because }) => {
+            Ruling::Denied { because }
+        }
     }
 }
 

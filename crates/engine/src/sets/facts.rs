@@ -10,12 +10,19 @@ use gantry_core::pod::{PodSpec, plan_pod};
 use gantry_core::set::identity::allot;
 use gantry_core::set::member::keeper_of;
 use gantry_core::set::plan::SetFacts;
-use gantry_core::set::seen::Index;
+use gantry_core::set::seen::{Index, left_keepers};
 use gantry_core::set::{Pod, SetAction, SetRef, SetSpec};
-use gantry_core::world::ClusterView;
+use gantry_core::world::{ClusterView, Guest};
 use gantry_proxmox::Freshness;
 
 use crate::{Engine, Error};
+
+/// Whose volumes the ordinals that have no identity yet take up: at most one container for each.
+pub(crate) fn left_to(spec: &SetSpec, view: &ClusterView, has: impl Fn(u32) -> bool) -> Vec<Guest> {
+    let index = Index::new(view);
+    let new = spec.ordinals().filter(|n| !has(*n));
+    new.filter_map(|n| left_keepers(spec, n, &index).first().map(|g| Guest::clone(g))).collect()
+}
 
 impl Engine {
     /// Reads the cluster and the set now.
@@ -51,6 +58,8 @@ impl Engine {
         } else if let SetAction::Put { spec, .. } = action
             && spec.problems().is_empty()
         {
+            let has = |n: u32| now.as_ref().is_some_and(|now| now.seen.slot(n).is_some());
+            facts.left = left_to(spec, &view, has);
             facts.obstacles = self.obstacles(set, spec, &view, facts.set.is_none()).await?;
             facts.remarks.extend(self.without_reverse(spec));
         }

@@ -7,7 +7,7 @@
 //! nothing.
 
 mod child;
-mod facts;
+pub(crate) mod facts;
 mod names;
 mod pass;
 mod stray;

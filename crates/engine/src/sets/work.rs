@@ -7,9 +7,9 @@ use gantry_core::action::Verb;
 use gantry_core::audit::{AuditEvent, AuditRow};
 use gantry_core::id::Vmid;
 use gantry_core::operation::OpState;
-use gantry_core::set::identity::{Identity, allot, keeper_name};
+use gantry_core::set::identity::{Identity, allot};
 use gantry_core::set::reconcile::TRIES;
-use gantry_core::set::seen::{Index, is_ours};
+use gantry_core::set::seen::{Index, left_keepers};
 use gantry_core::set::{Act, Decision, Halt, Observed, Set, SetRef, SlotRecord, Work, reconcile};
 use gantry_store::{SetRow, SlotRow};
 
@@ -188,7 +188,7 @@ impl Engine {
         Ok(written)
     }
 
-    /// A new identity; volumes that an earlier set of this name left are taken up again.
+    /// A new identity; volumes that an earlier set of this name left are taken up again where somebody confirmed that.
     fn identity(
         &self,
         row: &SetRow,
@@ -204,12 +204,8 @@ impl Engine {
                 return None;
             }
         };
-        let name = keeper_name(&identity.name);
-        let kept = index
-            .of_set(&spec.name)
-            .iter()
-            .find(|g| g.name == name && is_ours(&row.set, g) && spec.vmids.contains(g.vmid));
-        if let (Some(kept), true) = (kept, spec.has_volumes()) {
+        let left = left_keepers(spec, ordinal, index);
+        if let Some(kept) = left.iter().find(|g| row.set.adopts.contains(&g.vmid)) {
             identity.keeper = Some(kept.vmid);
             identity.node = kept.node.clone();
         }

@@ -34,6 +34,7 @@ fn set(name: &str) -> Set {
         halted: None,
         deleting: None,
         names: Default::default(),
+        adopts: Vec::new(),
         by: UserId(1),
         by_name: "ada".into(),
         guild: GuildId(1),
@@ -179,5 +180,38 @@ both! {
         assert!(slots.damaged[0].1.contains("does not read back"), "{:?}", slots.damaged);
         // Whoever needs all of them, as before something is deleted, is told.
         assert!(db.store.list_sets(Some(&lab())).await.is_err());
+    }
+}
+
+both! {
+    async fn numbers_of_ordinals_stay_theirs_while_no_guest_has_them(db: Db) {
+        let web = set("web");
+        let generation = led(&db.store, &web).await;
+        let mut zero = record(&web, 0);
+        zero.identity.keeper = Some(vmid(799));
+        assert!(db.store.add_slot(&web.address(), generation, &zero).await.unwrap());
+        assert_eq!(db.store.set_vmids(&lab()).await.unwrap(), [vmid(700), vmid(799)]);
+        assert_eq!(db.store.set_vmids(&"other".parse().unwrap()).await.unwrap(), []);
+    }
+}
+
+both! {
+    async fn an_answer_to_a_drift_is_written_with_its_set_or_not_at_all(db: Db) {
+        let web = set("web");
+        let generation = led(&db.store, &web).await;
+        let at = web.address();
+        let mut zero = record(&web, 0);
+        zero.key = Some("abc".into());
+        assert!(db.store.add_slot(&at, generation, &zero).await.unwrap());
+        let key = async || db.store.list_slots(&lab(), None).await.unwrap()[0].record.key.clone();
+        let clear = |r: &mut SlotRecord| r.key = None;
+        assert!(!db.store.put_set_and_slot(&web, 9, NOW, 0, clear).await.unwrap());
+        assert_eq!(key().await.as_deref(), Some("abc"), "somebody was quicker with the set");
+        assert!(!db.store.put_set_and_slot(&web, 1, NOW, 7, clear).await.unwrap());
+        let row = db.store.find_set(&at).await.unwrap().unwrap();
+        assert_eq!(row.version, 1, "there is no such ordinal");
+        assert!(db.store.put_set_and_slot(&web, 1, NOW, 0, clear).await.unwrap());
+        let row = db.store.find_set(&at).await.unwrap().unwrap();
+        assert_eq!((key().await, row.version), (None, 2));
     }
 }
