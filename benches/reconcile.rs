@@ -140,6 +140,7 @@ fn set(n: u32) -> Result<Set, Box<dyn Error>> {
         halted: None,
         deleting: None,
         names: Default::default(),
+        adopts: Vec::new(),
         by: UserId(1),
         by_name: "ada".into(),
         guild: GuildId(1),
