@@ -16,7 +16,9 @@ mod step;
 pub use bridge::{BridgeSpec, IfaceName, Secure, settable};
 pub use diff::{diff_lines, former_of};
 pub use plan::{KEEP_DEFAULT_S, KEEP_RANGE_S, is_alarm, plan_network};
-pub use restore::{edits_back, is_as_edited, is_as_former, is_made, only_ours, touched};
+pub use restore::{
+    changed_since, edits_back, is_as_edited, is_as_former, is_made, only_ours, touched,
+};
 pub use scope::{Edit, Net, Objects, Scope, Settings, edited};
 pub use sdn::{SubnetSpec, VnetSpec, ZoneKind, ZoneSpec, settable_sdn, subnet_cidr};
 pub use step::{Decision, NetworkAction, NetworkChange, NetworkStep, NetworkVerbs};

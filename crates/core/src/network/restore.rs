@@ -65,6 +65,33 @@ pub fn is_as_former(objects: &Objects, former: &Objects, keys: &BTreeSet<String>
     keys.iter().all(|k| objects.get(k) == former.get(k))
 }
 
+/// Settings that Proxmox never adds by itself: where one is there that nobody asked gantry for, a person wrote it.
+const PEOPLES: &[&str] = &[
+    "cidr",
+    "cidr6",
+    "gateway",
+    "gateway6",
+    "bridge_ports",
+    "bridge_vlan_aware",
+    "mtu",
+    "comments",
+];
+
+/// What `edits` touch and is neither as it was nor as they made it: somebody has changed it since.
+pub fn changed_since(net: &Net, former: &Objects, edits: &[Edit]) -> Vec<String> {
+    let wanted = edited(former, edits);
+    let strange = |is: &Settings, want: &Settings| {
+        PEOPLES.iter().any(|k| is.contains_key(*k) && !want.contains_key(*k))
+    };
+    let ours = |k: &String| match (net.objects.get(k), wanted.get(k)) {
+        (None, None) => true,
+        (Some(is), Some(want)) => holds(is, want, unset_of(edits, k)) && !strange(is, want),
+        _ => false,
+    };
+    let keys = touched(edits).into_iter();
+    keys.filter(|k| net.objects.get(k) != former.get(k) && !ours(k)).collect()
+}
+
 /// Whether nothing is staged but what concerns `ours`. What others have made real meanwhile is not staged.
 pub fn only_ours(net: &Net, former: &Objects, ours: &BTreeSet<String>) -> bool {
     if net.pending.is_none() {
@@ -104,6 +131,7 @@ fn holds(is: &Settings, want: &Settings, unset: &[String]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Scope;
     use super::*;
 
     fn objects() -> impl Strategy<Value = Objects> {
@@ -131,6 +159,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_newer_change_of_the_same_object_is_told() {
+        let settings = |pairs: &[(&str, &str)]| -> Settings {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let former: Objects =
+            [("vmbr5".to_owned(), settings(&[("type", "bridge"), ("mtu", "1500")]))].into();
+        let after = settings(&[("type", "bridge"), ("mtu", "9000")]);
+        let edits = [
+            Edit::update("vmbr5", &former["vmbr5"], after.clone()),
+            Edit::Create { key: "vmbr6".into(), settings: settings(&[("type", "bridge")]) },
+        ];
+        let now = |five: Option<Settings>, six: Option<Settings>| Net {
+            scope: Scope::Node("pve1".parse().unwrap()),
+            objects: [("vmbr5", five), ("vmbr6", six)]
+                .into_iter()
+                .filter_map(|(k, v)| Some((k.to_owned(), v?)))
+                .collect(),
+            running: None,
+            pending: None,
+            active: BTreeSet::new(),
+            read_ms: 0,
+        };
+        let told = |five, six| changed_since(&now(five, six), &former, &edits);
+        let made = settings(&[("type", "bridge"), ("autostart", "1")]);
+        assert!(told(Some(after.clone()), Some(made.clone())).is_empty());
+        assert!(told(Some(former["vmbr5"].clone()), None).is_empty(), "half put back already");
+        let newer = settings(&[("type", "bridge"), ("mtu", "1400")]);
+        assert_eq!(told(Some(newer), Some(made.clone())), ["vmbr5"]);
+        assert_eq!(told(None, Some(made)), ["vmbr5"]);
+        let addressed = settings(&[("type", "bridge"), ("cidr", "10.0.0.1/24")]);
+        assert_eq!(told(Some(after), Some(addressed)), ["vmbr6"]);
     }
 
     #[test]

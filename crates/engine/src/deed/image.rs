@@ -90,7 +90,47 @@ impl Engine {
                 return self.plan_convert_now(actor, verb, action).await;
             }
         };
+        let ruling = match &planned {
+            Planned::Ready(draft) if ruling.is_allowed() => {
+                let doomed = draft.steps.iter().filter_map(|step| match step {
+                    StepKind::Image(image) => match &**image {
+                        ImageStep::Delete(doomed) => Some(&doomed.place),
+                        _ => None,
+                    },
+                    _ => None,
+                });
+                self.doomed_ruling(actor, verb, action.cluster(), doomed, ruling)
+            }
+            _ => ruling,
+        };
         Ok(Planning { planned, ruling, read_ms })
+    }
+
+    /// Policy on each place something is deleted from; what lies on a shared storage is every node's that has it.
+    fn doomed_ruling<'a>(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        cluster: &ClusterId,
+        doomed: impl Iterator<Item = &'a Place>,
+        ruling: Ruling,
+    ) -> Ruling {
+        let view = self.view(cluster);
+        let mut nodes = BTreeSet::new();
+        for place in doomed {
+            nodes.insert(place.node.clone());
+            let storages = view.iter().flat_map(|v| &v.storages);
+            nodes.extend(
+                storages
+                    .filter(|s| s.shared && s.id == *place.volid.storage())
+                    .map(|s| s.node.clone()),
+            );
+        }
+        let mut ruling = ruling;
+        for node in &nodes {
+            ruling = ruling.and(self.may(actor, verb, Target::Node(cluster, node)));
+        }
+        ruling
     }
 
     pub(super) async fn look_before_image(

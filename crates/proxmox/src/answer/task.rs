@@ -18,6 +18,31 @@ pub enum ExitStatus {
     Failed(String),
 }
 
+/// A line of a task without what is signed in its addresses: Proxmox writes the whole address it downloads from, and
+/// whoever reads a query can fetch with it.
+fn without_queries(line: &str) -> String {
+    let mut told = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + "://".len());
+        told.push_str(before);
+        let end = address
+            .find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '<' | '>' | '`'))
+            .unwrap_or(address.len());
+        let (address, after) = address.split_at(end);
+        match address.split_once('?') {
+            Some((path, _)) => {
+                told.push_str(path);
+                told.push_str("?…");
+            }
+            None => told.push_str(address),
+        }
+        rest = after;
+    }
+    told.push_str(rest);
+    told
+}
+
 impl ExitStatus {
     /// Reads Proxmox's exit status exactly as it prints it.
     pub fn parse(text: &str) -> Self {
@@ -27,7 +52,7 @@ impl ExitStatus {
         let count = text.strip_prefix("WARNINGS: ");
         match count.filter(|n| n.bytes().all(|b| b.is_ascii_digit())).and_then(|n| n.parse().ok()) {
             Some(n) => Self::Warnings(n),
-            None => Self::Failed(text.to_owned()),
+            None => Self::Failed(without_queries(text)),
         }
     }
 
@@ -189,11 +214,34 @@ pub(crate) struct LogRow {
 
 impl TaskLog {
     pub(crate) fn from_rows(rows: Vec<LogRow>, total: Option<u64>) -> Self {
-        let mut lines: Vec<String> = rows.into_iter().filter_map(|r| r.t).collect();
+        let mut lines: Vec<String> =
+            rows.into_iter().filter_map(|r| r.t).map(|t| without_queries(&t)).collect();
         if lines.len() == 1 && lines.first().is_some_and(|l| l == "no content") {
             lines.clear();
         }
         let total = total.unwrap_or(lines.len() as u64);
         Self { total, lines }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_address_is_told_without_its_query() {
+        for (line, told) in [
+            (
+                "downloading https://cdn.example/a.iso?ex=1&hm=secret to /var/lib/a.iso",
+                "downloading https://cdn.example/a.iso?… to /var/lib/a.iso",
+            ),
+            ("'https://a/b?c' and \"http://d/e?f\"", "'https://a/b?…' and \"http://d/e?…\""),
+            ("https://a/b ok?", "https://a/b ok?"),
+            ("really? yes", "really? yes"),
+        ] {
+            let rows = vec![LogRow { t: Some(line.to_owned()) }];
+            assert_eq!(TaskLog::from_rows(rows, None).lines, [told]);
+            assert_eq!(ExitStatus::parse(line), ExitStatus::Failed(told.to_owned()));
+        }
     }
 }

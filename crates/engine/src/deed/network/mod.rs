@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use gantry_core::action::{Action, Verb};
 use gantry_core::id::{NodeName, Upid};
 use gantry_core::network::{
-    Decision, Edit, Net, NetworkAction, NetworkStep, Objects, Scope, edits_back, is_as_edited,
-    is_as_former, is_made, only_ours, plan_network, touched,
+    Decision, Edit, Net, NetworkAction, NetworkStep, Objects, Scope, changed_since, edits_back,
+    is_as_edited, is_as_former, is_made, only_ours, plan_network, touched,
 };
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::policy::{Actor, Ruling, Target};
@@ -21,6 +21,9 @@ use gantry_store::NetworkChangeRow;
 
 use super::{Aim, CallFault, Look, Planning, Seen, is_new};
 use crate::{Engine, Error};
+
+/// Guests named where their network would be removed.
+const USERS_SHOWN: usize = 8;
 
 fn action(op: &Operation) -> Result<&NetworkAction, Error> {
     match &op.action {
@@ -152,6 +155,10 @@ impl Engine {
                 if is_as_edited(&net, former, edits) {
                     Ok(Look::Already("it was already written".into()))
                 } else if net.pending.is_none() && net.objects == *former {
+                    let users = self.users_of_removed(action).await?;
+                    if let Some(why) = in_use(&users) {
+                        return Ok(Look::Changed(why));
+                    }
                     go(Vec::new())
                 } else {
                     Ok(Look::Changed(format!(
@@ -168,6 +175,10 @@ impl Engine {
                 if net.pending.is_none() {
                     return Ok(Look::Already("it was already real".into()));
                 }
+                let users = self.users_of_removed(action).await?;
+                if let Some(why) = in_use(&users) {
+                    return Ok(Look::Changed(why));
+                }
                 go(self.reloads(&action.cluster, place).await?)
             }
             (NetworkStep::PutBack, Some(former)) => {
@@ -176,6 +187,9 @@ impl Engine {
                 }
                 if !only_ours(&net, former, &ours) {
                     return Ok(Look::Changed(foreign(place)));
+                }
+                if let Some(why) = self.not_put_back(action, &net, former, edits(op)).await? {
+                    return Ok(Look::Changed(why));
                 }
                 go(Vec::new())
             }
@@ -252,6 +266,41 @@ impl Engine {
         }
     }
 
+    /// Guests on what an action removes, by the guests there are now.
+    async fn users_of_removed(&self, action: &NetworkAction) -> Result<Vec<String>, Error> {
+        self.network_users(&action.cluster, &action.scope, &action.change).await
+    }
+
+    /// Why what was touched must stay as it is now: somebody has changed it since, or guests are on what would go.
+    async fn not_put_back(
+        &self,
+        action: &NetworkAction,
+        net: &Net,
+        former: &Objects,
+        edits: &[Edit],
+    ) -> Result<Option<String>, Error> {
+        let newer = changed_since(net, former, edits);
+        if !newer.is_empty() {
+            return Ok(Some(format!(
+                "somebody has changed {} on {} since, which gantry does not write over",
+                newer.join(", "),
+                action.scope
+            )));
+        }
+        for edit in edits_back(&net.objects, former, &touched(edits)) {
+            let Edit::Delete { key } = edit else { continue };
+            let name = key.strip_prefix("vnet/").unwrap_or(&key);
+            if name.contains('/') {
+                continue;
+            }
+            let users = self.users_of(&action.cluster, &action.scope, name).await?;
+            if let Some(why) = in_use(&users) {
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
     /// Stages what leads back to the former configuration; nothing else.
     async fn put_back(&self, op: &Operation, action: &NetworkAction) -> Result<(), CallFault> {
         let unsent = |e: Error| CallFault::never_sent(e.to_string());
@@ -261,6 +310,11 @@ impl Engine {
         let net = self.network(cluster, scope).await.map_err(unsent)?;
         if !only_ours(&net, former, &ours) {
             return Err(CallFault::never_sent(foreign(scope)));
+        }
+        if let Some(why) =
+            self.not_put_back(action, &net, former, edits(op)).await.map_err(unsent)?
+        {
+            return Err(CallFault::never_sent(why));
         }
         if let (Scope::Node(node), true, false) = (scope, net.pending.is_some(), reload_sent(op)) {
             // Nothing of it is real yet: Proxmox's own way of dropping it is exact.
@@ -337,6 +391,14 @@ fn is_up(net: &Net, edits: &[Edit]) -> bool {
             }
             _ => true,
         })
+}
+
+/// That guests are on what would be removed; `None`: none are.
+fn in_use(users: &[String]) -> Option<String> {
+    (!users.is_empty()).then(|| {
+        let some = users.iter().take(USERS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        format!("{} guests are on what would be removed: {some}", users.len())
+    })
 }
 
 fn foreign(place: &Scope) -> String {

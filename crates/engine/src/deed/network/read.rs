@@ -141,6 +141,16 @@ impl Engine {
             NetworkChange::DeleteVnet { name } => name.as_str(),
             _ => return Ok(Vec::new()),
         };
+        self.users_of(cluster, scope, name).await
+    }
+
+    /// Guests whose network cards name a bridge or vnet, as people read them.
+    pub(super) async fn users_of(
+        &self,
+        cluster: &ClusterId,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Vec<String>, Error> {
         let client = self.client(cluster)?;
         let Some(view) = self.view(cluster) else { return Ok(Vec::new()) };
         let here = |node: &NodeName| match scope {
