@@ -162,6 +162,7 @@ pub fn main() -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, THREADS_MAX));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
     {
@@ -179,6 +180,9 @@ pub fn main() -> ExitCode {
 
 /// Most worker threads.
 const THREADS_MAX: usize = 4;
+/// Stack of a thread, bytes; only what is used takes memory. An unoptimised build needs more than the usual 2 MiB for
+/// the longest walks (a plan made from a press, which reads a cluster and asks policy).
+const STACK: usize = 16 * 1024 * 1024;
 
 async fn dispatch(cli: Cli) -> u8 {
     let path = cli.config.as_deref();

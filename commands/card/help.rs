@@ -17,12 +17,18 @@ pub struct HelpEntry {
     pub example: &'static str,
 }
 
-/// What the asker may run. `more` counts the commands left out.
+/// Most characters of commands with what they do; what is longer does not fit into one message (6,000 with all else).
+const TOLD_MAX: usize = 4_500;
+
+/// What the asker may run. `more` counts the commands left out. Where all of it would not fit into one message, what a
+/// command does is left to Discord, which says it while the command is typed.
 pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
     let mut card = Card::new(Tone::Plain, "What you can do here");
     if entries.iter().all(|e| e.verb.is_open_to_all()) {
         card = card.say("Nothing on the clusters yet: no rule gives your roles anything in this channel. `/whoami` shows what gantry knows of you.");
     }
+    let told: usize = entries.iter().map(|e| e.example.len() + e.does.len() + 24).sum();
+    let brief = told > TOLD_MAX;
     let mut group = "";
     let mut lines: Vec<Line> = Vec::new();
     for entry in entries {
@@ -36,9 +42,18 @@ pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
             Tier::Button => " · asks first",
             Tier::TypedName => " · asks for the name",
         };
-        lines.push(line![code(entry.example), " ", entry.does, asks]);
+        lines.push(if brief {
+            line![code(entry.example), asks]
+        } else {
+            line![code(entry.example), " ", entry.does, asks]
+        });
     }
     card = card.field(group, lines);
+    if brief {
+        card = card.say(
+            "Type `/` and the beginning of a command: Discord says what it does and what it takes.",
+        );
+    }
     if more > 0 {
         card = card.say(line![text(format!(
             "{more} more commands exist that your roles may not run in this channel."

@@ -149,8 +149,8 @@ format = "xml"
         "policy.rules[0].verbs[0]: `gest.*` covers no verb",
         "policy.rules[0].on[0]: `web-*` is not a selector",
         "policy.rules[0].on[0]: no cluster has the id `prod`",
-        "operations.workers: invalid type",
-        "log.format: unknown variant `xml`",
+        "operations.workers: must be a whole number, not text",
+        "log.format: `xml` is not known here",
         "GANTRY__DISCORD__SHADRS: no key of this name exists",
     ] {
         assert!(found.iter().any(|m| m.contains(part)), "missing: {part}\n{found:#?}");

@@ -171,6 +171,7 @@ impl Bot {
     async fn launch(&self) -> Process {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .thread_stack_size(16 * 1024 * 1024) // as the program has it
             .thread_name("bot")
             .enable_all()
             .build()
