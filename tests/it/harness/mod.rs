@@ -26,7 +26,7 @@ pub use person::{Person, Reply};
 /// How many clock seconds pass in one real second: pauses shrink, deadlines of real sockets do not.
 const SPEED: f64 = 20.0;
 /// Longest a test waits for anything, in real time.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The bot's token at the simulated Discord. Looked for in every log by the canary test.
 pub const DISCORD_TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMQ.canary.discord-token-never-in-a-log";
 
