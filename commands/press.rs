@@ -1,6 +1,7 @@
 //! The one door for buttons and menus. A press carries an id; what it means is in the database, who presses is
 //! in the press itself, and whether they may is asked again.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use gantry_core::action::{GuestRef, Verb};
@@ -33,7 +34,7 @@ pub async fn press(face: &Face, http: Arc<Http>, i: &ComponentInteraction) {
         ComponentInteractionDataKind::StringSelect { values } => values.first().cloned(),
         _ => None,
     };
-    visit.clone().run(&what, serve(&visit, token, picked)).await;
+    visit.clone().run(&what, heap(|| serve(&visit, token, picked))).await;
 }
 
 /// Says that nothing is done outside servers.
@@ -46,6 +47,11 @@ pub async fn outside(desk: &Desk) {
     }
 }
 
+/// On the heap, made in a frame of its own: what a press leads to goes deep, and stacks are small.
+fn heap<F>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
+
 async fn serve(
     visit: &Visit,
     token: Result<Token, BadToken>,
@@ -53,31 +59,31 @@ async fn serve(
 ) -> Result<(), FaceError> {
     let Ok(token) = token else { return unknown(visit).await };
     match token {
-        Token::Confirm(plan) => confirm(visit, &plan).await,
-        Token::CancelPlan(plan) => cancel_plan(visit, &plan).await,
-        Token::Adopt(plan) => settle_drift(visit, &plan, Choice::Adopt).await,
-        Token::Ignore(plan) => settle_drift(visit, &plan, Choice::Ignore).await,
-        Token::CancelOp(operation) => cancel_op(visit, &operation).await,
-        Token::Keep(operation) => decide(visit, &operation, true).await,
-        Token::PutBack(operation) => decide(visit, &operation, false).await,
-        Token::Clean(operation) => clean(visit, &operation).await,
-        Token::ShowOp(operation) => show::open(visit, View::Op { operation }).await,
-        Token::Ack(id) => Box::pin(crate::alert::press_ack(visit, &id)).await,
+        Token::Confirm(plan) => heap(|| confirm(visit, &plan)).await,
+        Token::CancelPlan(plan) => heap(|| cancel_plan(visit, &plan)).await,
+        Token::Adopt(plan) => heap(|| settle_drift(visit, &plan, Choice::Adopt)).await,
+        Token::Ignore(plan) => heap(|| settle_drift(visit, &plan, Choice::Ignore)).await,
+        Token::CancelOp(operation) => heap(|| cancel_op(visit, &operation)).await,
+        Token::Keep(operation) => heap(|| decide(visit, &operation, true)).await,
+        Token::PutBack(operation) => heap(|| decide(visit, &operation, false)).await,
+        Token::Clean(operation) => heap(|| clean(visit, &operation)).await,
+        Token::ShowOp(operation) => heap(|| show::open(visit, View::Op { operation })).await,
+        Token::Ack(id) => heap(|| crate::alert::press_ack(visit, &id)).await,
         Token::Mute(id) => {
-            Box::pin(crate::alert::press_silence(visit, &id, picked.as_deref())).await
+            heap(|| crate::alert::press_silence(visit, &id, picked.as_deref())).await
         }
-        Token::Why(id) => Box::pin(crate::alert::why(visit, &id)).await,
-        Token::Chart(id) => Box::pin(crate::alert::chart(visit, &id)).await,
-        Token::Remedy(id) => Box::pin(crate::alert::remedy(visit, &id, picked.as_deref())).await,
-        Token::First(id) => turn(visit, &id, |_| 0).await,
-        Token::Back(id) => turn(visit, &id, |page| page.saturating_sub(1)).await,
-        Token::Next(id) => turn(visit, &id, |page| page.saturating_add(1)).await,
+        Token::Why(id) => heap(|| crate::alert::why(visit, &id)).await,
+        Token::Chart(id) => heap(|| crate::alert::chart(visit, &id)).await,
+        Token::Remedy(id) => heap(|| crate::alert::remedy(visit, &id, picked.as_deref())).await,
+        Token::First(id) => heap(|| turn(visit, &id, |_| 0)).await,
+        Token::Back(id) => heap(|| turn(visit, &id, |page| page.saturating_sub(1))).await,
+        Token::Next(id) => heap(|| turn(visit, &id, |page| page.saturating_add(1))).await,
         // Every list clamps a page that does not exist to its last one. Half the range, so that offsets hold.
-        Token::Last(id) => turn(visit, &id, |_| u64::from(u32::MAX)).await,
-        Token::Refresh(id) => turn(visit, &id, |page| page).await,
-        Token::Edit(id) => form::edit_again(visit, &id).await,
+        Token::Last(id) => heap(|| turn(visit, &id, |_| u64::from(u32::MAX))).await,
+        Token::Refresh(id) => heap(|| turn(visit, &id, |page| page)).await,
+        Token::Edit(id) => heap(|| form::edit_again(visit, &id)).await,
         Token::Pick(id) => match picked {
-            Some(value) => pick(visit, &id, &value).await,
+            Some(value) => heap(|| pick(visit, &id, &value)).await,
             None => unknown(visit).await,
         },
         Token::TypedName(_) | Token::Form(_) => unknown(visit).await,

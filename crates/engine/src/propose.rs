@@ -3,6 +3,7 @@
 //! Called by every face for everything that changes something. Nothing is changed here, except that
 //! what needs no confirmation is queued at once.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
@@ -149,6 +150,11 @@ pub enum Answer {
 /// Shortest and longest graceful shutdown, seconds. Longer ones outlive the operation's own deadline.
 pub(crate) const SHUTDOWN_RANGE_S: std::ops::RangeInclusive<u32> = 5..=1200;
 
+/// On the heap, made in a frame of its own: this is deep in what a command calls, and stacks are small.
+fn heap<F>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
+}
+
 impl Engine {
     /// Clusters as `actor` may see them: only guests that policy shows, or lets them act on with `verb`.
     pub fn views_for(&self, actor: &Actor, verb: Verb) -> Vec<Arc<ClusterView>> {
@@ -184,36 +190,37 @@ impl Engine {
 
     /// Finds the target, asks policy, reads it live and says what would happen.
     pub async fn propose(&self, actor: &Actor, ask: Ask) -> Result<Answer, Error> {
-        // On the heap: this is deep in what a command calls, and stacks are small.
-        Box::pin(self.propose_it(actor, ask)).await
+        heap(|| self.propose_it(actor, ask)).await
     }
 
     async fn propose_it(&self, actor: &Actor, ask: Ask) -> Result<Answer, Error> {
         match ask {
             Ask::Guest { verb, who, timeout_s } => {
-                self.propose_guest(actor, verb, &who, timeout_s).await
+                heap(|| self.propose_guest(actor, verb, &who, timeout_s)).await
             }
-            Ask::Pod { cluster, spec } => self.propose_pod(actor, cluster, spec).await,
+            Ask::Pod { cluster, spec } => heap(|| self.propose_pod(actor, cluster, spec)).await,
             Ask::Set { verb, action } => {
                 let shown = format!("set {}", action.set());
-                self.propose_action(actor, verb, Action::Set(*action), &shown).await
+                heap(|| self.propose_action(actor, verb, Action::Set(*action), &shown)).await
             }
             Ask::SetChange { verb, set, change } => {
-                self.propose_set_change(actor, verb, set, change).await
+                heap(|| self.propose_set_change(actor, verb, set, change)).await
             }
             Ask::Network(action) => {
                 let (verb, shown) = (action.verb(), action.shown());
-                self.propose_action(actor, verb, Action::Network(action), &shown).await
+                heap(|| self.propose_action(actor, verb, Action::Network(action), &shown)).await
             }
             Ask::Apply { cluster, spec, restart } => {
-                self.propose_apply(actor, cluster, spec, restart).await
+                heap(|| self.propose_apply(actor, cluster, spec, restart)).await
             }
-            Ask::Update { who, limits } => self.propose_update(actor, &who, &limits).await,
-            Ask::Clean { operation } => self.propose_clean(actor, &operation).await,
-            Ask::Image(ask) => self.propose_image(actor, ask).await,
-            Ask::Forward(ask) => Box::pin(self.propose_forward(actor, ask)).await,
-            Ask::Unlock { who } => Box::pin(self.propose_unlock(actor, &who)).await,
-            Ask::TaskCancel { cluster, upid } => self.propose_cancel(actor, cluster, upid).await,
+            Ask::Update { who, limits } => heap(|| self.propose_update(actor, &who, &limits)).await,
+            Ask::Clean { operation } => heap(|| self.propose_clean(actor, &operation)).await,
+            Ask::Image(ask) => heap(|| self.propose_image(actor, ask)).await,
+            Ask::Forward(ask) => heap(|| self.propose_forward(actor, ask)).await,
+            Ask::Unlock { who } => heap(|| self.propose_unlock(actor, &who)).await,
+            Ask::TaskCancel { cluster, upid } => {
+                heap(|| self.propose_cancel(actor, cluster, upid)).await
+            }
         }
     }
 

@@ -162,7 +162,7 @@ impl Engine {
                 let fetch = fetch.as_deref();
                 self.plan_pod_now(actor, verb, cluster, spec, placed.as_ref(), fetch).await
             }
-            Action::Pod(change) => self.plan_pod_change_now(actor, verb, change).await,
+            Action::Pod(change) => Box::pin(self.plan_pod_change_now(actor, verb, change)).await,
             Action::CancelTask { cluster, upid } => {
                 self.plan_cancel_now(actor, verb, cluster, upid).await
             }

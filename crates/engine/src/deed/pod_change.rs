@@ -168,7 +168,7 @@ impl Engine {
         let mut used = None;
         if let (PodAction::Clean { operation, .. }, Some(found)) = (action, &found) {
             ruling = ruling.and(self.may(actor, Verb::PodDelete, Target::Guest(&found.live.guest)));
-            used = self.used_since(operation, found).await?;
+            used = Box::pin(self.used_since(operation, found)).await?;
         }
         let planned = match (action, &found) {
             (PodAction::Clean { operation, .. }, found) => {
