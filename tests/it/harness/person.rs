@@ -125,7 +125,9 @@ impl<'a> Person<'a> {
                 let new = written.into_iter().rev().find(|m| {
                     let id = m["id"].as_str().and_then(|id| id.parse::<u64>().ok()).unwrap_or(0);
                     let told = m["twin"]["ephemeral_for"].is_string();
-                    let own = answer.message_id() == Some(id) && before.is_none();
+                    // A press may be answered by a message of its own.
+                    let pressed = before.as_ref().is_some_and(|(pressed, _)| *pressed == id);
+                    let own = answer.message_id() == Some(id) && !pressed;
                     m["twin"]["thinking"] == false && (own || (id > since && told))
                 });
                 let changed = before

@@ -18,6 +18,8 @@ use crate::{Engine, Error};
 
 /// The task of a start, whoever asked for it.
 const START_TASK: &str = "vzstart";
+/// Newest tasks of a container that are looked at for what became of it.
+const TASKS_LOOKED_AT: u64 = 500;
 /// A node's clock may be behind ours by this much, seconds.
 const CLOCKS_S: u64 = 60;
 
@@ -117,13 +119,16 @@ impl Engine {
         {
             return said("was changed since.");
         }
-        // Whoever started it: the very creation's own attempt does not count.
+        // Whoever started it: the very creation's own attempt does not count, and neither does what was done before to
+        // another container of that number.
         let own: Vec<&Upid> = op.steps.iter().filter_map(|s| s.upid.as_ref()).collect();
-        let since_s = u64::try_from(op.created_ms / 1000).unwrap_or(0).saturating_sub(CLOCKS_S);
+        let creation = made.and_then(|s| s.upid.as_ref());
+        let asked_s = u64::try_from(op.created_ms / 1000).unwrap_or(0).saturating_sub(CLOCKS_S);
         let filter = TaskFilter {
             vmid: Some(g.vmid),
-            kind: Some(START_TASK.into()),
-            since_s: Some(since_s),
+            // By the node's own clock where its creation is known.
+            since_s: Some(creation.map_or(asked_s, Upid::started_s)),
+            limit: Some(TASKS_LOOKED_AT),
             ..TaskFilter::default()
         };
         let what = format!("read the tasks of {}", g.node);
@@ -132,8 +137,14 @@ impl Engine {
             .node_tasks(&g.node, &filter)
             .await
             .map_err(Error::proxmox(what, &g.cluster))?;
-        if tasks.iter().any(|t| t.upid.kind() == START_TASK && !own.contains(&&t.upid)) {
+        let is_creation = |upid: &Upid| creation == Some(upid);
+        // Newest first.
+        let mut since = tasks.iter().map(|t| &t.upid).take_while(|u| !is_creation(u));
+        if since.any(|u| u.kind() == START_TASK && !own.contains(&u)) {
             return said("was started since.");
+        }
+        if creation.is_some() && !tasks.iter().any(|t| is_creation(&t.upid)) {
+            return said("was created so long ago that its node does not tell what became of it.");
         }
         Ok(None)
     }
