@@ -2,12 +2,15 @@
 //! secret. `Bot::close` fails when there is one.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Secrets of this test run in every form they could leak in.
 static SECRETS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Finds any of them in one walk over a line: there are hundreds, and millions of lines.
+static FINDER: RwLock<Option<Arc<AhoCorasick>>> = RwLock::new(None);
 /// The first lines that held one, cut.
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Bytes looked at, so that a test can tell that logging was on.
@@ -41,10 +44,18 @@ pub fn watch_for(secret: &str) {
             })
             .collect();
     let mut secrets = SECRETS.lock().unwrap();
+    let before = secrets.len();
     for form in [secret.to_owned(), encoded, base64(secret.as_bytes())] {
         if !secrets.contains(&form) {
             secrets.push(form);
         }
+    }
+    if secrets.len() > before {
+        let finder = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(secrets.iter())
+            .unwrap();
+        *FINDER.write().unwrap() = Some(Arc::new(finder));
     }
 }
 
@@ -89,12 +100,15 @@ impl Write for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         SEEN.fetch_add(self.bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
-        let line = String::from_utf8_lossy(&self.bytes);
-        if self.show && !line.contains("TRACE") {
-            eprint!("{line}");
+        if self.show {
+            let line = String::from_utf8_lossy(&self.bytes);
+            if !line.contains("TRACE") {
+                eprint!("{line}");
+            }
         }
-        let secrets = SECRETS.lock().unwrap();
-        if secrets.iter().any(|s| line.contains(s.as_str())) {
+        let finder = FINDER.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if finder.is_some_and(|finder| finder.is_match(&self.bytes)) {
+            let line = String::from_utf8_lossy(&self.bytes);
             let mut found = FOUND.lock().unwrap();
             if found.len() < 10 {
                 found.push(line.chars().take(400).collect());
