@@ -19,7 +19,7 @@ const LIST: u32 = 20;
 #[poise::command(
     slash_command,
     guild_only,
-    subcommands("list", "show", "ack", "silence", "explain", "history", "test"),
+    subcommands("list", "show", "ack", "silence", "note", "explain", "history", "test"),
     subcommand_required
 )]
 pub async fn alert(_: Context<'_>) -> Result<(), FaceError> {
@@ -29,16 +29,18 @@ pub async fn alert(_: Context<'_>) -> Result<(), FaceError> {
 /// What is wrong now, and what is not told and why
 #[poise::command(slash_command, guild_only)]
 async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        if !may(&visit, Verb::AlertList).await? || visit.begin(true, false).await? == Go::Stop {
-            return Ok(());
-        }
-        let engine = visit.face.engine();
-        let page = engine.incidents(&visit.actor, true, 0, LIST).await?;
-        let alerts = engine.alerts(&visit.actor).await?;
-        visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
-    })
-    .await
+    serve(ctx, async |visit| open_list(&visit).await).await
+}
+
+/// What is wrong now, for the asker.
+pub(crate) async fn open_list(visit: &Visit) -> Result<(), FaceError> {
+    if !may(visit, Verb::AlertList).await? || visit.begin(true, false).await? == Go::Stop {
+        return Ok(());
+    }
+    let engine = visit.face.engine();
+    let page = engine.incidents(&visit.actor, true, 0, LIST).await?;
+    let alerts = engine.alerts(&visit.actor).await?;
+    visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
 }
 
 /// Earlier incidents, newest first
@@ -124,6 +126,30 @@ async fn silence(
     .await
 }
 
+/// Write something about an incident, for its thread and its file
+#[poise::command(slash_command, guild_only)]
+async fn note(
+    ctx: Context<'_>,
+    #[description = "What shall be known"]
+    #[max_length = 1500]
+    text: String,
+    #[description = "Which: in_…; the newest open one where nothing is said"]
+    #[max_length = 40]
+    incident: Option<String>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        let verb = Verb::AlertNote;
+        if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
+            return Ok(());
+        }
+        let view = find(&visit, incident.as_deref()).await?;
+        let said = visit.face.engine().note(&visit.actor, &view.incident.id, &text).await?;
+        visit.face.wake_courier();
+        visit.say(&card::said(verb, &view.incident.headline(), &said)).await
+    })
+    .await
+}
+
 /// Why an incident is told, or not: rule, values, route
 #[poise::command(slash_command, guild_only)]
 async fn explain(
@@ -176,7 +202,7 @@ fn none(visit: &Visit) -> FaceError {
 }
 
 /// The incident somebody means; the newest open one where they do not say.
-async fn find(visit: &Visit, asked: Option<&str>) -> Result<AlertView, FaceError> {
+pub(crate) async fn find(visit: &Visit, asked: Option<&str>) -> Result<AlertView, FaceError> {
     let engine = visit.face.engine();
     let id: IncidentId = match asked {
         Some(text) => text.trim().parse().map_err(|_| none(visit))?,

@@ -45,7 +45,7 @@ fn subject(engine: &Engine, line: &Line) -> Option<Subject> {
                 .find(|x| x.id.as_str() == id && s.node.as_ref().is_none_or(|n| x.node == *n))?;
             Some(Subject::Storage(s.cluster.clone(), seen.node.clone(), seen.id.clone()))
         }
-        SubjectKind::Cluster | SubjectKind::Task => None,
+        SubjectKind::Cluster | SubjectKind::Task | SubjectKind::Disk | SubjectKind::Gantry => None,
     }
 }
 
@@ -70,7 +70,7 @@ async fn draw(engine: &Engine, line: Line) -> Option<Picture> {
         at.map(|value| Threshold { value, name: "alert".into() }).into_iter().collect();
     thresholds.extend(history.limit.map(|value| Threshold { value, name: "limit".into() }));
     let chart = Chart {
-        title: format!("{} of {}", line.metric.words(), line.subject.label()),
+        title: format!("{}: {}", line.subject.label(), line.metric.words()),
         subtitle: "last hour".into(),
         unit,
         from_ms: to_ms - SPAN_MS,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry_core::alert::{Call, Incident};
-use gantry_core::id::{CardId, ChannelId, MessageId};
+use gantry_core::id::{BoardId, CardId, ChannelId, MessageId};
 use gantry_core::operation::OpState;
 use gantry_engine::store::{CardAbout, CardRow, PlanState};
 use gantry_engine::{CardShows, CardView};
@@ -24,6 +24,7 @@ use tracing::Instrument;
 use crate::card::{self, Card, Tone};
 use crate::desk::{UNKNOWN_MESSAGE, code_of, status_of, words_of};
 use crate::face::{CARD_LEASE, Face, Taken};
+use crate::incident_thread::{self, NOT_A_TEXT_CHANNEL, Thread};
 use crate::paint::{Painted, paint};
 
 /// Least time between two edits of an incident's message: a storm is one edit each time.
@@ -42,9 +43,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 const NONCE_MAX: usize = 25;
 
 /// Error code: no such channel.
-const UNKNOWN_CHANNEL: isize = 10003;
+pub(crate) const UNKNOWN_CHANNEL: isize = 10003;
 /// Error code: the thread is archived; a new message opens it again, an edit does not.
-const THREAD_ARCHIVED: isize = 50083;
+pub(crate) const THREAD_ARCHIVED: isize = 50083;
 
 impl Face {
     /// Runs until `stop`; then waits a moment for what is being sent.
@@ -143,7 +144,7 @@ struct Delivery {
 }
 
 /// Why a card did not arrive.
-enum Failed {
+pub(crate) enum Failed {
     /// Worth another try.
     Later(String),
     /// Never will.
@@ -151,7 +152,7 @@ enum Failed {
 }
 
 impl Failed {
-    fn from(error: &serenity::Error) -> Self {
+    pub(crate) fn from(error: &serenity::Error) -> Self {
         let words = words_of(error);
         match (status_of(error), code_of(Some(error))) {
             // Gone or forbidden: trying again only brings the ban for invalid requests closer.
@@ -181,6 +182,7 @@ impl Delivery {
                 let every = match &self.card.about {
                     CardAbout::Plan(_) => self.face.settings().edit_every,
                     CardAbout::Incident(_) => INCIDENT_EVERY,
+                    CardAbout::Board(_) => self.face.settings().board_every,
                 };
                 let due = engine.now_ms().saturating_add(millis(every));
                 engine.store().card_shown(id, owner, self.card.wanted, due).await
@@ -216,18 +218,20 @@ impl Delivery {
         let mut shown = match &shows {
             CardShows::Plan(view) => card_for(view, engine.now_ms()),
             CardShows::Incident(incident) => card::incident(incident),
+            CardShows::Board(board) => card::board(board, Some(engine.now_ms())),
+            CardShows::BoardGone(board) => return self.take_down(board).await,
         };
         if let CardShows::Incident(incident) = &shows {
             shown.picture = Box::pin(crate::alert_chart::picture(engine, incident)).await;
         }
         let painted = paint(&shown);
-        let message = match self.card.message {
+        let (channel, message) = match self.card.message {
             Some(message) => match self.edit(message, &painted).await {
-                Ok(()) => message,
+                Ok(()) => (self.card.channel, message),
                 Err(error) => match code_of(Some(&error)) {
                     Some(UNKNOWN_MESSAGE | THREAD_ARCHIVED) => {
                         tracing::info!("the message is gone; posting a new one");
-                        self.post(Some(message), &painted).await?
+                        self.post(&shows, Some(message), &painted).await?
                     }
                     _ if status_of(&error) == Some(400) => {
                         // Our own mistake, most likely: the bare truth is better than a stale message.
@@ -238,22 +242,52 @@ impl Delivery {
                         let bare = Card::new(Tone::Warning, card_title(&shows))
                             .foot(self.card.id.to_string());
                         self.edit(message, &paint(&bare)).await.map_err(|e| Failed::from(&e))?;
-                        message
+                        (self.card.channel, message)
                     }
                     _ => return Err(Failed::from(&error)),
                 },
             },
-            None => self.post(None, &painted).await?,
+            None => self.post(&shows, None, &painted).await?,
         };
         match &shows {
+            CardShows::Board(_) | CardShows::BoardGone(_) => Ok(()),
             CardShows::Plan(view) => self.call_asker(view, message).await,
-            CardShows::Incident(incident) => self.call_people(incident, message).await,
+            CardShows::Incident(incident) => {
+                self.call_people(incident, channel, message).await?;
+                let thread =
+                    Thread { face: &self.face, http: &self.http, incident, channel, message };
+                Box::pin(thread.keep()).await
+            }
         }
+    }
+
+    /// Deletes the message of a board that was taken down, then forgets the board.
+    async fn take_down(&self, board: &BoardId) -> Result<(), Failed> {
+        if let Some(message) = self.card.message {
+            let (channel, message) = (self.card.channel.0.into(), message.0.into());
+            if let Err(error) = self.http.delete_message(channel, message, None).await {
+                match (code_of(Some(&error)), Failed::from(&error)) {
+                    (Some(UNKNOWN_MESSAGE), _) => {}
+                    // There is no way in any more; nobody reads it either.
+                    (_, Failed::Never(why)) => {
+                        tracing::warn!(why, "the message of a board that was taken down stays");
+                    }
+                    (_, again) => return Err(again),
+                }
+            }
+        }
+        let forgotten = self.face.engine().store().forget_board(board).await;
+        forgotten.map_err(|e| Failed::Later(e.to_string()))
     }
 
     /// Edits ping nobody, so whoever an incident calls is called by a message of its own: the first by a reply, in
     /// another channel by a link. Each call is made once, and none that is overtaken by an acknowledgement or the end.
-    async fn call_people(&self, incident: &Incident, message: MessageId) -> Result<(), Failed> {
+    async fn call_people(
+        &self,
+        incident: &Incident,
+        here: ChannelId,
+        message: MessageId,
+    ) -> Result<(), Failed> {
         let store = self.face.engine().store();
         let later = |e: gantry_engine::store::StoreError| Failed::Later(e.to_string());
         for call in &incident.calls {
@@ -262,7 +296,7 @@ impl Delivery {
                 continue;
             }
             if incident.is_open() && (incident.ack.is_none() || call.n == 0) {
-                self.call_out(incident, call, message).await?;
+                self.call_out(incident, call, here, message).await?;
             }
             store.set_setting(&key, "1", self.face.engine().now_ms()).await.map_err(later)?;
         }
@@ -273,6 +307,7 @@ impl Delivery {
         &self,
         incident: &Incident,
         call: &Call,
+        here: ChannelId,
         message: MessageId,
     ) -> Result<(), Failed> {
         let mut allowed = CreateAllowedMentions::new();
@@ -287,12 +322,9 @@ impl Delivery {
             }
             (None, None) => String::new(),
         };
-        let elsewhere = call.channel.filter(|c| *c != self.card.channel);
+        let elsewhere = call.channel.filter(|c| *c != here);
         let place = match elsewhere {
-            Some(_) => format!(
-                "https://discord.com/channels/{}/{}/{message}",
-                self.card.guild, self.card.channel
-            ),
+            Some(_) => format!("https://discord.com/channels/{}/{here}/{message}", self.card.guild),
             None => "see above.".to_owned(),
         };
         let what = crate::escape::markdown(&crate::paint::cut(&incident.headline(), 300));
@@ -304,13 +336,13 @@ impl Delivery {
         if elsewhere.is_none() {
             call_message = call_message.reference_message(
                 MessageReference::from((
-                    serenity::all::ChannelId::new(self.card.channel.0),
+                    serenity::all::ChannelId::new(here.0),
                     serenity::all::MessageId::new(message.0),
                 ))
                 .fail_if_not_exists(false),
             );
         }
-        let channel = elsewhere.unwrap_or(self.card.channel);
+        let channel = elsewhere.unwrap_or(here);
         if let Err(error) = call_message.execute(&*self.http, (channel.0.into(), None)).await {
             match Failed::from(&error) {
                 // The message itself says it all: not being able to call is no reason to lose it.
@@ -340,9 +372,10 @@ impl Delivery {
     /// posting and noting it does not post twice.
     async fn post(
         &self,
+        shows: &CardShows,
         in_place_of: Option<MessageId>,
         painted: &Painted,
-    ) -> Result<MessageId, Failed> {
+    ) -> Result<(ChannelId, MessageId), Failed> {
         let nonce =
             nonce(&["card", self.card.id.as_str(), &in_place_of.map_or(0, |m| m.0).to_string()]);
         let posted = CreateMessage::new()
@@ -353,16 +386,25 @@ impl Delivery {
             .nonce(Nonce::String(nonce))
             .enforce_nonce(true)
             .execute(&*self.http, (self.card.channel.0.into(), None))
-            .await
-            .map_err(|e| Failed::from(&e))?;
-        let message = MessageId(posted.id.get());
+            .await;
+        let posted = match (posted, shows) {
+            (Err(error), CardShows::Incident(incident))
+                if code_of(Some(&error)) == Some(NOT_A_TEXT_CHANNEL) =>
+            {
+                let (face, http) = (&self.face, &self.http);
+                return Box::pin(incident_thread::post(face, http, &self.card, incident, painted))
+                    .await;
+            }
+            (posted, _) => posted.map_err(|e| Failed::from(&e))?,
+        };
+        let (channel, message) = (ChannelId(posted.channel_id.get()), MessageId(posted.id.get()));
         self.face
             .engine()
             .store()
-            .card_posted(&self.card.id, ChannelId(posted.channel_id.get()), message)
+            .card_posted(&self.card.id, channel, message)
             .await
             .map_err(|e| Failed::Later(e.to_string()))?;
-        Ok(message)
+        Ok((channel, message))
     }
 
     /// Edits ping nobody, so whoever asked is called once, by a short reply, when something went wrong.
@@ -416,6 +458,7 @@ fn card_title(shows: &CardShows) -> card::Line {
     let view = match shows {
         CardShows::Plan(view) => view,
         CardShows::Incident(incident) => return crate::line![card::text(incident.headline())],
+        CardShows::Board(_) | CardShows::BoardGone(_) => return "Status board".into(),
     };
     crate::line![
         crate::words::verb(view.plan.plan.verb).todo,
@@ -428,7 +471,7 @@ fn card_title(shows: &CardShows) -> card::Line {
 }
 
 /// A nonce that the same thing always gets.
-fn nonce(parts: &[&str]) -> String {
+pub(crate) fn nonce(parts: &[&str]) -> String {
     let digest = Sha256::digest(parts.join("\0").as_bytes());
     hex::encode(digest).chars().take(NONCE_MAX).collect()
 }

@@ -25,6 +25,8 @@ pub struct FaceSettings {
     pub default_member_permissions: Option<u64>,
     /// Least time between two edits of one message.
     pub edit_every: Duration,
+    /// Least time between two edits of a status board.
+    pub board_every: Duration,
     /// Messages edited at the same time.
     pub parallel_edits: usize,
     /// How long a card may wait for the answer that posts it before the courier posts it itself.
@@ -44,6 +46,7 @@ impl Default for FaceSettings {
             owner: format!("face-{}", std::process::id()),
             default_member_permissions: None,
             edit_every: Duration::from_secs(1),
+            board_every: Duration::from_secs(30),
             parallel_edits: 8,
             post_grace: Duration::from_secs(10),
             courier_pause: Duration::from_millis(250),

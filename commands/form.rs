@@ -196,6 +196,7 @@ pub async fn submit(face: &Face, http: Arc<Http>, i: &ModalInteraction) {
         match token {
             Ok(Token::TypedName(plan)) => typed(&visit, &plan, &inputs, on_message).await,
             Ok(Token::Form(id)) => filled(&visit, &id, &inputs).await,
+            Ok(Token::Note(id)) => crate::incident::noted(&visit, &id, &inputs).await,
             _ => {
                 let note = card::note(
                     card::Tone::Bad,

@@ -50,6 +50,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::rule::rule(),
         crate::maintenance::maintenance(),
         crate::oncall::oncall(),
+        crate::board::board(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -190,6 +191,7 @@ fn line_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceErro
 /// What a verb needs at Proxmox: for `gantry doctor` and the role in the manual. Paths are the callers' to choose.
 pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
     match verb {
+        Verb::BoardCreate => &["Sys.Audit", "Datastore.Audit", "VM.Audit"],
         Verb::ClusterStatus
         | Verb::NodeList
         | Verb::NodeStatus
@@ -283,6 +285,9 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         | Verb::AlertExplain
         | Verb::AlertAck
         | Verb::AlertSilence
+        | Verb::AlertNote
+        | Verb::BoardList
+        | Verb::BoardDelete
         | Verb::AlertTest
         | Verb::RuleList
         | Verb::RuleShow

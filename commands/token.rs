@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use gantry_core::id::{IncidentId, OperationId, PlanId};
+use gantry_core::id::{BoardId, IncidentId, OperationId, PlanId};
 use sha2::{Digest, Sha256};
 
 /// Longest `custom_id` Discord takes (documented: 1 to 100 characters).
@@ -85,6 +85,16 @@ pub enum Token {
     Chart(IncidentId),
     /// Do something about an incident.
     Remedy(IncidentId),
+    /// Write something about an incident; also the form in which that is done.
+    Note(IncidentId),
+    /// An incident as a file.
+    PostMortem(IncidentId),
+    /// Look at a guest of a board.
+    BoardPick(BoardId),
+    /// All guests of a board.
+    BoardGuests(BoardId),
+    /// What is wrong, from a board.
+    BoardAlerts(BoardId),
     /// A list's first page.
     First(ScreenId),
     /// One page back.
@@ -121,6 +131,11 @@ impl Token {
             Self::Why(id) => ("why", id.as_str()),
             Self::Chart(id) => ("chart", id.as_str()),
             Self::Remedy(id) => ("remedy", id.as_str()),
+            Self::Note(id) => ("note", id.as_str()),
+            Self::PostMortem(id) => ("post-mortem", id.as_str()),
+            Self::BoardPick(id) => ("board-pick", id.as_str()),
+            Self::BoardGuests(id) => ("board-guests", id.as_str()),
+            Self::BoardAlerts(id) => ("board-alerts", id.as_str()),
             Self::First(id) => ("first", id.as_str()),
             Self::Back(id) => ("back", id.as_str()),
             Self::Next(id) => ("next", id.as_str()),
@@ -157,6 +172,7 @@ impl FromStr for Token {
         let operation = || id.parse::<OperationId>().map_err(|_| BadToken);
         let screen = || id.parse::<ScreenId>();
         let incident = || id.parse::<IncidentId>().map_err(|_| BadToken);
+        let board = || id.parse::<BoardId>().map_err(|_| BadToken);
         Ok(match action {
             "confirm" => Self::Confirm(plan()?),
             "cancel-plan" => Self::CancelPlan(plan()?),
@@ -173,6 +189,11 @@ impl FromStr for Token {
             "why" => Self::Why(incident()?),
             "chart" => Self::Chart(incident()?),
             "remedy" => Self::Remedy(incident()?),
+            "note" => Self::Note(incident()?),
+            "post-mortem" => Self::PostMortem(incident()?),
+            "board-pick" => Self::BoardPick(board()?),
+            "board-guests" => Self::BoardGuests(board()?),
+            "board-alerts" => Self::BoardAlerts(board()?),
             "first" => Self::First(screen()?),
             "back" => Self::Back(screen()?),
             "next" => Self::Next(screen()?),
@@ -193,7 +214,7 @@ mod tests {
     use super::*;
 
     fn any_token() -> impl Strategy<Value = Token> {
-        (0usize..23, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
+        (0usize..28, 0i64..(1 << 47), any::<u128>(), ".{0,40}").prop_map(|(n, ms, random, seed)| {
             let plan = PlanId::new(ms, random);
             let op = OperationId::new(ms, random);
             let screen = ScreenId::mint(ms, &seed, "list");
@@ -221,6 +242,11 @@ mod tests {
                 19 => Token::Why(incident),
                 20 => Token::Chart(incident),
                 21 => Token::Remedy(incident),
+                22 => Token::Note(incident),
+                23 => Token::PostMortem(incident),
+                24 => Token::BoardPick(BoardId::new(ms, random)),
+                25 => Token::BoardGuests(BoardId::new(ms, random)),
+                26 => Token::BoardAlerts(BoardId::new(ms, random)),
                 _ => Token::Form(screen),
             }
         })

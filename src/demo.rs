@@ -25,6 +25,9 @@ pub const PORT: u16 = 8787;
 /// What a small team would write; the addresses are added here.
 const POLICY: &str = include_str!("../config/demo.toml");
 
+/// The rules of its alerts, named in that file.
+const RULES: &str = include_str!("../config/demo-alerts.toml");
+
 /// The URL is printed after this at the latest, whether or not the bot is online yet: the page says which it is.
 const READY_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -43,7 +46,9 @@ const TRY: &str = "
   Become the operator: the same asks for a confirmation; guests tagged critical are not theirs to delete.
   Become the viewer: pressing somebody else's button is refused, with the reason.
   A service of several pods, from its image to its names in the DNS: docs/walkthrough.md.
-  Side panel: kill a node, lose an answer, fill a storage, and look what the cards say.
+  Side panel: kill a node, lose an answer, and look what the cards say.
+  Alerts: open #alerts; fill a storage, take a node down and bring it back, stop a guest, let a backup fail. Acknowledge,
+  silence, look at the graph; leave one alone for a minute and see who is called next. docs/alerts.md.
 
   Ctrl-C ends it.
 ";
@@ -238,6 +243,7 @@ impl Twins {
         write(&folder.join("cluster-token"), &token_secret)?;
         write(&folder.join("dns-key"), &self.dns_key)?;
         write(&folder.join("ca.pem"), &self.proxmox.ca_pem())?;
+        write(&folder.join("demo-alerts.toml"), RULES)?;
         let path = folder.join("gantry.toml");
         let text =
             format!("# Written by `gantry demo`; written again at its next start.\n\n{config}");
@@ -320,6 +326,9 @@ mod tests {
         let loaded = Config::load(Some(&path)).unwrap();
         assert_eq!(loaded.config.clusters[0].endpoints.len(), twins.proxmox.endpoints().len());
         assert_eq!(loaded.config.dns[0].zones.len(), ZONES.len());
+        let alerts = &loaded.config.alerts;
+        assert_eq!(alerts.routes[0].channel, ChannelId(world::ALERTS_CHANNEL));
+        assert_eq!(alerts.rules.find("storage-full").map(|r| r.hold_s), Some(5), "quick ones");
         let policy = &loaded.config.policy;
         let may =
             |user, role, verb| rule(policy, &member(user, role), verb, Target::Any).is_allowed();
@@ -330,6 +339,7 @@ mod tests {
         }
         assert!(may(world::OPERATOR_USER, world::OPERATOR_ROLE, Verb::PodCreate));
         assert!(may(world::OPERATOR_USER, world::OPERATOR_ROLE, Verb::GuestStop));
+        assert!(may(world::OPERATOR_USER, world::OPERATOR_ROLE, Verb::AlertAck));
         assert!(!may(1, 2, Verb::GuestList), "strangers may nothing");
     }
 

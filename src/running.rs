@@ -136,6 +136,7 @@ pub async fn build(
         tracing::warn!("there are no policy rules: nobody may do anything; see docs/policy.md");
     }
     let api_base: Url = config.discord.api_url.parse()?;
+    let gateway = GatewayStatus::default();
     let engine = Engine::new(
         store.clone(),
         clusters,
@@ -144,16 +145,23 @@ pub async fn build(
         settings(config),
         witness,
     )
+    .with_gateway({
+        let status = gateway.clone();
+        Arc::new(move || status.all_connected())
+    })
     .with_publisher(publisher(&config.dns)?)
     .with_attachments(Arc::new(discord::Files::new(api_base.clone())));
     let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
     let face = Face::new(
         engine.clone(),
-        FaceSettings { owner: owner(), ..FaceSettings::default() },
+        FaceSettings {
+            owner: owner(),
+            board_every: Duration::from_secs(config.boards.every_s.into()),
+            ..FaceSettings::default()
+        },
         Arc::new(front.clone()),
     );
     let http = Arc::new(discord::http(front.url(), &config.discord.token)?);
-    let gateway = GatewayStatus::default();
     let (ready_in, ready) = watch::channel(0);
 
     let mut supervisor = Supervisor::default();
@@ -181,6 +189,13 @@ pub async fn build(
             (supervisor.stop_of(Stage::Messages), face.clone(), Arc::clone(&http));
         supervisor.spawn("courier", Stage::Messages, async move {
             face.courier(http, stop).await;
+            Ok(())
+        });
+    }
+    {
+        let (stop, face) = (supervisor.stop_of(Stage::Messages), face.clone());
+        supervisor.spawn("boards", Stage::Messages, async move {
+            face.boards(stop).await;
             Ok(())
         });
     }

@@ -15,6 +15,10 @@ use crate::words;
 
 /// Entries of a timeline shown in a message; `/alert show` has all.
 const TIMELINE_SHOWN: usize = 6;
+/// Notes shown in a message, and letters of each; the thread has them whole.
+const NOTES_SHOWN: usize = 3;
+/// See [`NOTES_SHOWN`].
+const NOTE_SHOWN: usize = 160;
 /// Incidents in a list.
 const LISTED: usize = 20;
 
@@ -37,7 +41,7 @@ fn tone(incident: &Incident) -> Tone {
     }
 }
 
-fn mark(severity: Severity) -> &'static str {
+pub(super) fn mark(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "ℹ",
         Severity::Warning => "⚠",
@@ -109,7 +113,7 @@ pub fn incident(incident: &Incident) -> Card {
         let lasted = span(over - i.opened_ms);
         card = card.say(line!["● Over ", ago(over), text(format!(", after {lasted}"))]);
     }
-    card = card.field("Timeline", timeline(i, TIMELINE_SHOWN));
+    card = card.field("Timeline", timeline(i, TIMELINE_SHOWN)).field("Notes", notes(i));
     controls(card, i).foot(format!("ref {}", i.id))
 }
 
@@ -134,6 +138,20 @@ fn timeline(i: &Incident, shown: usize) -> Vec<Line> {
             .skip(skip)
             .map(|e| line![Piece::Time(e.at_ms, Clock::Short), " ", text(&e.text)]),
     );
+    lines
+}
+
+/// The newest of what people wrote.
+fn notes(i: &Incident) -> Vec<Line> {
+    let skip = i.notes.len().saturating_sub(NOTES_SHOWN);
+    let mut lines = Vec::new();
+    if skip > 0 {
+        lines.push(line![text(format!("{skip} earlier"))]);
+    }
+    lines.extend(i.notes.iter().skip(skip).map(|n| {
+        let short = crate::paint::cut(&n.text, NOTE_SHOWN);
+        line![Piece::Time(n.at_ms, Clock::Short), " ", bold(&n.name), ": ", text(short)]
+    }));
     lines
 }
 
@@ -170,6 +188,10 @@ fn controls(card: Card, i: &Incident) -> Card {
     buttons.push(Button::new(Token::Why(i.id.clone()), "Why", Look::Plain));
     if i.summary.lines.first().is_some_and(|l| crate::alert_chart::can_draw(l.metric)) {
         buttons.push(Button::new(Token::Chart(i.id.clone()), "Graph", Look::Plain));
+    }
+    buttons.push(Button::new(Token::Note(i.id.clone()), "Note", Look::Plain));
+    if !i.is_open() {
+        buttons.push(Button::new(Token::PostMortem(i.id.clone()), "Post-mortem", Look::Plain));
     }
     let card = card.buttons(buttons);
     if !i.is_open() {

@@ -4,6 +4,7 @@
 
 mod alert;
 mod audit;
+mod board;
 mod cluster;
 mod forward;
 mod graph;
@@ -26,6 +27,7 @@ pub use alert::{
     MUTE_TIMES, explain, incident, incident_list, mute_list, remedies, rule_list, rule_show, said,
 };
 pub use audit::{AuditList, audit_list};
+pub use board::{board, board_list};
 pub use cluster::{ClusterCard, cluster_status};
 pub use forward::forward_list;
 pub use graph::graph;

@@ -65,6 +65,7 @@ fn read_server(mut s: Section<'_>, clusters: &[ClusterId], before: &[Route]) -> 
         s.mistake("on_call", format!("{} people; at most {PEOPLE_MAX}", people.len()));
     }
     let days = s.number("on_call_days", 7, 1..=90);
+    let threads = s.take("threads", true);
     let steps = s.sections("escalate");
     if steps.len() > STEPS_MAX {
         s.mistake("escalate", format!("{} steps; at most {STEPS_MAX}", steps.len()));
@@ -91,6 +92,7 @@ fn read_server(mut s: Section<'_>, clusters: &[ClusterId], before: &[Route]) -> 
         cooldown_ms: i64::from(cooldown_s) * 1000,
         escalation,
         duty: Duty { people, days, start_ms: MONDAY_MS, shifts: Vec::new() },
+        threads,
     })
 }
 

@@ -173,6 +173,10 @@ impl Cluster {
                         format!("`{}` is the id of another cluster already", cluster.id),
                     );
                 }
+                if cluster.id.as_str() == gantry_core::alert::OWN {
+                    let own = "stands for gantry itself in alerts; call the cluster something else";
+                    reader.mistake(format!("{path}.id"), own.to_owned());
+                }
                 out.push(cluster);
             }
         }

@@ -4,6 +4,7 @@
 //! and what would be right. The only room that reads environment variables. Called by `cli`, `demo` and tests.
 
 mod alerts;
+mod boards;
 mod clusters;
 mod discord;
 mod dns;
@@ -25,6 +26,7 @@ use gantry_core::pod::HealthRules;
 use gantry_core::policy::Policy;
 use gantry_engine::AlertSettings;
 
+pub use boards::Boards;
 pub use clusters::{Cluster, Limits, Tls};
 pub use discord::{API_URL, Discord, Register, Shards};
 pub use dns::{Algorithm, Dns, Provider};
@@ -63,6 +65,8 @@ pub struct Config {
     pub health: HealthRules,
     /// Who is told about what.
     pub alerts: AlertSettings,
+    /// How status boards are kept.
+    pub boards: Boards,
     /// What is logged.
     pub log: Log,
 }
@@ -182,6 +186,7 @@ impl Config {
         let images = images::read(root.section("images"));
         let health = health::read(root.section("health"));
         let alerts = alerts::read(root.section("alerts"), &ids);
+        let boards = boards::read(root.section("boards"));
         let log = Log::read(root.section("log"));
         root.finish();
         let (keys, mut mistakes) = reader.finish();
@@ -201,6 +206,7 @@ impl Config {
             images,
             health,
             alerts,
+            boards,
             log,
         });
         (config, keys, mistakes)

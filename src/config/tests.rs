@@ -13,6 +13,8 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(dir.path().join("secrets/discord-token"), "canary-discord\n").unwrap();
     std::fs::write(dir.path().join("secrets/lab-token"), "canary-lab\n").unwrap();
     std::fs::write(dir.path().join("secrets/ns1-key"), "canary-ns1\n").unwrap();
+    let rules = include_str!("../../config/demo-alerts.toml");
+    std::fs::write(dir.path().join("demo-alerts.toml"), rules).unwrap();
     dir
 }
 

@@ -12,9 +12,9 @@ use crate::discord::{self as face, Front, Preflight, PreflightError};
 use crate::running::{front_settings, preflight_settings};
 
 /// What gantry needs in a server: View Channels, Send Messages, Embed Links, Attach Files, Read Message
-/// History (a reply needs it), Send Messages in Threads.
+/// History (a reply needs it), Create Public Threads, Send Messages in Threads.
 pub const INVITE_PERMISSIONS: u64 =
-    (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 16) | (1 << 38);
+    (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38);
 
 /// Sessions left today below which somebody should look: something restarts too often.
 const SESSIONS_LOW: u32 = 200;
@@ -195,7 +195,7 @@ mod tests {
     fn the_readme_invites_with_exactly_these_permissions() {
         let readme = include_str!("../../README.md");
         assert!(readme.contains(&invite_url("APPLICATION_ID")), "{}", invite_url("APPLICATION_ID"));
-        for bit in [10, 11, 14, 15, 16, 38] {
+        for bit in [10, 11, 14, 15, 16, 35, 38] {
             assert!(
                 readme.contains(&format!("| {} |", 1_u64 << bit)),
                 "bit {bit} is not explained"

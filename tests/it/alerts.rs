@@ -9,7 +9,7 @@ use crate::bot_test;
 use crate::harness::{Bot, PATIENCE};
 
 /// Alerts for the server of the tests, with quick rules for stories about the clock.
-fn config(more: &str) -> String {
+pub fn config(more: &str) -> String {
     format!(
         r#"
 [[policy.rules]]
@@ -31,16 +31,16 @@ mention_role = {operator}
 }
 
 /// Messages in the channel of alerts, oldest first.
-fn alerts(bot: &Bot) -> Vec<Value> {
+pub fn alerts(bot: &Bot) -> Vec<Value> {
     bot.discord.messages("#alerts", "operator").unwrap()
 }
 
-fn id_of(message: &Value) -> u64 {
+pub fn id_of(message: &Value) -> u64 {
     message["id"].as_str().and_then(|id| id.parse().ok()).unwrap()
 }
 
 /// Waits until a message in the channel of alerts says `text`; its id.
-async fn told(bot: &Bot, text: &str) -> u64 {
+pub async fn told(bot: &Bot, text: &str) -> u64 {
     let mut found = 0;
     let fits = |m: &Value| text_of(m).replace('\\', "").contains(text);
     let seen = bot
@@ -56,7 +56,7 @@ async fn told(bot: &Bot, text: &str) -> u64 {
 }
 
 /// Cards that say `text`, not the calls beside them. The simulated cluster has a trouble of its own: old backups.
-fn cards(bot: &Bot, text: &str) -> usize {
+pub fn cards(bot: &Bot, text: &str) -> usize {
     let card = |m: &&Value| {
         let told_alone = m["twin"]["ephemeral_for"].is_string();
         !told_alone && m["embeds"].as_array().is_some_and(|e| !e.is_empty())
@@ -213,7 +213,7 @@ bot_test! {
 }
 
 /// Waits until what is remembered of the cluster is kept.
-async fn first_look(bot: &Bot) {
+pub async fn first_look(bot: &Bot) {
     let engine = bot.engine();
     let lab = "lab".parse().unwrap();
     crate::harness::until("the cluster was looked at for alerts", async || {

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod attack;
+mod boards;
 mod browser;
 mod competitors;
 mod courier;
@@ -22,6 +23,7 @@ mod images_crash;
 mod images_lost;
 mod images_pods;
 mod images_shell;
+mod incidents;
 mod lost;
 mod network;
 mod pod_faults;
@@ -38,4 +40,5 @@ mod sets_lost;
 mod sets_names;
 mod story;
 mod tidy;
+mod wear;
 mod weather;

@@ -232,6 +232,8 @@ verbs! {
     AlertAck = "alert.ack", None, true;
     /// Keep alerts from being told for a while.
     AlertSilence = "alert.silence", None, true;
+    /// Write something about an incident, for its thread and its file.
+    AlertNote = "alert.note", None, true;
     /// Send a message to the channel of alerts, to see that it arrives.
     AlertTest = "alert.test", None, true;
     /// Rules of alerts.
@@ -254,6 +256,12 @@ verbs! {
     OncallShow = "oncall.show", None, false;
     /// Somebody stands in on call.
     OncallOverride = "oncall.override", None, true;
+    /// Status boards of this server.
+    BoardList = "board.list", None, false;
+    /// Put a status board into a channel: it shows everybody there what its maker may see.
+    BoardCreate = "board.create", None, true;
+    /// Take a status board away.
+    BoardDelete = "board.delete", None, true;
     /// Who asked for what, and what came of it.
     AuditList = "audit.list", None, false;
     /// What the asker may run.
@@ -329,6 +337,9 @@ impl Verb {
             Self::OpCancel => "Cancel",
             Self::AlertAck => "Acknowledge",
             Self::AlertSilence => "Silence",
+            Self::BoardCreate => "Put up",
+            Self::BoardDelete => "Take down",
+            Self::AlertNote => "Note",
             Self::AlertTest => "Test",
             Self::RuleEnable => "Switch on",
             Self::RuleDisable => "Switch off",

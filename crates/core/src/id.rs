@@ -382,6 +382,14 @@ own_id!(
     IncidentId, "in_", "incident's id"
 );
 own_id!(
+    /// A status board of a channel.
+    BoardId, "bo_", "board's id"
+);
+own_id!(
+    /// What somebody wrote about an incident.
+    NoteId, "nt_", "note's id"
+);
+own_id!(
     /// A silence or a maintenance window.
     MuteId, "si_", "silence's id"
 );

@@ -5,6 +5,7 @@ pub mod action;
 pub mod advice;
 pub mod alert;
 pub mod audit;
+pub mod board;
 pub mod dns;
 pub mod document;
 pub mod forward;

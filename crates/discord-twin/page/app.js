@@ -4,7 +4,7 @@
 // Hooks for tests (data-testid): messages, message (with data-message-id, data-author, data-thinking), embed, select,
 // select-list, dismiss, composer, composer-error, suggestions, persona-<admin|operator|viewer>, modal, modal-submit,
 // modal-cancel, modal-error, member, banner-<bot|stream|read>, panel-toggle, panel, node, guest, task, trouble, trouble-<kind>.
-// `?as=operator` chooses the persona, `?panel=1` opens the cluster panel.
+// `?as=operator` chooses the persona, `?panel=1` opens the cluster panel, `?channel=alerts` a channel.
 
 import { attachments, component, div, el, embed, markdown, span, stamp, tick } from "./markdown.js";
 import { openModal, startComposer } from "./composer.js";
@@ -65,7 +65,7 @@ const readState = coalesced(async () => {
     const control = await api("/control/state");
     state.control = control;
     state.guild = control.guilds.find((guild) => guild.id === state.guild?.id) ?? control.guilds[0] ?? null;
-    state.channel = textChannels().find((channel) => channel.id === state.channel?.id) ?? textChannels()[0] ?? null;
+    state.channel = textChannels().find((channel) => channel.id === state.channel?.id) ?? textChannels().find((channel) => channel.name === params.get("channel")) ?? textChannels()[0] ?? null;
     state.people = findPeople();
     const wanted = params.get("as") ?? localStorage.getItem("gantry.as") ?? "admin";
     state.persona = state.people.find((one) => one.key === wanted) ?? state.people[0] ?? null;

@@ -390,6 +390,16 @@ export function startPanel(root, { close }) {
       if (one) post("/control/guests", { action: "set", vmid: one.vmid, config: { memory: String(Math.round(one.maxmem / 2 ** 20) * 2) } });
     };
     const world = (action) => () => post("/control/guests", { action, vmid: Number(guest.get()) });
+    const backup = (exit) => () => {
+      const one = (seen.guests ?? []).find((each) => String(each.vmid) === guest.get());
+      if (one) post("/control/ran", { kind: "vzdump", id: String(one.vmid), node: one.node, exit });
+    };
+    const calm = () => act(async () => {
+      const [where, name] = storage.get().split("/");
+      for (const one of seen.trouble ?? []) {
+        if (one.kind === "fill_storage" && one.node === where && one.storage === name) await call(`/control/trouble/${encodeURIComponent(one.id)}`, { method: "DELETE" });
+      }
+    });
     const box = el("section", { class: "make" }, el("h3", {}, "Make trouble"),
       line("Node", node.node, button("node_down", "Take down", () => trouble({ kind: "node_down", node: node.get() })),
         button("node_silent", "Make silent", () => trouble({ kind: "node_silent", node: node.get() })),
@@ -398,10 +408,11 @@ export function startPanel(root, { close }) {
       line("Task", task.node,
         button("task_fails", "Next one fails", () => trouble({ kind: "task_fails", task: task.get(), exitstatus: FAILS, times: 1 })),
         button("task_slow", "20 s longer", () => trouble({ kind: "task_slow", task: task.get(), seconds: 20 }))),
-      line("Storage", storage.node, button("fill_storage", "Fill to 97 %", fill)),
+      line("Storage", storage.node, button("fill_storage", "Fill to 97 %", fill), button("fill_end", "Make room", calm)),
       line("Guest", guest.node,
         button("locked", "Lock", () => trouble({ kind: "locked", vmid: Number(guest.get()), lock: "backup" })),
         button("guest_start", "Start", world("start")), button("guest_stop", "Stop", world("stop")),
+        button("backup_fails", "Backup fails", backup(FAILS)), button("backup_ok", "Backup succeeds", backup("OK")),
         button("guest_memory", "Double its memory", drift), button("guest_destroy", "Destroy", world("destroy"))),
       line("Cluster", null, button("no_quorum", "No quorum", () => trouble({ kind: "no_quorum" })),
         button("end", "End all trouble", () => drop("/control/trouble"), "success")),

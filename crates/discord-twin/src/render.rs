@@ -86,6 +86,10 @@ pub(crate) fn channel(world: &World, channel: &Channel, last_message: Option<u64
     value["parent_id"] = json!(channel.parent_id.map(|id| id.to_string()));
     value["rate_limit_per_user"] = json!(0);
     if let Some(thread) = &channel.thread {
+        if !channel.tags.is_empty() {
+            let ids: Vec<String> = channel.tags.iter().map(|(id, _)| id.to_string()).collect();
+            value["applied_tags"] = json!(ids);
+        }
         value["owner_id"] = json!(thread.owner_id.to_string());
         value["message_count"] = json!(0);
         value["member_count"] = json!(1);
@@ -101,6 +105,16 @@ pub(crate) fn channel(world: &World, channel: &Channel, last_message: Option<u64
         value["permission_overwrites"] = json!(overwrites);
         value["topic"] = json!(channel.topic);
         value["nsfw"] = json!(false);
+        if channel.kind == 15 {
+            let tag = |(id, name): &(u64, String)| {
+                json!({"id": id.to_string(), "name": name, "moderated": false,
+                       "emoji_id": null, "emoji_name": null})
+            };
+            value["available_tags"] = json!(channel.tags.iter().map(tag).collect::<Vec<_>>());
+            value["default_reaction_emoji"] = Value::Null;
+            value["default_sort_order"] = Value::Null;
+            value["default_forum_layout"] = json!(0);
+        }
     }
     value
 }

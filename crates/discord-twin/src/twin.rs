@@ -326,6 +326,29 @@ impl Twin {
         control::messages(&self.shared, channel, viewer, usize::MAX)
     }
 
+    /// Turns a channel into a forum with these tags: its posts are threads, and nobody writes in itself.
+    pub fn becomes_forum(&self, channel: u64, tags: &[&str]) {
+        let mut state = self.shared.lock();
+        let now = self.shared.now_ms();
+        let tags = tags.iter().map(|t| (state.mint.next(now), (*t).to_owned())).collect();
+        if let Some(channel) = state.channel_mut(channel) {
+            channel.kind = 15;
+            channel.tags = tags;
+        }
+    }
+
+    /// Threads of a channel or posts of a forum, oldest first: id, name and tags.
+    pub fn threads(&self, parent: u64) -> Vec<(u64, String, Vec<String>)> {
+        let state = self.shared.lock();
+        let channels = state.world.guilds.values().flat_map(|guild| &guild.channels);
+        let mut all: Vec<_> = channels
+            .filter(|c| c.thread.is_some() && c.parent_id == Some(parent))
+            .map(|c| (c.id, c.name.clone(), c.tags.iter().map(|(_, name)| name.clone()).collect()))
+            .collect();
+        all.sort();
+        all
+    }
+
     /// One message by id, ephemeral or not, with the `twin` extras.
     pub fn message(&self, id: u64) -> Option<Value> {
         let state = self.shared.lock();

@@ -99,7 +99,7 @@ pub struct Thread {
     pub auto_archive_minutes: u64,
 }
 
-/// A text channel (0), direct message (1), category (4) or thread (10, 11, 12).
+/// A text channel (0), direct message (1), category (4), thread (10, 11, 12) or forum (15).
 #[derive(Clone, Debug)]
 pub struct Channel {
     /// Snowflake.
@@ -122,6 +122,8 @@ pub struct Channel {
     pub thread: Option<Thread>,
     /// The person at the other end of a direct message.
     pub recipient: Option<u64>,
+    /// Tags of a forum: id and name; those a post has, for posts.
+    pub tags: Vec<(u64, String)>,
 }
 
 /// A user's place in a guild.
@@ -242,6 +244,7 @@ fn text(guild: u64, id: u64, name: &str, topic: &str, parent: Option<u64>, at: i
         overwrites: Vec::new(),
         thread: None,
         recipient: None,
+        tags: Vec::new(),
     }
 }
 

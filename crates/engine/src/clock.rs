@@ -68,6 +68,15 @@ impl Clock {
         own + ahead
     }
 
+    /// How far this clock is ahead of the wall clock: the system's time was set back. Zero where it does not follow it.
+    pub fn ahead_of_wall(&self) -> Duration {
+        if !self.shared.follows {
+            return Duration::ZERO;
+        }
+        let ahead = self.now_ms() - wall_ms();
+        Duration::from_millis(u64::try_from(ahead).unwrap_or(0))
+    }
+
     /// Waits until `pause` has passed on this clock.
     pub async fn sleep(&self, pause: Duration) {
         let mut moved = self.shared.moved.subscribe();

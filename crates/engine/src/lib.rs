@@ -5,6 +5,7 @@
 
 mod alerts;
 mod attachments;
+mod board;
 mod clock;
 mod confirm;
 mod deed;
@@ -40,8 +41,9 @@ use gantry_core::pod::HealthRules;
 use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
-pub use alerts::{AlertSettings, AlertView, MuteAsk, Said};
+pub use alerts::{AlertSettings, AlertView, MuteAsk, NOTE_MAX, Said};
 pub use attachments::{Attachments, Pieces};
+pub use board::BoardView;
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
@@ -134,7 +136,11 @@ pub struct Engine {
     inner: Arc<Inner>,
     publisher: Arc<gantry_dns::Publisher>,
     attachments: Option<Arc<dyn Attachments>>,
+    gateway: Option<Connected>,
 }
+
+/// Says whether Discord's gateway is connected. Memory only.
+pub type Connected = Arc<dyn Fn() -> bool + Send + Sync>;
 
 struct Inner {
     store: gantry_store::Store,
@@ -184,7 +190,14 @@ impl Engine {
             }),
             publisher: Arc::default(),
             attachments: None,
+            gateway: None,
         }
+    }
+
+    /// With a look at Discord's gateway, for alerts about gantry itself; without this call nothing is known of it.
+    #[must_use]
+    pub fn with_gateway(self, connected: Connected) -> Self {
+        Self { gateway: Some(connected), ..self }
     }
 
     /// With name servers to publish headless services at; without this call there are none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gantry_core::action::GuestRef;
 use gantry_core::alert::Incident;
-use gantry_core::id::{ClusterId, GuestKind, NodeName, OperationId, Upid, Vmid};
+use gantry_core::id::{BoardId, ClusterId, GuestKind, NodeName, OperationId, Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::LiveGuest;
 use gantry_core::pod::{self, Difference, PodSpec};
@@ -15,7 +15,7 @@ use gantry_proxmox::{
 };
 use gantry_store::{AuditFilter, CardAbout, CardRow, OpFilter, Page, StoredPlan};
 
-use crate::{Engine, Error, PodHealth};
+use crate::{BoardView, Engine, Error, PodHealth};
 
 /// How long a container may take to say where it is reached; somebody waits for the card.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(5);
@@ -40,6 +40,10 @@ pub enum CardShows {
     Plan(Box<CardView>),
     /// An incident.
     Incident(Box<Incident>),
+    /// A status board.
+    Board(Box<BoardView>),
+    /// A board that was taken down: its message is to be deleted.
+    BoardGone(BoardId),
 }
 
 /// How an endpoint or node answers, for people.
@@ -396,6 +400,14 @@ impl Engine {
                 let incident = self.store().find_incident(id).await.map_err(fail())?;
                 let missing = || Error::Missing { what: format!("incident {id}") };
                 return Ok(CardShows::Incident(Box::new(incident.ok_or_else(missing)?)));
+            }
+            CardAbout::Board(id) => {
+                let row = self.store().find_board(id).await.map_err(fail())?;
+                let Some(row) = row.filter(|r| !r.gone) else {
+                    return Ok(CardShows::BoardGone(id.clone()));
+                };
+                let view = self.board_view(row.board).await.map_err(fail())?;
+                return Ok(CardShows::Board(Box::new(view)));
             }
         };
         let plan = self

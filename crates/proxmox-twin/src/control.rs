@@ -106,6 +106,12 @@ fn route(shared: &Shared, method: &str, path: &str, body: &[u8]) -> Outcome {
         ("GET", ["control", "volumes", node, storage]) => {
             Ok(json!(shared.lock().volume_views(node, storage)))
         }
+        ("POST", ["control", "ran"]) => {
+            let task: Ran = parse(body)?;
+            shared.lock().remember_ran(&task.kind, &task.id, &task.node, &task.user, &task.exit);
+            shared.changed.send_modify(|n| *n += 1);
+            Ok(Value::Null)
+        }
         ("POST", ["control", "guests"]) => {
             let order: Meddling = parse(body)?;
             meddle(&mut shared.lock(), &order).map_err(|e| (400, e))?;
@@ -127,6 +133,26 @@ pub(crate) fn clear_all(shared: &Shared) {
         }
     }
     shared.changed.send_modify(|n| *n += 1);
+}
+
+/// A task that somebody else has just begun and ended: a backup, a migration, …
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ran {
+    /// `vzdump`, `vzmigrate`, …
+    kind: String,
+    /// A guest's number, or empty for a job.
+    #[serde(default)]
+    id: String,
+    node: String,
+    #[serde(default = "root")]
+    user: String,
+    /// `OK`, or why it failed.
+    exit: String,
+}
+
+fn root() -> String {
+    "root@pam".to_owned()
 }
 
 /// A change of a live interface behind the API's back.

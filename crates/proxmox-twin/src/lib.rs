@@ -29,6 +29,7 @@ mod task;
 mod trouble;
 mod view;
 mod volume;
+mod wear;
 mod wire;
 mod world;
 
@@ -47,6 +48,7 @@ pub use schema::{Kind, Param, Table};
 pub use shell::NodeMeddling;
 pub use trouble::{ActiveTrouble, Trouble};
 pub use view::{Change, GuestView, InterfaceView, RequestRecord, TaskView, VolumeView};
+pub use wear::{Replication, Wear};
 pub use world::{DEBIAN_TEMPLATE, GuestSpec, NodeSpec, PastTask, StorageSpec, World};
 
 use access::{Acl, Token};
@@ -369,19 +371,15 @@ impl Twin {
         }
     }
 
+    /// Changes what ages and breaks by itself: replications, certificates, disks, pools, Ceph, backup jobs.
+    pub fn wears(&self, change: impl FnOnce(&mut Wear)) {
+        change(&mut self.shared.lock().wear);
+        self.shared.changed.send_modify(|n| *n += 1);
+    }
+
     /// A task that somebody else has just begun and ended: a backup, a migration, …
     pub fn ran(&self, kind: &str, id: &str, node: &str, user: &str, exit: &str) {
-        let mut state = self.shared.lock();
-        let hours_ago = (state.epoch - state.now()) / 3_600.0;
-        state.remember(&PastTask {
-            hours_ago,
-            seconds: 0.0,
-            node: node.to_owned(),
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-            user: user.to_owned(),
-            exit: exit.to_owned(),
-        });
+        self.shared.lock().remember_ran(kind, id, node, user, exit);
     }
 
     /// What is wrong at the moment.

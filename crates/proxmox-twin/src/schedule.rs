@@ -175,6 +175,27 @@ impl State {
         self.by_upid.get(upid).and_then(|number| self.tasks.get(number))
     }
 
+    /// A task that somebody else has just begun and ended.
+    pub(crate) fn remember_ran(
+        &mut self,
+        kind: &str,
+        id: &str,
+        node: &str,
+        user: &str,
+        exit: &str,
+    ) {
+        let hours_ago = (self.epoch - self.now()) / 3_600.0;
+        self.remember(&PastTask {
+            hours_ago,
+            seconds: 0.0,
+            node: node.to_owned(),
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            user: user.to_owned(),
+            exit: exit.to_owned(),
+        });
+    }
+
     /// Puts a task into the past, for worlds that have a history.
     pub(crate) fn remember(&mut self, past: &PastTask) {
         let pid = self.next_pid();

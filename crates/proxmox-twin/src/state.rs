@@ -114,6 +114,8 @@ pub(crate) struct State {
     first_request: u64,
     /// Tags only Sys.Modify on / may set or remove.
     pub(crate) registered_tags: Vec<String>,
+    /// What ages and breaks by itself.
+    pub(crate) wear: crate::wear::Wear,
 }
 
 impl State {
@@ -171,6 +173,7 @@ impl State {
             requests_dropped: 0,
             first_request: 0,
             registered_tags: vec!["critical".to_owned()],
+            wear: crate::wear::Wear::default(),
             nodes,
         };
         for spec in world.storages {

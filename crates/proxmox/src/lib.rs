@@ -29,6 +29,7 @@ mod sdn;
 mod tls;
 mod transport;
 mod upload;
+mod wear;
 mod writes;
 
 pub use access::Permissions;
@@ -53,4 +54,5 @@ pub use pool::{EndpointHealth, Health, NodeHealth, State};
 pub use sdn::{SdnLock, SdnView};
 pub use tls::{Fingerprint, Tls};
 pub use upload::{Pieces, Upload};
+pub use wear::{CephHealth, Certificate, Disk, Replication, ZfsPool};
 pub use writes::{Accepted, Delete, GuestRef, SetConfig, Shutdown};

@@ -35,11 +35,15 @@ impl Client {
     }
 
     /// A read that a node passes on to slow devices; waits as long as Proxmox itself would.
-    fn slow(&self, path: Path) -> Call {
+    pub(crate) fn slow(&self, path: Path) -> Call {
         Call::get(path, self.tuning().write_timeout)
     }
 
-    async fn list<T>(&self, call: Call, freshness: Freshness) -> Result<Arc<Vec<T>>, Error>
+    pub(crate) async fn list<T>(
+        &self,
+        call: Call,
+        freshness: Freshness,
+    ) -> Result<Arc<Vec<T>>, Error>
     where
         T: serde::de::DeserializeOwned + Send + Sync + 'static,
     {

@@ -1,7 +1,9 @@
 //! Cards: the messages gantry keeps up to date. Last value wins: `wanted` counts up with every change worth
 //! showing, `shown` is the newest one people see; what was skipped in between is never sent.
 
-use gantry_core::id::{CardId, ChannelId, GuildId, IncidentId, MessageId, OperationId, PlanId};
+use gantry_core::id::{
+    BoardId, CardId, ChannelId, GuildId, IncidentId, MessageId, OperationId, PlanId,
+};
 
 use crate::dialect::Text;
 use crate::error::StoreError;
@@ -20,13 +22,15 @@ pub struct NewCard {
     pub channel: ChannelId,
 }
 
-/// What a card is about. Its column is called `plan_id` for either.
+/// What a card is about. Its column is called `plan_id` for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CardAbout {
     /// A plan and what came of it.
     Plan(PlanId),
     /// An incident.
     Incident(IncidentId),
+    /// A status board.
+    Board(BoardId),
 }
 
 impl std::str::FromStr for CardAbout {
@@ -34,6 +38,8 @@ impl std::str::FromStr for CardAbout {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("in_") {
             text.parse().map(Self::Incident)
+        } else if text.starts_with("bo_") {
+            text.parse().map(Self::Board)
         } else {
             text.parse().map(Self::Plan)
         }
@@ -94,6 +100,11 @@ impl Store {
         self.one_card(sql::CARD_OF_INCIDENT, args![incident.as_str()]).await
     }
 
+    /// The card of a board, where it has one.
+    pub async fn find_card_of_board(&self, board: &BoardId) -> Result<Option<CardRow>, StoreError> {
+        self.one_card(sql::CARD_OF_INCIDENT, args![board.as_str()]).await
+    }
+
     async fn one_card(&self, text: Text, args: Vec<Value>) -> Result<Option<CardRow>, StoreError> {
         self.call("read a card", async {
             self.pool.row(text, args).await?.as_ref().map(read).transpose()
@@ -129,6 +140,20 @@ impl Store {
     pub async fn cards_pending(&self) -> Result<bool, StoreError> {
         self.call("look for cards", async {
             Ok(self.pool.row(sql::CARDS_PENDING, args![]).await?.is_some())
+        })
+        .await
+    }
+
+    /// Cards that want to show something newer, were made before `now_ms` and are not given up: each with the version it
+    /// shows. At most `limit`.
+    pub async fn cards_waiting(
+        &self,
+        now_ms: i64,
+        limit: u32,
+    ) -> Result<Vec<(CardId, i64)>, StoreError> {
+        self.call("look for cards that wait", async {
+            let rows = self.pool.rows(sql::CARDS_WAITING, args![now_ms, i64::from(limit)]).await?;
+            rows.iter().map(|row| Ok((row.parsed("id")?, row.int("shown")?))).collect()
         })
         .await
     }

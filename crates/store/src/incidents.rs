@@ -7,6 +7,7 @@ use gantry_core::id::{GuildId, IncidentId, UserId};
 
 use crate::audit::{self, total_of};
 use crate::error::StoreError;
+use crate::incident_notes;
 use crate::pool::{Fail, Row, args};
 use crate::sql;
 use crate::store::{Page, Store, page_limit, page_offset};
@@ -15,11 +16,14 @@ use crate::store::{Page, Store, page_limit, page_offset};
 const FORGET_AT_ONCE: i64 = 1000;
 
 impl Store {
-    /// The incident, where there is one.
+    /// The incident with what people wrote about it, where there is one.
     pub async fn find_incident(&self, id: &IncidentId) -> Result<Option<Incident>, StoreError> {
         self.call(format!("read incident {id}"), async {
             let row = self.pool.row(sql::INCIDENT_FIND, args![id.as_str()]).await?;
-            row.as_ref().map(read).transpose()
+            let Some(mut incident) = row.as_ref().map(read).transpose()? else { return Ok(None) };
+            let rows = self.pool.rows(sql::NOTES_LIST, args![id.as_str()]).await?;
+            incident.notes = rows.iter().map(incident_notes::read).collect::<Result<_, _>>()?;
+            Ok(Some(incident))
         })
         .await
     }
@@ -101,6 +105,8 @@ impl Store {
     pub async fn forget_incidents(&self, before_ms: i64) -> Result<(), StoreError> {
         self.call("forget old incidents", async {
             self.pool.write(sql::INCIDENTS_FORGET, args![before_ms, FORGET_AT_ONCE]).await?;
+            self.pool.write(sql::INCIDENT_THREADS_FORGET, args![]).await?;
+            self.pool.write(sql::NOTES_FORGET, args![]).await?;
             self.pool.write(sql::MUTES_FORGET, args![before_ms]).await?;
             Ok(())
         })

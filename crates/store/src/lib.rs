@@ -7,12 +7,14 @@
 mod address;
 mod alerts;
 mod audit;
+mod boards;
 mod cards;
 mod dialect;
 mod error;
 mod forwards;
 mod health;
 mod images;
+mod incident_notes;
 mod incidents;
 mod migration;
 mod mutes;
@@ -31,9 +33,11 @@ pub mod testing;
 
 pub use alerts::{AlertWork, DeskWork};
 pub use audit::AuditFilter;
+pub use boards::BoardRow;
 pub use cards::{CardAbout, CardRow, NewCard};
 pub use dialect::Kind;
 pub use error::StoreError;
+pub use incident_notes::IncidentThread;
 pub use network_changes::NetworkChangeRow;
 pub use operations::{Lease, OpFilter};
 pub use plans::{Confirmation, PlanState, StoredPlan};

@@ -44,6 +44,8 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(7, "0007_health"),
     migration!(8, "0008_alerts"),
     migration!(9, "0009_forward_ports"),
+    migration!(10, "0010_incident_threads"),
+    migration!(11, "0011_boards"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -191,6 +191,9 @@ texts! {
     CARDS_FREE = Text::same("UPDATE cards SET lease_until_ms = 0 WHERE wanted > shown");
     CARDS_PENDING = Text::same(
         "SELECT id FROM cards WHERE wanted > shown AND given_up = 0 ORDER BY due_ms LIMIT 1");
+    CARDS_WAITING = Text::same(
+        "SELECT id, shown FROM cards WHERE wanted > shown AND given_up = 0 AND created_ms < $1 \
+         ORDER BY due_ms, id LIMIT $2");
     CARD_KEEP = Text::same(
         "UPDATE cards SET lease_owner = $2, lease_until_ms = $3 \
          WHERE id = $1 AND (lease_owner = $2 OR lease_until_ms <= $4)");
@@ -385,10 +388,43 @@ texts! {
     INCIDENTS_FORGET = Text::same(
         "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE resolved_ms < $1 \
          ORDER BY resolved_ms LIMIT $2)");
+    INCIDENT_THREAD_FIND = Text::same(
+        "SELECT starter_id, thread_id, told, telling, tags FROM incident_threads WHERE incident_id = $1");
+    INCIDENT_THREAD_SAVE = Text::same(
+        "INSERT INTO incident_threads (incident_id, starter_id, thread_id, told, telling, tags) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (incident_id) DO UPDATE SET \
+         starter_id = excluded.starter_id, thread_id = excluded.thread_id, told = excluded.told, \
+         telling = excluded.telling, tags = excluded.tags");
+    INCIDENT_THREADS_FORGET = Text::same(
+        "DELETE FROM incident_threads WHERE NOT EXISTS \
+         (SELECT 1 FROM incidents i WHERE i.id = incident_threads.incident_id)");
+    NOTE_ADD = Text::same(
+        "INSERT INTO incident_notes (id, incident_id, at_ms, user_id, user_name, text) \
+         SELECT CAST($1 AS TEXT), i.id, CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), \
+         CAST($6 AS TEXT) FROM incidents i WHERE i.id = $2");
+    NOTES_LIST = Text::same(
+        "SELECT id, at_ms, user_id, user_name, text, told FROM incident_notes WHERE incident_id = $1 \
+         ORDER BY id LIMIT 200");
+    NOTE_TOLD = Text::same("UPDATE incident_notes SET told = 1 WHERE id = $1");
+    NOTES_FORGET = Text::same(
+        "DELETE FROM incident_notes WHERE NOT EXISTS \
+         (SELECT 1 FROM incidents i WHERE i.id = incident_notes.incident_id)");
     CARD_FOR_INCIDENT = Text::same(
         "INSERT INTO cards (id, plan_id, guild_id, channel_id, wanted, created_ms) \
          VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (id) DO NOTHING");
     CARD_WANT_FOR_INCIDENT = Text::same("UPDATE cards SET wanted = wanted + 1 WHERE plan_id = $1");
+    BOARD_INSERT = Text::same(
+        "INSERT INTO boards (id, guild_id, channel_id, data) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING");
+    BOARD_FIND = Text::same("SELECT id, gone, shown, asked_ms, data FROM boards WHERE id = $1");
+    BOARDS_LIST = Text::same(
+        "SELECT id, gone, shown, asked_ms, data FROM boards WHERE gone = 0 \
+         AND (CAST($1 AS TEXT) IS NULL OR guild_id = $1) ORDER BY id LIMIT 1000");
+    BOARD_GONE = Text::same("UPDATE boards SET gone = 1 WHERE id = $1 AND gone = 0");
+    BOARD_ASKED = Text::same("UPDATE boards SET shown = $2, asked_ms = $3 WHERE id = $1 AND gone = 0");
+    BOARD_REMOVE = Text::same("DELETE FROM boards WHERE id = $1 AND gone = 1");
+    CARD_ANEW = Text::same(
+        "UPDATE cards SET wanted = wanted + 1, given_up = 0, attempts = 0 WHERE plan_id = $1");
+    CARD_REMOVE = Text::same("DELETE FROM cards WHERE plan_id = $1");
     MUTE_SAVE = Text::same(
         "INSERT INTO alert_mutes (id, guild_id, kind, until_ms, data) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (id) DO UPDATE SET until_ms = excluded.until_ms, data = excluded.data");

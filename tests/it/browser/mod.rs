@@ -3,6 +3,7 @@
 //! Everything is done as a person does it, by typing and clicking; every wait is for something that can be seen on
 //! the page and is bounded. Left out, loudly, where Chromium or its driver is not installed.
 
+mod alerts;
 mod page;
 mod service;
 

@@ -40,8 +40,36 @@ pub struct NodeFigures {
     pub swap: Option<f64>,
     /// Load of 5 minutes for each core.
     pub load: Option<f64>,
-    /// Days its certificate holds.
-    pub certificate_days: Option<f64>,
+}
+
+/// A disk or a pool as its node speaks of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiskSeen {
+    /// The node.
+    pub node: NodeName,
+    /// `/dev/sda`, or the pool's name.
+    pub name: String,
+    /// Whether it is a pool.
+    pub is_pool: bool,
+    /// Whether it is well.
+    pub well: bool,
+    /// What the node says of it.
+    pub says: String,
+}
+
+/// What is read rarely: what ages and breaks by itself. What could not be read is left out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wear {
+    /// Days the certificate of a node holds that its API shows.
+    pub certificates: Vec<(NodeName, f64)>,
+    /// Disks and pools.
+    pub disks: Vec<DiskSeen>,
+    /// Whether every node was read: only then is a disk that is missing gone.
+    pub whole: bool,
+    /// Ceph's word, 0 to 2, with its reasons; `None` where there is no Ceph.
+    pub ceph: Option<(u8, String)>,
+    /// Guests that no backup job has; `None`: not known.
+    pub uncovered: Option<BTreeSet<Vmid>>,
 }
 
 /// What is looked at beside the cluster itself.
@@ -57,8 +85,12 @@ pub struct Around {
     pub figures: Option<Vec<NodeFigures>>,
     /// When each guest was backed up last, milliseconds; `None`: not read this time.
     pub backups: Option<BTreeMap<Vmid, i64>>,
-    /// Failed replications of guests, with the error; `None`: not read this time.
+    /// Failures in a row of the replication of guests that have one, with the error; `None`: not read this time.
     pub replications: Option<BTreeMap<Vmid, (u32, String)>>,
+    /// What ages and breaks; `None`: not read this time.
+    pub wear: Option<Wear>,
+    /// Nodes that the client does not ask for now, with the reason; `None`: not known.
+    pub breakers: Option<BTreeMap<NodeName, String>>,
 }
 
 /// Why a guest is off.
@@ -138,7 +170,7 @@ pub fn derive(
         return out.done(now_ms, before.map_or(0, |b| b.at_ms));
     }
     out.cluster(view);
-    let lost = out.nodes(view);
+    let lost = out.nodes(view, around);
     out.storages(view, &lost);
     out.guests(view, around);
     if let Some(tasks) = &around.tasks {
@@ -195,7 +227,7 @@ impl Maker {
     }
 
     /// Returns the nodes that cannot be relied on.
-    fn nodes(&mut self, view: &ClusterView) -> Vec<NodeName> {
+    fn nodes(&mut self, view: &ClusterView, around: &Around) -> Vec<NodeName> {
         use Metric::{NodeCpu, NodeDisk, NodeDown, NodeMemory, NodeUnknown};
         let mut lost = Vec::new();
         for node in &view.nodes {
@@ -231,6 +263,16 @@ impl Maker {
             }
         }
         self.covers.extend([NodeDown, NodeUnknown, NodeCpu, NodeMemory, NodeDisk]);
+        if let Some(open) = &around.breakers {
+            for node in &view.nodes {
+                let why = open.get(&node.name);
+                let subject = Subject::node(&view.cluster, node);
+                let bad = f64::from(u8::from(why.is_some()));
+                let sample = Sample::new(subject, Metric::OwnBreaker, bad);
+                self.push(sample.detail(why.cloned().unwrap_or_default()));
+            }
+            self.covers.push(Metric::OwnBreaker);
+        }
         lost
     }
 
@@ -429,7 +471,6 @@ impl Maker {
                 let known = node.state == NodeState::Up;
                 self.figure(&subject, Metric::NodeSwap, f.swap, known);
                 self.figure(&subject, Metric::NodeLoad, f.load, known);
-                self.figure(&subject, Metric::CertificateDays, f.certificate_days, known);
             }
         }
         if let Some(backups) = &around.backups {
@@ -448,6 +489,39 @@ impl Maker {
                 self.push(sample.detail(why.clone()));
             }
             self.covers.push(Metric::Replication);
+        }
+        if let Some(wear) = &around.wear {
+            self.wear(view, wear);
+        }
+    }
+
+    /// What ages and breaks by itself.
+    fn wear(&mut self, view: &ClusterView, wear: &Wear) {
+        for (name, days) in &wear.certificates {
+            let Some(node) = view.node(name) else { continue };
+            let subject = Subject::node(&view.cluster, node);
+            self.push(Sample::new(subject, Metric::CertificateDays, *days));
+        }
+        for disk in &wear.disks {
+            let metric = if disk.is_pool { Metric::PoolDegraded } else { Metric::DiskFailing };
+            let subject = Subject::disk(&view.cluster, &disk.name, &disk.node);
+            let bad = f64::from(u8::from(!disk.well));
+            self.push(Sample::new(subject, metric, bad).detail(disk.says.clone()));
+        }
+        if wear.whole {
+            self.covers.extend([Metric::DiskFailing, Metric::PoolDegraded]);
+        }
+        if let Some((level, why)) = &wear.ceph {
+            let subject = Subject::cluster(&view.cluster);
+            let sample = Sample::new(subject, Metric::CephHealth, f64::from(*level));
+            self.push(sample.detail(why.clone()));
+        }
+        if let Some(uncovered) = &wear.uncovered {
+            for guest in view.guests.iter().filter(|g| !g.template) {
+                let bad = f64::from(u8::from(uncovered.contains(&guest.vmid)));
+                self.push(Sample::new(Subject::guest(guest), Metric::BackupNone, bad));
+            }
+            self.covers.push(Metric::BackupNone);
         }
     }
 }

@@ -64,8 +64,9 @@ impl Desk {
         id: &mut dyn FnMut() -> IncidentId,
     ) -> Outcome {
         let mut out = Outcome::default();
-        let wanted =
-            self.route.clusters.is_empty() || self.route.clusters.contains(&reading.cluster);
+        let wanted = self.route.clusters.is_empty() || self.route.clusters.contains(&reading.cluster)
+                // What ails gantry is everybody's who is told by it.
+                || reading.cluster.as_str() == super::OWN;
         if wanted {
             let changes = evaluate(&self.rules, reading, &mut self.book, now_ms);
             self.ends(&changes, now_ms, &mut out);
@@ -157,6 +158,7 @@ impl Desk {
             body: Vec::new(),
             blind_ms: None,
             told: false,
+            notes: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Metric, Severity, Subject, Tracked};
-use crate::id::{ChannelId, ClusterId, GuildId, IncidentId, UserId};
+use crate::id::{ChannelId, ClusterId, GuildId, IncidentId, NoteId, UserId};
 
 /// Alerts named in a message; more are counted.
 pub(super) const NAMED_MAX: usize = 12;
@@ -78,6 +78,23 @@ pub struct Entry {
     pub at_ms: i64,
     /// What.
     pub text: String,
+}
+
+/// What somebody wrote about it. Kept apart from what the desk knows, so that neither overwrites the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Its id.
+    pub id: NoteId,
+    /// When, milliseconds.
+    pub at_ms: i64,
+    /// Who.
+    pub user: UserId,
+    /// Their name.
+    pub name: String,
+    /// What.
+    pub text: String,
+    /// Whether it stands in the incident's thread.
+    pub told: bool,
 }
 
 /// One alert as its message names it.
@@ -171,6 +188,9 @@ pub struct Incident {
     /// Whether people were told of it afterwards in a digest.
     #[serde(default)]
     pub told: bool,
+    /// What people wrote about it, oldest first; read beside it.
+    #[serde(skip)]
+    pub notes: Vec<Note>,
 }
 
 impl Incident {
@@ -188,6 +208,22 @@ impl Incident {
             self.older = self.older.saturating_add(1);
         }
         self.changed_ms = at_ms;
+    }
+
+    /// How many entries its timeline ever had.
+    pub fn entries(&self) -> u64 {
+        u64::from(self.older) + u64::try_from(self.timeline.len()).unwrap_or(0)
+    }
+
+    /// The entries from number `from` up to, without, number `until`, as far as they are kept; they are numbered from 0.
+    pub fn entries_between(&self, from: u64, until: u64) -> Vec<&Entry> {
+        let number = |n: usize| match u64::try_from(n).unwrap_or(u64::MAX) {
+            // The first one stays when others are left out.
+            0 => 0,
+            n => n.saturating_add(u64::from(self.older)),
+        };
+        let all = self.timeline.iter().enumerate();
+        all.filter(|(n, _)| (from..until).contains(&number(*n))).map(|(_, e)| e).collect()
     }
 
     /// One line: `Storage fills up: local on pve1, 3 more`.

@@ -109,8 +109,26 @@ metrics! {
     BackupFailed = "backup.failed", Task, Flag, "backup failed";
     /// Days since the newest backup.
     BackupAge = "backup.age", Guest, Days, "since the last backup";
+    /// No backup job has the guest.
+    BackupNone = "backup.none", Guest, Flag, "in no backup job";
     /// Days until the node's certificate ends.
     CertificateDays = "certificate.days", Node, Days, "certificate left";
+    /// A disk says that it is failing (SMART).
+    DiskFailing = "disk.failing", Disk, Flag, "failing";
+    /// A ZFS pool is not whole.
+    PoolDegraded = "pool.degraded", Disk, Flag, "not whole";
+    /// Ceph's own word: 1 is a warning, 2 an error.
+    CephHealth = "ceph.health", Cluster, Flag, "Ceph is not well";
+    /// gantry's own database: seconds an answer takes.
+    OwnDatabase = "gantry.database", Gantry, Number, "seconds for an answer";
+    /// gantry has no connection to Discord's gateway: nobody can ask it anything.
+    OwnGateway = "gantry.gateway", Gantry, Flag, "not connected to Discord";
+    /// gantry does not send to a node for now, because it did not answer.
+    OwnBreaker = "gantry.breaker", Node, Flag, "not asked for now";
+    /// How long the oldest message has waited to be sent, seconds.
+    OwnQueue = "gantry.queue", Gantry, Number, "seconds a message waits";
+    /// How far this machine's time is from gantry's, seconds.
+    OwnClock = "gantry.clock", Gantry, Number, "seconds off";
 }
 
 /// A text that names no metric.

@@ -10,6 +10,8 @@ mod explain;
 mod incident;
 mod metric;
 mod mute;
+mod own;
+mod post_mortem;
 mod route;
 mod rule;
 mod sample;
@@ -24,12 +26,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Around, Derived, NodeFigures, Snapshot, TaskSeen, derive};
+pub use derive::{Around, Derived, DiskSeen, NodeFigures, Snapshot, TaskSeen, Wear, derive};
 pub use desk::{Call, Desk, Outcome};
 pub use evaluate::{Book, Change, Ended, Key, Phase, Tracked, evaluate};
-pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Summary};
+pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Note, Summary};
 pub use metric::{Metric, Unit};
 pub use mute::{MuteKind, Muting, QuietHours};
+pub use own::{OWN, OwnHealth, own_reading};
+pub use post_mortem::{post_mortem, utc};
 pub use route::{Duty, DutyShift, Route, Step};
 pub use rule::{BadRules, Effective, Exception, Override, Rule, Rules, defaults};
 pub use sample::{Excuse, Reading, Sample};

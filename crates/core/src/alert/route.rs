@@ -32,6 +32,33 @@ pub struct Route {
     pub escalation: Vec<Step>,
     /// Who is on call.
     pub duty: Duty,
+    /// Whether each incident gets a thread with its course.
+    #[serde(default = "yes")]
+    pub threads: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Route {
+    /// Everything to one channel, with the values that hold where nothing is said.
+    pub fn of(guild: GuildId, channel: ChannelId) -> Self {
+        Self {
+            guild,
+            channel,
+            clusters: Vec::new(),
+            least: Severity::Warning,
+            mention_from: Severity::Critical,
+            mention: None,
+            quiet: None,
+            per_hour: 100,
+            cooldown_ms: 300_000,
+            escalation: Vec::new(),
+            duty: Duty::default(),
+            threads: true,
+        }
+    }
 }
 
 /// One step of escalation.

@@ -160,6 +160,7 @@ pub fn defaults() -> Rules {
         include_str!("../../../../config/alerts/guests.toml"),
         include_str!("../../../../config/alerts/storage.toml"),
         include_str!("../../../../config/alerts/work.toml"),
+        include_str!("../../../../config/alerts/gantry.toml"),
     ];
     // A test reads each of them.
     let rules = files.iter().filter_map(|text| Rules::parse(text).ok()).flat_map(|r| r.rules);

@@ -20,6 +20,10 @@ pub enum SubjectKind {
     Storage,
     /// A task, such as a backup job.
     Task,
+    /// A physical disk, or a pool of disks, of a node.
+    Disk,
+    /// gantry itself.
+    Gantry,
 }
 
 impl SubjectKind {
@@ -31,6 +35,8 @@ impl SubjectKind {
             Self::Guest => "guest",
             Self::Storage => "storage",
             Self::Task => "task",
+            Self::Disk => "disk",
+            Self::Gantry => "gantry",
         }
     }
 }
@@ -112,6 +118,17 @@ impl Subject {
             node: Some(storage.node.clone()),
             ..Self::new(cluster, SubjectKind::Storage, &format!("{id}@{}", storage.node), &name)
         }
+    }
+
+    /// A disk or a pool of a node.
+    pub fn disk(cluster: &ClusterId, name: &str, node: &NodeName) -> Self {
+        let (id, shown) = (format!("{name}@{node}"), format!("{name} on {node}"));
+        Self { node: Some(node.clone()), ..Self::new(cluster, SubjectKind::Disk, &id, &shown) }
+    }
+
+    /// A part of gantry itself. Its cluster is a word that stands for gantry.
+    pub fn gantry(own: &ClusterId, part: &str) -> Self {
+        Self::new(own, SubjectKind::Gantry, part, part)
     }
 
     /// A task, or what a kind of task on a node is called together.

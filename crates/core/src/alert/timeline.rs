@@ -37,6 +37,7 @@ fn route() -> Route {
         cooldown_ms: 5 * MIN,
         escalation: vec![],
         duty: Duty::default(),
+        threads: true,
     }
 }
 

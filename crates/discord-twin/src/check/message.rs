@@ -16,6 +16,8 @@ const CONTENT: usize = 2000;
 pub(crate) enum Body {
     /// `POST /channels/{id}/messages`
     Create,
+    /// The first message of a forum's post.
+    Post,
     /// `PATCH /channels/{id}/messages/{id}`
     Edit,
     /// Data of an interaction response.
@@ -38,6 +40,17 @@ const CREATE: &[Key] = &[
     opt("sticker_ids", Kind::List(0, 3)),
     opt("attachments", Kind::List(0, 10)),
     opt("flags", Kind::Int(0, i64::MAX)),
+    opt("poll", Kind::Object),
+    opt("shared_client_theme", Kind::Object),
+];
+const POST: &[Key] = &[
+    opt("content", Kind::Text(0, CONTENT)),
+    opt("embeds", Kind::List(0, 10)),
+    opt("allowed_mentions", Kind::Object),
+    opt("sticker_ids", Kind::List(0, 3)),
+    opt("components", Kind::List(0, 40)),
+    opt("flags", Kind::Int(0, i64::MAX)),
+    opt("attachments", Kind::List(0, 10)),
     opt("poll", Kind::Object),
     opt("shared_client_theme", Kind::Object),
 ];
@@ -121,6 +134,7 @@ const REFERENCE: &[Key] = &[
 fn known(body: Body) -> &'static [Key] {
     match body {
         Body::Create => CREATE,
+        Body::Post => POST,
         Body::Edit => EDIT,
         Body::Response => RESPONSE,
         Body::Followup => FOLLOWUP,
@@ -148,7 +162,7 @@ fn without_idle_keys(value: &Value, keys: &[Key]) -> Value {
 fn settable(body: Body) -> u64 {
     let common = (1 << 2) | COMPONENTS_V2;
     match body {
-        Body::Create => common | (1 << 12) | (1 << 13),
+        Body::Create | Body::Post => common | (1 << 12) | (1 << 13),
         Body::Edit | Body::WebhookEdit => common,
         Body::Response | Body::Followup => common | EPHEMERAL | (1 << 12) | (1 << 13),
     }

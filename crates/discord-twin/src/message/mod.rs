@@ -44,6 +44,8 @@ pub(crate) struct Origin {
     pub(crate) interaction_id: Option<u64>,
     pub(crate) ephemeral_for: Option<u64>,
     pub(crate) thinking: bool,
+    /// Its id where that is given: a forum's post has the id of its thread.
+    pub(crate) id: Option<u64>,
 }
 
 impl Origin {
@@ -56,6 +58,7 @@ impl Origin {
             interaction_id: None,
             ephemeral_for: None,
             thinking: false,
+            id: None,
         }
     }
 }
@@ -69,7 +72,7 @@ pub(crate) fn create(
     uploads: Vec<Upload>,
 ) -> Result<u64, Fault> {
     let now = shared.now_ms();
-    let id = state.mint.next(now);
+    let id = origin.id.unwrap_or_else(|| state.mint.next(now));
     let mut stored = Stored {
         json: json!({
             "id": id.to_string(), "channel_id": origin.channel_id.to_string(),

@@ -116,7 +116,7 @@ fn history(state: &State, call: &Call<'_>) -> Reply {
 fn create(state: &mut State, call: Call<'_>, bits: u64) -> Reply {
     let channel = call.id(0);
     let found = state.channel(channel).ok_or_else(|| Fault::unknown("Channel"))?;
-    if found.kind == 4 {
+    if matches!(found.kind, 4 | 15) {
         return Err(Fault::new(400, 50_008, "Cannot send messages in a non-text channel"));
     }
     let wanted = if found.thread.is_some() {
@@ -158,6 +158,7 @@ fn create(state: &mut State, call: Call<'_>, bits: u64) -> Reply {
     }
     let origin = Origin::plain(channel, APPLICATION_ID);
     let id = message::create(call.shared, state, &origin, &body, call.uploads)?;
+    super::thread::count(state, call.shared, channel);
     if let Some(key) = enforced {
         state.nonces.insert(key, (id, now));
     }

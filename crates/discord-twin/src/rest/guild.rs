@@ -106,6 +106,7 @@ fn open_dm(state: &mut State, call: &Call<'_>) -> Reply {
         overwrites: Vec::new(),
         thread: None,
         recipient: Some(user),
+        tags: Vec::new(),
     };
     let value = render::channel(&state.world, &dm, None);
     state.world.dms.push(dm);

@@ -321,9 +321,7 @@ fn carry_out(state: &mut State, route: &Route, call: Call<'_>) -> Reply {
         }
         Some("applications") => application::serve(state, method, template, &call),
         Some("interactions" | "webhooks") => interaction::serve(state, method, template, call),
-        Some("channels") if template.contains("threads") => {
-            thread::serve(state, method, template, &call)
-        }
+        Some("channels") if template.contains("threads") => thread::serve(state, template, call),
         Some("channels") => channel::serve(state, method, template, call),
         _ => Err(Fault::not_found()),
     }

@@ -18,9 +18,14 @@ const AUTO_ARCHIVE: [u64; 4] = [60, 1440, 4320, 10_080];
 /// Flag of a message that has a thread.
 const HAS_THREAD: u64 = 1 << 5;
 
-pub(super) fn serve(state: &mut State, _method: &str, template: &str, call: &Call<'_>) -> Reply {
+pub(super) fn serve(state: &mut State, template: &str, call: Call<'_>) -> Reply {
     let parent = call.id(0);
     let bits = access(state, parent)?;
+    if state.channel(parent).is_some_and(|channel| channel.kind == 15) {
+        need(bits & permission::SEND_MESSAGES != 0)?;
+        return post(state, call);
+    }
+    let call = &call;
     need(bits & permission::CREATE_PUBLIC_THREADS != 0)?;
     let from_message = template.contains("{message_id}");
     let mut found = Findings::default();
@@ -77,6 +82,7 @@ pub(super) fn serve(state: &mut State, _method: &str, template: &str, call: &Cal
             auto_archive_minutes: minutes,
         }),
         recipient: None,
+        tags: Vec::new(),
     };
     let mut value = render::channel(&state.world, &thread, None);
     if let Some(guild) = state.world.guilds.get_mut(&guild_id) {
@@ -96,6 +102,82 @@ pub(super) fn serve(state: &mut State, _method: &str, template: &str, call: &Cal
     state.dispatch("THREAD_CREATE", &value, guild, intent::GUILDS, call.shared.now_ms());
     call.shared.emit(json!({"type": "channels_changed", "channel_id": id.to_string()}));
     Ok((201, value))
+}
+
+/// A post in a forum: a thread and its first message, which have one id.
+fn post(state: &mut State, call: Call<'_>) -> Reply {
+    let parent = call.id(0);
+    let mut found = Findings::default();
+    check::object(
+        &mut found,
+        "",
+        &call.body,
+        &[
+            check::req("name", Kind::Text(1, 100)),
+            check::opt("auto_archive_duration", Kind::Int(60, 10_080)),
+            check::opt("rate_limit_per_user", Kind::Int(0, 21_600)),
+            check::req("message", Kind::Object),
+            check::opt("applied_tags", Kind::List(0, 5)),
+        ],
+    );
+    check::message(&mut found, "message", &call.body["message"], check::Body::Post, false);
+    found.into_result()?;
+    let tags = tags_of(state, parent, &call.body["applied_tags"])?;
+    let now = call.shared.now_ms();
+    let id = state.mint.next(now);
+    let guild = state.guild_of_channel(parent).map(|guild| guild.id);
+    let thread = Channel {
+        id,
+        guild_id: guild,
+        name: call.body["name"].as_str().unwrap_or_default().trim().to_owned(),
+        kind: 11,
+        topic: None,
+        parent_id: Some(parent),
+        position: 0,
+        overwrites: Vec::new(),
+        thread: Some(Thread {
+            owner_id: APPLICATION_ID,
+            archived: false,
+            locked: false,
+            auto_archive_minutes: call.body["auto_archive_duration"].as_u64().unwrap_or(4320),
+        }),
+        recipient: None,
+        tags,
+    };
+    let mut value = render::channel(&state.world, &thread, Some(id));
+    if let Some(guild) = guild.and_then(|guild| state.world.guilds.get_mut(&guild)) {
+        guild.channels.push(thread);
+    }
+    let origin = Origin { id: Some(id), ..Origin::plain(id, APPLICATION_ID) };
+    message::create(call.shared, state, &origin, &call.body["message"], call.uploads)?;
+    let first = state.message(id, id).map(|message| message.json.clone());
+    value["newly_created"] = json!(true);
+    state.dispatch("THREAD_CREATE", &value, guild, intent::GUILDS, now);
+    value["message"] = json!(first);
+    call.shared.emit(json!({"type": "channels_changed", "channel_id": id.to_string()}));
+    Ok((201, value))
+}
+
+/// The tags of a forum that these ids name.
+fn tags_of(state: &State, forum: u64, ids: &Value) -> Result<Vec<(u64, String)>, Fault> {
+    let known = state.channel(forum).map(|channel| channel.tags.clone()).unwrap_or_default();
+    let ids = ids.as_array().into_iter().flatten();
+    ids.map(|id| {
+        let id: Option<u64> = id.as_str().and_then(|id| id.parse().ok());
+        let tag = known.iter().find(|(known, _)| Some(*known) == id).cloned();
+        tag.ok_or_else(|| Fault::new(400, 10_087, "Unknown Tag"))
+    })
+    .collect()
+}
+
+/// Counts a message in the thread it was written in, where its starter shows it.
+pub(super) fn count(state: &mut State, shared: &crate::state::Shared, thread: u64) {
+    let parent = state.channel(thread).filter(|c| c.thread.is_some()).and_then(|c| c.parent_id);
+    let Some(parent) = parent else { return };
+    let Some(starter) = state.message_mut(parent, thread) else { return };
+    let count = starter.json["thread"]["message_count"].as_u64().unwrap_or(0) + 1;
+    starter.json["thread"]["message_count"] = json!(count);
+    shared.emit_message("message_update", parent, thread);
 }
 
 /// `PATCH /channels/{id}`: threads only; the bot has no business changing channels.
@@ -119,7 +201,15 @@ pub(super) fn edit(state: &mut State, call: &Call<'_>) -> Reply {
         ],
     );
     found.into_result()?;
+    let forum = state.channel(id).and_then(|channel| channel.parent_id);
+    let tags = match (&call.body["applied_tags"], forum) {
+        (Value::Array(_), Some(forum)) => Some(tags_of(state, forum, &call.body["applied_tags"])?),
+        _ => None,
+    };
     let Some(channel) = state.channel_mut(id) else { return Err(Fault::unknown("Channel")) };
+    if let Some(tags) = tags {
+        channel.tags = tags;
+    }
     let Some(thread) = channel.thread.as_mut() else { return Err(Fault::missing_permissions()) };
     let own = thread.owner_id == APPLICATION_ID;
     need(own || bits & permission::MANAGE_THREADS != 0)?;

@@ -226,7 +226,7 @@ impl Engine {
         Ok(Said::Over { why })
     }
 
-    async fn own_incident(
+    pub(super) async fn own_incident(
         &self,
         actor: &Actor,
         id: &IncidentId,
@@ -239,7 +239,7 @@ impl Engine {
         })
     }
 
-    async fn refused(
+    pub(super) async fn refused(
         &self,
         actor: &Actor,
         verb: Verb,

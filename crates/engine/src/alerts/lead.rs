@@ -12,6 +12,7 @@ use gantry_store::{AlertWork, DeskWork, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::look::Looked;
+use super::own::OwnLooked;
 use crate::{Engine, random};
 
 /// Pause between two looks for a newer view: what a poll saw is told within this.
@@ -42,6 +43,7 @@ struct Led {
     swept_ms: i64,
     desks: Vec<Seat>,
     clusters: BTreeMap<ClusterId, Watch>,
+    own: OwnLooked,
 }
 
 /// A desk, and what of it is not kept yet.
@@ -104,11 +106,22 @@ impl Engine {
             }
         }
         let Some(l) = led else { return Ok(()) };
+        let own = self.look_at_own(&mut l.own).await;
         let new = self.new_views(l);
-        if new.is_empty() {
+        if new.is_empty() && own.is_none() {
             return Ok(());
         }
         self.refresh_desks(l).await?;
+        if let Some(reading) = own {
+            for seat in &mut l.desks {
+                self.step_desk(seat, &reading, now_ms);
+            }
+            if !self.keep_desks(l, None).await? {
+                tracing::warn!("another process leads the alert desks now");
+                *led = None;
+                return Ok(());
+            }
+        }
         for (view, around) in self.look_at_all(l, new).await {
             if !self.take_in(l, &view, &around).await? {
                 tracing::warn!("another process leads the alert desks now");
@@ -149,7 +162,14 @@ impl Engine {
             clusters.insert(id.clone(), Watch { before, ..Watch::default() });
         }
         tracing::info!(generation, servers = desks.len(), "leading the alert desks");
-        Ok(Led { generation, renewed_ms: now_ms, swept_ms: now_ms, desks, clusters })
+        Ok(Led {
+            generation,
+            renewed_ms: now_ms,
+            swept_ms: now_ms,
+            desks,
+            clusters,
+            own: OwnLooked::default(),
+        })
     }
 
     /// Clusters that were read again, and those that cannot be read for another while.
@@ -243,16 +263,33 @@ impl Engine {
         });
         let keep = !same || now_ms - watch.kept_ms >= KEEP_LOOK_MS;
         let look = keep.then(|| serde_json::to_string(&next).unwrap_or_default());
-        let work = AlertWork {
-            desks: led.desks.iter().map(work_of).collect(),
-            look: look.filter(|text| !text.is_empty()).map(|text| (&view.cluster, text)),
-        };
+        let look = look.filter(|text| !text.is_empty()).map(|text| (&view.cluster, text));
+        if !self.keep_desks(led, look).await? {
+            return Ok(false);
+        }
+        let Some(watch) = led.clusters.get_mut(&view.cluster) else { return Ok(true) };
+        if keep {
+            watch.kept_ms = now_ms;
+        }
+        watch.before = Some(next);
+        watch.observed_ms = view.observed_ms;
+        watch.stepped_ms = now_ms;
+        Ok(true)
+    }
+
+    /// Keeps what the desks came to, with what is remembered of a cluster. `false`: somebody else leads.
+    async fn keep_desks(
+        &self,
+        led: &mut Led,
+        look: Option<(&ClusterId, String)>,
+    ) -> Result<bool, StoreError> {
+        let work = AlertWork { desks: led.desks.iter().map(work_of).collect(), look };
         let nothing = work.look.is_none()
             && work
                 .desks
                 .iter()
                 .all(|d| d.alerts.is_empty() && d.gone.is_empty() && d.incidents.is_empty());
-        if !nothing && !self.store().save_alerts(led.generation, &work, now_ms).await? {
+        if !nothing && !self.store().save_alerts(led.generation, &work, self.now_ms()).await? {
             return Ok(false);
         }
         let shown = work.desks.iter().any(|d| !d.incidents.is_empty());
@@ -261,12 +298,6 @@ impl Engine {
             seat.desk.book.dirty.clear();
             seat.desk.book.gone.clear();
         }
-        if keep {
-            watch.kept_ms = now_ms;
-        }
-        watch.before = Some(next);
-        watch.observed_ms = view.observed_ms;
-        watch.stepped_ms = now_ms;
         if shown {
             self.card_touched();
         }

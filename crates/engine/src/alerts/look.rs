@@ -10,18 +10,23 @@ use gantry_core::id::{ClusterId, Vmid};
 use gantry_core::world::{ClusterView, Node, NodeState};
 use gantry_proxmox::{Client, Freshness};
 
+use super::wear;
 use crate::Engine;
 
 /// Longest that one look beside the view may take; it must not hold up what the view already says.
-const LOOK_WITHIN: Duration = Duration::from_secs(8);
+pub(super) const LOOK_WITHIN: Duration = Duration::from_secs(8);
 /// Longest for the backups of all storages.
 const BACKUPS_WITHIN: Duration = Duration::from_secs(60);
 /// Pause between two looks at the figures of nodes.
 const FIGURES_EVERY_MS: i64 = 60_000;
 /// Pause between two looks at backups: a call a storage.
 const BACKUPS_EVERY_MS: i64 = 30 * 60_000;
+/// Pause between two looks at what ages: slow calls to every node.
+const WEAR_EVERY_MS: i64 = 30 * 60_000;
+/// Longest for those.
+const WEAR_WITHIN: Duration = Duration::from_secs(60);
 /// Most nodes whose figures are read.
-const NODES_MAX: usize = 64;
+pub(super) const NODES_MAX: usize = 64;
 /// Most storages whose backups are read.
 const STORAGES_MAX: usize = 32;
 
@@ -30,6 +35,7 @@ const STORAGES_MAX: usize = 32;
 pub(super) struct Looked {
     figures_ms: i64,
     backups_ms: i64,
+    wear_ms: i64,
 }
 
 impl Engine {
@@ -59,7 +65,15 @@ impl Engine {
                 false => None,
             }
         };
-        let (tasks, figures) = tokio::join!(tasks, figures);
+        let replications = async {
+            match figures_due {
+                true => wear::replications(client, view).await,
+                false => None,
+            }
+        };
+        let (tasks, figures, replications) = tokio::join!(tasks, figures, replications);
+        around.replications = replications;
+        around.breakers = Some(wear::breakers(client));
         around.tasks = match tasks {
             Ok(Ok(tasks)) => Some(tasks.into_iter().map(task).collect()),
             Ok(Err(error)) => {
@@ -76,6 +90,11 @@ impl Engine {
             looked.backups_ms = now_ms;
             around.backups =
                 tokio::time::timeout(BACKUPS_WITHIN, backups(client, view)).await.ok().flatten();
+        }
+        if now_ms - looked.wear_ms >= WEAR_EVERY_MS {
+            looked.wear_ms = now_ms;
+            let wear = wear::read(client, view, now_ms);
+            around.wear = tokio::time::timeout(WEAR_WITHIN, wear).await.ok();
         }
         around
     }
@@ -106,12 +125,7 @@ fn figures_of(node: &Node, status: &gantry_proxmox::NodeStatus) -> NodeFigures {
         _ => None,
     };
     let load = status.loadavg.get(1).copied().filter(|_| node.cores > 0.0);
-    NodeFigures {
-        node: node.name.clone(),
-        swap,
-        load: load.map(|l| l / node.cores),
-        certificate_days: None,
-    }
+    NodeFigures { node: node.name.clone(), swap, load: load.map(|l| l / node.cores) }
 }
 
 /// The newest backup of each guest; `None` when a storage could not be read, since a guest's newest may be there.

@@ -6,10 +6,14 @@
 mod ask;
 mod lead;
 mod look;
+mod note;
+mod own;
+mod wear;
 
 pub use ask::{AlertView, MuteAsk, Said};
 use gantry_core::alert::{Route, Rules};
 use gantry_core::id::GuildId;
+pub use note::NOTE_MAX;
 
 use crate::Engine;
 

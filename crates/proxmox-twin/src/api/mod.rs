@@ -24,6 +24,7 @@ mod sdn_apply;
 mod snapshots;
 mod storage;
 mod tasks;
+mod wear;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

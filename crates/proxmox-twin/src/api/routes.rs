@@ -7,7 +7,7 @@ use super::{
     Route, cluster, config, content, create, disks, firewall, guests, images, lifecycle, network,
     nodes, people, pools, power, rrd,
 };
-use super::{sdn, sdn_apply, snapshots, storage, tasks};
+use super::{sdn, sdn_apply, snapshots, storage, tasks, wear};
 
 macro_rules! routes {
     ($name:ident: $( $method:literal $path:literal [$need:literal] $place:ident $params:literal => $run:path; )*) => {
@@ -24,6 +24,8 @@ pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, SDN, NODES, FIREWALL, LXC, QEM
 
 routes! { CLUSTER:
     "GET" "/version" [""] here "" => cluster::version;
+    "GET" "/cluster/ceph/status" ["Sys.Audit|Datastore.Audit@/"] here "" => wear::ceph;
+    "GET" "/cluster/backup-info/not-backed-up" ["Sys.Audit@/"] here "" => wear::uncovered;
     "GET" "/cluster/status" ["Sys.Audit@/"] here "" => cluster::status;
     "GET" "/cluster/resources" [""] here "type str enum=vm|storage|node|sdn" => cluster::resources;
     "GET" "/cluster/nextid" [""] here "vmid int fmt=pve-vmid min=100 max=999999999" => cluster::nextid;
@@ -130,6 +132,10 @@ routes! { NODES:
     "GET" "/nodes" [""] here "" => nodes::list;
     "GET" "/nodes/{node}/version" [""] there "@node" => cluster::version;
     "GET" "/nodes/{node}/status" ["Sys.Audit@/nodes/{node}"] there "@node" => nodes::status;
+    "GET" "/nodes/{node}/replication" [""] there "@node\nguest int fmt=pve-vmid min=100 max=999999999" => wear::replications;
+    "GET" "/nodes/{node}/certificates/info" [""] there "@node" => wear::certificates;
+    "GET" "/nodes/{node}/disks/list" ["Sys.Audit@/nodes/{node}"] there "@node\ninclude-partitions bool\nskipsmart bool\ntype str enum=unused|journal_disks" => wear::disks;
+    "GET" "/nodes/{node}/disks/zfs" ["Sys.Audit@/"] there "@node" => wear::pools;
     "GET" "/nodes/{node}/rrddata" ["Sys.Audit@/nodes/{node}"] here "@node\ncf str enum=AVERAGE|MAX\ntimeframe! str enum=hour|day|week|month|year|decade" => rrd::node;
     "GET" "/nodes/{node}/network" [""] there "@node\ntype str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge|any_local_bridge|include_sdn" => network::list;
     "POST" "/nodes/{node}/network" ["Sys.Modify@/nodes/{node}"] there "@node\niface! str fmt=pve-iface minlen=2 maxlen=20\ntype! str enum=bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|unknown\n@iface-options" => network::create;

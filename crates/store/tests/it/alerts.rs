@@ -31,6 +31,7 @@ fn desk() -> Desk {
             cooldown_ms: 0,
             escalation: vec![],
             duty: Duty::default(),
+            threads: true,
         },
         rules: Rules {
             rules: defaults().rules.into_iter().filter(|r| r.id == "quorum-lost").collect(),

@@ -1,0 +1,317 @@
+//! The thread on an incident's message: its course and what people wrote, each once, in order. In a forum the post is
+//! the thread, and its tags say how bad it is and whether it is over.
+//!
+//! A thread made from a message has that message's id, so that opening it twice finds the first one. How far it was told
+//! is written down before and after each message, and the message's nonce follows from where it begins.
+
+use gantry_core::alert::{Incident, Kind};
+use gantry_core::id::{ChannelId, MessageId};
+use gantry_engine::store::{CardRow, IncidentThread};
+use serenity::all::{
+    AutoArchiveDuration, Builder, CreateAllowedMentions, CreateForumPost, CreateMessage,
+    CreateThread, EditThread, ForumTag, ForumTagId, Http, Nonce,
+};
+
+use crate::courier::{Failed, THREAD_ARCHIVED, UNKNOWN_CHANNEL, nonce};
+use crate::desk::{code_of, status_of, words_of};
+use crate::escape;
+use crate::face::Face;
+use crate::paint::{Painted, cut, label, units};
+
+/// Longest name of a thread.
+const NAME_MAX: usize = 100;
+/// Longest message in a thread; Discord takes 2,000.
+const TEXT_MAX: usize = 1900;
+/// Messages of the course in one go; more follow with the next change.
+const MESSAGES_MAX: usize = 4;
+/// Notes told in one go.
+const NOTES_MAX: usize = 8;
+/// Most tags of a post.
+const TAGS_MAX: usize = 5;
+/// Posts of a forum that are looked through for one that was made before a crash.
+const POSTS_LOOKED_AT: usize = 5;
+
+/// Error code: the message has a thread already.
+const HAS_THREAD: isize = 160_004;
+/// Error code: messages cannot be sent into a channel of this kind. A forum's posts are threads.
+pub(crate) const NOT_A_TEXT_CHANNEL: isize = 50_008;
+
+/// Brings an incident's thread up to date.
+pub(crate) struct Thread<'a> {
+    pub face: &'a Face,
+    pub http: &'a Http,
+    pub incident: &'a Incident,
+    /// Where the incident's message is.
+    pub channel: ChannelId,
+    /// The message.
+    pub message: MessageId,
+}
+
+fn later(error: &gantry_engine::store::StoreError) -> Failed {
+    Failed::Later(error.to_string())
+}
+
+impl Thread<'_> {
+    /// Opens the thread where it is missing, then tells what is not told yet.
+    pub async fn keep(&self) -> Result<(), Failed> {
+        let store = self.face.engine().store();
+        let id = &self.incident.id;
+        let wanted = self.face.engine().alert_route(self.incident.guild).is_none_or(|r| r.threads);
+        let is_post = self.channel.0 == self.message.0;
+        if self.incident.kind != Kind::Alerts || !(wanted || is_post) {
+            return Ok(());
+        }
+        let kept = store.incident_thread(id).await.map_err(|e| later(&e))?;
+        let mut kept = match kept.filter(|k| k.starter == self.message) {
+            Some(kept) => kept,
+            None => {
+                let thread = if is_post { Some(self.channel) } else { self.open().await? };
+                let kept = IncidentThread {
+                    starter: self.message,
+                    thread,
+                    told: 0,
+                    telling: 0,
+                    tags: String::new(),
+                };
+                store.save_incident_thread(id, &kept).await.map_err(|e| later(&e))?;
+                kept
+            }
+        };
+        let Some(thread) = kept.thread else { return Ok(()) };
+        match self.tell(thread, &mut kept).await {
+            Err(Told::Gone(why)) => {
+                tracing::warn!(
+                    why,
+                    "an incident's thread is gone or closed; it is told there no more"
+                );
+                kept.thread = None;
+                store.save_incident_thread(id, &kept).await.map_err(|e| later(&e))
+            }
+            Err(Told::Failed(failed)) => Err(failed),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn name(&self) -> String {
+        thread_name(self.incident)
+    }
+
+    /// `None`: it may not be opened here.
+    async fn open(&self) -> Result<Option<ChannelId>, Failed> {
+        let thread =
+            CreateThread::new(self.name()).auto_archive_duration(AutoArchiveDuration::OneDay);
+        let place = (self.channel.0.into(), Some(self.message.0.into()));
+        match thread.execute(self.http, place).await {
+            Ok(thread) => Ok(Some(ChannelId(thread.id.get()))),
+            // Made before a crash; it has the message's id.
+            Err(error) if code_of(Some(&error)) == Some(HAS_THREAD) => {
+                Ok(Some(ChannelId(self.message.0)))
+            }
+            Err(error) => match Failed::from(&error) {
+                Failed::Never(why) => {
+                    tracing::warn!(
+                        why,
+                        "an incident gets no thread; does gantry have Create Public Threads?"
+                    );
+                    Ok(None)
+                }
+                again @ Failed::Later(_) => Err(again),
+            },
+        }
+    }
+
+    async fn tell(&self, thread: ChannelId, kept: &mut IncidentThread) -> Result<(), Told> {
+        let store = self.face.engine().store();
+        let id = &self.incident.id;
+        let failed = |e: gantry_engine::store::StoreError| Told::Failed(later(&e));
+        for _ in 0..MESSAGES_MAX {
+            let (from, whole) = (kept.told, self.incident.entries());
+            // What may have been sent before a crash is sent in the same words' place: up to where that reached.
+            let until = if kept.telling > from { kept.telling } else { self.fits(from, whole) };
+            if until <= from {
+                break;
+            }
+            if kept.telling != until {
+                kept.telling = until;
+                store.save_incident_thread(id, kept).await.map_err(failed)?;
+            }
+            let text = course(self.incident, from, until);
+            if !text.is_empty() {
+                let starter = kept.starter.0.to_string();
+                let key = nonce(&["thread", id.as_str(), &starter, &from.to_string()]);
+                self.send(thread, text, key).await?;
+            }
+            kept.told = until;
+            store.save_incident_thread(id, kept).await.map_err(failed)?;
+        }
+        for note in self.incident.notes.iter().filter(|n| !n.told).take(NOTES_MAX) {
+            let text = cut(
+                &format!("**{}** wrote:\n{}", escape::markdown(&note.name), quoted(&note.text)),
+                TEXT_MAX,
+            );
+            self.send(thread, text, nonce(&["note", note.id.as_str()])).await?;
+            store.note_told(&note.id).await.map_err(failed)?;
+        }
+        self.tag(thread, kept).await
+    }
+
+    /// How far the course reaches in one message.
+    fn fits(&self, from: u64, whole: u64) -> u64 {
+        let mut until = from;
+        while until < whole
+            && (until == from || units(&course(self.incident, from, until + 1)) <= TEXT_MAX)
+        {
+            until += 1;
+        }
+        until
+    }
+
+    async fn send(&self, thread: ChannelId, text: String, nonce: String) -> Result<(), Told> {
+        let sent = CreateMessage::new()
+            .content(text)
+            .allowed_mentions(CreateAllowedMentions::new())
+            .nonce(Nonce::String(nonce))
+            .enforce_nonce(true)
+            .execute(self.http, (thread.0.into(), None))
+            .await;
+        sent.map(drop).map_err(|error| gone_or_failed(&error))
+    }
+
+    /// Sets a post's tags to those of the forum that fit.
+    async fn tag(&self, thread: ChannelId, kept: &mut IncidentThread) -> Result<(), Told> {
+        let words = tag_words(self.incident);
+        if thread.0 != self.message.0 || thread != self.channel || kept.tags == words.join(" ") {
+            return Ok(());
+        }
+        let forum = match self.http.get_channel(thread.0.into()).await {
+            Ok(channel) => channel.guild().and_then(|c| c.parent_id),
+            Err(error) => return Err(gone_or_failed(&error)),
+        };
+        let Some(forum) = forum else { return Ok(()) };
+        let tags = fitting(&available(self.http, forum).await.map_err(Told::Failed)?, &words);
+        let edit = EditThread::new().applied_tags(tags);
+        if let Err(error) = edit.execute(self.http, thread.0.into()).await {
+            match Failed::from(&error) {
+                Failed::Never(why) => {
+                    tracing::warn!(why, "the tags of an incident's post were refused")
+                }
+                again @ Failed::Later(_) => return Err(Told::Failed(again)),
+            }
+        }
+        kept.tags = words.join(" ");
+        let saved = self.face.engine().store().save_incident_thread(&self.incident.id, kept).await;
+        saved.map_err(|e| Told::Failed(later(&e)))
+    }
+}
+
+/// Why something did not get into a thread.
+enum Told {
+    /// There is no way in any more.
+    Gone(String),
+    /// It failed.
+    Failed(Failed),
+}
+
+fn gone_or_failed(error: &serenity::Error) -> Told {
+    match (status_of(error), code_of(Some(error))) {
+        (_, Some(UNKNOWN_CHANNEL | THREAD_ARCHIVED)) | (Some(403), _) => {
+            Told::Gone(words_of(error))
+        }
+        _ => Told::Failed(Failed::from(error)),
+    }
+}
+
+fn thread_name(incident: &Incident) -> String {
+    label(&incident.headline(), NAME_MAX)
+}
+
+/// Entries of the timeline, a line each.
+fn course(incident: &Incident, from: u64, until: u64) -> String {
+    let entries = incident.entries_between(from, until);
+    let mut lines: Vec<String> = entries
+        .iter()
+        .map(|e| {
+            format!("<t:{}:T> {}", e.at_ms.div_euclid(1000), escape::markdown(&cut(&e.text, 600)))
+        })
+        .collect();
+    let missing = (until - from).saturating_sub(u64::try_from(entries.len()).unwrap_or(0));
+    if missing > 0 {
+        lines.push(format!("… {missing} were too many to keep"));
+    }
+    lines.join("\n")
+}
+
+fn quoted(text: &str) -> String {
+    text.lines().map(|l| format!("> {}", escape::markdown(l))).collect::<Vec<_>>().join("\n")
+}
+
+/// What tags of a forum may be called to be used: severity, cluster, and whether it goes on.
+fn tag_words(incident: &Incident) -> Vec<String> {
+    let state = if incident.is_open() { "open" } else { "over" };
+    let mut words = vec![incident.severity.as_str().to_owned(), state.to_owned()];
+    words.extend(incident.cluster.as_ref().map(ToString::to_string));
+    words
+}
+
+fn fitting(tags: &[ForumTag], words: &[String]) -> Vec<ForumTagId> {
+    let fits = |t: &&ForumTag| words.iter().any(|w| w.eq_ignore_ascii_case(t.name.trim()));
+    tags.iter().filter(fits).map(|t| t.id).take(TAGS_MAX).collect()
+}
+
+async fn available(http: &Http, forum: serenity::all::ChannelId) -> Result<Vec<ForumTag>, Failed> {
+    let channel = http.get_channel(forum).await.map_err(|e| Failed::from(&e))?;
+    Ok(channel.guild().map(|c| c.available_tags).unwrap_or_default())
+}
+
+/// Posts an incident in a forum; the post's thread is its channel from then on. Discord has no nonce for that, so a post
+/// that was made before a crash is looked for first.
+pub(crate) async fn post(
+    face: &Face,
+    http: &Http,
+    card: &CardRow,
+    incident: &Incident,
+    painted: &Painted,
+) -> Result<(ChannelId, MessageId), Failed> {
+    let id = match made_before(http, card, incident).await? {
+        Some(id) => id,
+        None => {
+            let words = tag_words(incident);
+            let tags = fitting(&available(http, card.channel.0.into()).await?, &words);
+            let message = CreateMessage::new()
+                .allowed_mentions(CreateAllowedMentions::new())
+                .embed(painted.embed())
+                .components(painted.components())
+                .add_files(painted.attachments());
+            let post = CreateForumPost::new(thread_name(incident), message).set_applied_tags(tags);
+            let post =
+                post.execute(http, card.channel.0.into()).await.map_err(|e| Failed::from(&e))?;
+            post.id.get()
+        }
+    };
+    let (channel, message) = (ChannelId(id), MessageId(id));
+    let noted = face.engine().store().card_posted(&card.id, channel, message).await;
+    noted.map_err(|e| later(&e))?;
+    Ok((channel, message))
+}
+
+async fn made_before(
+    http: &Http,
+    card: &CardRow,
+    incident: &Incident,
+) -> Result<Option<u64>, Failed> {
+    let active = http.get_guild_active_threads(card.guild.0.into()).await;
+    let mut posts = active.map_err(|e| Failed::from(&e))?.threads;
+    let name = thread_name(incident);
+    posts.retain(|t| t.parent_id.is_some_and(|p| p.get() == card.channel.0));
+    // The headline may have changed since; those of the same name are looked at first.
+    posts.sort_by_key(|t| (t.name != name, std::cmp::Reverse(t.id)));
+    for post in posts.iter().take(POSTS_LOOKED_AT) {
+        let first = http.get_message(post.id, post.id.get().into()).await;
+        let Ok(first) = first else { continue };
+        let footers = first.embeds.iter().filter_map(|e| e.footer.as_ref());
+        if footers.into_iter().any(|f| f.text.contains(incident.id.as_str())) {
+            return Ok(Some(post.id.get()));
+        }
+    }
+    Ok(None)
+}
