@@ -44,7 +44,7 @@ async fn measure() -> Result<(), Box<dyn Error>> {
         let set = set(n)?;
         store.put_set(&set, None, NOW_MS).await?;
         let led = store.lead_sets(&cluster, "bench", NOW_MS, LEAD_MS).await?;
-        let led = led.rows.iter().find(|row| row.set.name() == set.name());
+        let led = led.all.rows.iter().find(|row| row.set.name() == set.name());
         let generation = led.ok_or("nobody leads it")?.generation;
         for ordinal in 0..PODS {
             let identity = allot(&set.cluster, set.spec(), ordinal, &Default::default())?;
@@ -87,7 +87,6 @@ async fn pass(
     cluster: &ClusterId,
     view: &ClusterView,
 ) -> Result<u32, Box<dyn Error>> {
-    store.sound_sets(cluster).await?;
     let led = store.lead_sets(cluster, "bench", NOW_MS, LEAD_MS).await?;
     let mut by_set: HashMap<String, Vec<SlotRecord>> = HashMap::new();
     for slot in store.sound_slots(cluster).await?.rows {
@@ -95,7 +94,7 @@ async fn pass(
     }
     let index = Index::new(view);
     let mut steady = 0;
-    for row in led.rows {
+    for row in led.all.rows {
         let records = by_set.remove(row.set.name()).unwrap_or_default();
         let seen = observe(&row.set, records, &index, |_| None, |_, _| Readiness::Ready(1));
         let decision = reconcile(&row.set, &seen, NOW_MS);

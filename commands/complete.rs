@@ -15,6 +15,13 @@ use crate::actor::actor;
 use crate::face::Context;
 use crate::paint::{OPTION_TEXT_MAX, OPTIONS_MAX, label, units};
 
+mod record;
+mod world;
+
+pub use record::{forward, operation, rule, set, task};
+pub use world::{any_storage, bridge, cluster, image, node, storage};
+pub(crate) use world::storages;
+
 /// Most guests whose rights are looked up for one answer: bounds the work of a keystroke. Whoever is not among
 /// them is found by typing more of the name, or by typing it whole.
 pub const LOOKED_AT_MAX: usize = 10_000;
@@ -114,28 +121,80 @@ fn contains(name: &str, text: &str) -> bool {
     }
 }
 
-/// Who types, and behind what; `None` outside a server.
-pub(crate) fn asker<'a>(ctx: Context<'a>) -> Option<(Actor, &'a Engine)> {
-    let i = ctx.interaction;
-    let actor = actor(i.guild_id, i.member.as_deref(), i.channel_id, i.channel.as_ref())?;
-    Some((actor, ctx.framework.user_data.engine()))
+/// Somebody who types into an option, and what that is about.
+pub(crate) struct Typing<'a> {
+    pub(crate) actor: Actor,
+    pub(crate) engine: &'a Engine,
+    /// The command's own.
+    pub(crate) verb: Verb,
+    /// What was typed so far, in small letters.
+    pub(crate) typed: String,
+    options: &'a [ResolvedOption<'a>],
 }
 
-/// The verb a command asks for: `pod delete` is `pod.delete`.
-pub(crate) fn verb_of(ctx: Context<'_>) -> Option<Verb> {
-    ctx.command().qualified_name.replace(' ', ".").parse().ok()
+impl<'a> Typing<'a> {
+    /// `None` outside a server, or behind what is no verb.
+    fn of(ctx: Context<'a>, typed: &str) -> Option<Self> {
+        let i = ctx.interaction;
+        let actor = actor(i.guild_id, i.member.as_deref(), i.channel_id, i.channel.as_ref())?;
+        // `pod delete` is `pod.delete`.
+        let verb = ctx.command().qualified_name.replace(' ', ".").parse().ok()?;
+        let engine = ctx.framework.user_data.engine();
+        let typed = typed.trim().to_lowercase();
+        Some(Self { actor, engine, verb, typed, options: ctx.args })
+    }
+
+    /// Whether the asker may do that, with the command's own verb.
+    pub(crate) fn may(&self, target: Target<'_>) -> bool {
+        self.engine.may(&self.actor, self.verb, target).is_allowed()
+    }
+
+    /// Whether what was typed is part of it.
+    pub(crate) fn fits(&self, text: &str) -> bool {
+        contains(text, &self.typed)
+    }
+
+    /// Another option of the same command, as far as it is filled in.
+    pub(crate) fn other(&self, name: &str) -> Option<&str> {
+        let value = &self.options.iter().find(|o| o.name == name)?.value;
+        let text = match value {
+            ResolvedValue::String(text) => *text,
+            ResolvedValue::Autocomplete { value, .. } => *value,
+            _ => return None,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The clusters that are meant: the one that was chosen, else all.
+    pub(crate) fn views(&self) -> Vec<Arc<ClusterView>> {
+        let only = self.other("cluster");
+        let mut views = self.engine.views();
+        views.retain(|v| only.is_none_or(|c| v.cluster.as_str() == c));
+        views
+    }
+
+    /// The same where the asker may do that somewhere.
+    pub(crate) fn views_within(&self) -> Vec<Arc<ClusterView>> {
+        let mut views = self.views();
+        views.retain(|v| self.may(Target::Within(&v.cluster)));
+        views
+    }
 }
 
-/// Another option of the same command, as far as it is filled in.
-pub(crate) fn other<'a>(options: &'a [ResolvedOption<'a>], name: &str) -> Option<&'a str> {
-    options.iter().find(|o| o.name == name).and_then(|o| match &o.value {
-        ResolvedValue::String(text) => Some(*text),
-        ResolvedValue::Autocomplete { value, .. } => Some(*value),
-        _ => None,
-    })
+/// Any context a completion is called with.
+pub(crate) type Any<'a> = poise::Context<'a, crate::Face, crate::FaceError>;
+
+/// What may be offered to who types: as it is shown, and as it is sent.
+pub(crate) fn offer<'a>(
+    ctx: Any<'a>,
+    typed: &str,
+    find: impl FnOnce(&Typing<'a>) -> Vec<(String, String)>,
+) -> CreateAutocompleteResponse {
+    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
+    answer(Typing::of(ctx, typed).map(|t| find(&t)).unwrap_or_default())
 }
 
-pub(crate) fn answer(choices: Vec<(String, String)>) -> CreateAutocompleteResponse {
+fn answer(choices: Vec<(String, String)>) -> CreateAutocompleteResponse {
     let choices = choices
         .into_iter()
         .filter(|(_, value)| !value.is_empty() && units(value) <= OPTION_TEXT_MAX)
@@ -145,299 +204,24 @@ pub(crate) fn answer(choices: Vec<(String, String)>) -> CreateAutocompleteRespon
     CreateAutocompleteResponse::new().set_choices(choices)
 }
 
+/// Each value once, by value.
+pub(crate) fn once(mut found: Vec<(String, String)>) -> Vec<(String, String)> {
+    found.sort_by(|a, b| a.1.cmp(&b.1));
+    found.dedup_by(|a, b| a.1 == b.1);
+    found
+}
+
 /// Completes a guest or pod.
-pub async fn guest(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    if !engine.may(&actor, verb, Target::Any).is_allowed() {
-        return answer(Vec::new());
-    }
-    let views = engine.views();
-    let found =
-        guests(&views, verb, typed, |g| engine.may(&actor, verb, Target::Guest(g)).is_allowed());
-    let many = views.len() > 1;
-    answer(found.into_iter().map(|g| (guest_label(g, many), g.address().to_string())).collect())
-}
-
-/// Completes a cluster.
-pub async fn cluster(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let typed = typed.to_lowercase();
-    let seen = engine.views_for(&actor, verb);
-    let found = seen.iter().filter(|v| {
-        v.cluster.as_str().to_lowercase().contains(&typed)
-            && (!v.guests.is_empty()
-                || engine.may(&actor, verb, Target::Within(&v.cluster)).is_allowed())
-    });
-    answer(found.map(|v| (v.cluster.to_string(), v.cluster.to_string())).collect())
-}
-
-/// Completes a forward the asker may remove.
-pub async fn forward(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    let typed = typed.to_lowercase();
-    let mut found = Vec::new();
-    for forward in engine.known_forwards() {
-        let label = format!("{} ({})", forward.spec, forward.spec.cluster);
-        let fits = label.to_lowercase().contains(&typed) || forward.id.as_str().contains(&typed);
-        if fits && engine.may_remove(&actor, &forward).is_allowed() {
-            found.push((label, forward.id.to_string()));
+pub async fn guest(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
+    offer(ctx, typed, |t| {
+        if !t.may(Target::Any) {
+            return Vec::new();
         }
-        if found.len() == OPTIONS_MAX {
-            break;
-        }
-    }
-    answer(found)
-}
-
-/// Completes a node; those of another cluster than the one chosen are left out.
-pub async fn node(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let only = other(ctx.args, "cluster");
-    let typed = typed.to_lowercase();
-    let views = engine.views();
-    let many = views.len() > 1;
-    let mut found = Vec::new();
-    for view in views.iter().filter(|v| only.is_none_or(|c| v.cluster.as_str() == c)) {
-        for node in view.nodes.iter().filter(|n| n.name.as_str().to_lowercase().contains(&typed)) {
-            let target = Target::Node(&view.cluster, &node.name);
-            let allowed = if verb == Verb::PodCreate {
-                engine.may(&actor, verb, Target::Within(&view.cluster)).is_allowed()
-            } else {
-                engine.may(&actor, verb, target).is_allowed()
-                    || engine.may(&actor, Verb::NodeList, target).is_allowed()
-            };
-            if allowed {
-                let state = match node.state {
-                    gantry_core::world::NodeState::Up => "up",
-                    gantry_core::world::NodeState::Down => "down",
-                    gantry_core::world::NodeState::Unknown => "not answering",
-                };
-                let place = if many { format!("{} · ", view.cluster) } else { String::new() };
-                found.push((format!("{} · {place}{state}", node.name), node.name.to_string()));
-            }
-        }
-    }
-    answer(found)
-}
-
-/// Completes a container template.
-pub async fn image(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    let only = other(ctx.args, "cluster");
-    let typed = typed.to_lowercase();
-    let views = engine.views();
-    let mut found: Vec<(String, String)> = views
-        .iter()
-        .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
-        .filter(|v| engine.may(&actor, Verb::PodCreate, Target::Within(&v.cluster)).is_allowed())
-        .flat_map(|v| &v.templates)
-        .filter(|t| t.to_lowercase().contains(&typed))
-        .map(|t| (t.clone(), t.clone()))
-        .collect();
-    found.sort();
-    found.dedup();
-    answer(found)
-}
-
-/// Completes a rule of alerts.
-pub async fn rule(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    if !engine.may(&actor, verb, Target::Any).is_allowed() {
-        return answer(Vec::new());
-    }
-    let typed = typed.to_lowercase();
-    let all = engine.rule_names();
-    let fits = |(id, title): &&(String, String)| {
-        id.contains(&typed) || title.to_lowercase().contains(&typed)
-    };
-    let shown = all.iter().filter(fits).map(|(id, title)| (format!("{id} · {title}"), id.clone()));
-    answer(shown.collect())
-}
-
-/// Completes a set.
-pub async fn set(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    let typed = typed.to_lowercase();
-    let sets = engine.sets();
-    let found = sets
-        .iter()
-        .map(|s| s.address())
-        .filter(|s| s.to_string().to_lowercase().contains(&typed))
-        .filter(|s| engine.may_set(&actor, Verb::SetShow, s).is_allowed());
-    answer(found.map(|s| (s.to_string(), s.to_string())).collect())
-}
-
-/// Completes a storage that is there, whatever it holds.
-pub async fn any_storage(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
-    let typed = typed.to_lowercase();
-    let mut found: Vec<(String, String)> = engine
-        .views()
-        .iter()
-        .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
-        .flat_map(|v| v.storages.iter().map(move |s| (&v.cluster, s)))
-        .filter(|(_, s)| node.is_none_or(|n| n.is_empty() || s.node.as_str() == n))
-        .filter(|(_, s)| s.id.as_str().to_lowercase().contains(&typed))
-        .filter(|(c, s)| engine.may(&actor, verb, Target::Node(c, &s.node)).is_allowed())
-        .map(|(_, s)| {
-            let used = crate::card::percent(s.used as f64, s.total as f64);
-            (format!("{} · {} · {used} used", s.id, s.kind), s.id.to_string())
-        })
-        .collect();
-    found.sort_by(|a, b| a.1.cmp(&b.1));
-    found.dedup_by(|a, b| a.1 == b.1);
-    answer(found)
-}
-
-/// Completes a storage that holds container disks.
-pub async fn storage(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let Some((actor, engine)) = asker(ctx) else { return answer(Vec::new()) };
-    let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
-    let typed = typed.to_lowercase();
-    let views = engine.views();
-    let mut found: Vec<(String, String)> = views
-        .iter()
-        .filter(|v| only.is_none_or(|c| v.cluster.as_str() == c))
-        .filter(|v| engine.may(&actor, Verb::PodCreate, Target::Within(&v.cluster)).is_allowed())
-        .flat_map(|v| &v.storages)
-        .filter(|s| s.active && s.content.iter().any(|c| c == "rootdir"))
-        .filter(|s| node.is_none_or(|n| n.is_empty() || s.shared || s.node.as_str() == n))
-        .filter(|s| s.id.as_str().to_lowercase().contains(&typed))
-        .map(|s| {
-            let free = crate::card::bytes(s.total.saturating_sub(s.used));
-            (format!("{} · {} · {free} free", s.id, s.kind), s.id.to_string())
-        })
-        .collect();
-    found.sort_by(|a, b| a.1.cmp(&b.1));
-    found.dedup_by(|a, b| a.1 == b.1);
-    answer(found)
-}
-
-/// Completes a bridge or vnet of the node that is chosen, else of any.
-pub async fn bridge(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let (only, node) = (other(ctx.args, "cluster"), other(ctx.args, "node"));
-    let typed = typed.to_lowercase();
-    let mut found: Vec<(String, String)> = Vec::new();
-    for view in engine.views().iter().filter(|v| only.is_none_or(|c| v.cluster.as_str() == c)) {
-        if !engine.may(&actor, verb, Target::Within(&view.cluster)).is_allowed() {
-            continue;
-        }
-        let bridges = engine.known_bridges(&view.cluster);
-        let here =
-            bridges.iter().filter(|(n, _)| node.is_none_or(|w| w.is_empty() || n.as_str() == w));
-        for (_, name) in here.filter(|(_, b)| b.to_lowercase().contains(&typed)) {
-            let nodes = bridges.iter().filter(|(_, b)| b == name).count();
-            let of = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
-            found.push((format!("{name} · on {of}"), name.clone()));
-        }
-    }
-    found.sort();
-    found.dedup_by(|a, b| a.1 == b.1);
-    answer(found)
-}
-
-/// Completes an operation of lately that was asked for on this server.
-pub async fn operation(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let typed = typed.trim().to_lowercase();
-    let ops = engine.recent_operations();
-    let found = ops
-        .iter()
-        .filter(|op| op.guild == Some(actor.guild))
-        .filter(|op| contains(op.id.as_str(), &typed) || contains(&op.words, &typed))
-        .filter(|op| crate::show::may_action(engine, &actor, verb, &op.action, op.by).is_allowed())
-        .map(|op| (format!("{} · {}", op.words, op.state.as_str()), op.id.to_string()));
-    answer(found.collect())
-}
-
-/// Completes a task of Proxmox seen lately; only those that run where one shall be stopped.
-pub async fn task(
-    ctx: poise::Context<'_, crate::Face, crate::FaceError>,
-    typed: &str,
-) -> CreateAutocompleteResponse {
-    let poise::Context::Application(ctx) = ctx else { return answer(Vec::new()) };
-    let (Some((actor, engine)), Some(verb)) = (asker(ctx), verb_of(ctx)) else {
-        return answer(Vec::new());
-    };
-    let only = other(ctx.args, "cluster");
-    let typed = typed.trim().to_lowercase();
-    let mut found: Vec<(i64, String, String)> = Vec::new();
-    for view in engine.views().iter().filter(|v| only.is_none_or(|c| v.cluster.as_str() == c)) {
-        for task in engine.recent_tasks(&view.cluster).iter() {
-            let upid = &task.upid;
-            let state = task.status.as_deref().unwrap_or("running");
-            let words = format!("{} {} · {} · {state}", upid.kind(), upid.id(), upid.node());
-            let asked = verb != Verb::TaskCancel || task.status.is_none();
-            if asked
-                && (contains(upid.as_str(), &typed) || contains(&words, &typed))
-                && engine.may_task(&actor, verb, &view.cluster, upid).is_allowed()
-            {
-                found.push((task.started_ms, words, upid.to_string()));
-            }
-        }
-    }
-    found.sort_by_key(|(started_ms, _, _)| std::cmp::Reverse(*started_ms));
-    answer(found.into_iter().map(|(_, words, upid)| (words, upid)).collect())
+        let views = t.engine.views();
+        let many = views.len() > 1;
+        let found = guests(&views, t.verb, &t.typed, |g| t.may(Target::Guest(g)));
+        found.into_iter().map(|g| (guest_label(g, many), g.address().to_string())).collect()
+    })
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ pub async fn create(
     #[max = 65_536]
     disk: Option<u32>,
     #[description = "Bridge of their network cards (vmbr0)"]
+    #[autocomplete = "complete::bridge"]
     #[max_length = 15]
     bridge: Option<String>,
     #[description = "First address with prefix, such as 10.0.0.10/24; left out: DHCP"]
@@ -111,9 +112,7 @@ pub async fn create(
         }
         let mut typed = Typed::default();
         let storage = typed.read("storage", storage.as_deref().unwrap_or("local-lvm"));
-        let range = vmids.trim().split_once('-').unwrap_or((vmids.trim(), vmids.trim()));
-        let from: Option<Vmid> = typed.read("vmids", range.0.trim());
-        let to: Option<Vmid> = typed.read("vmids", range.1.trim());
+        let vmids = typed.range(&vmids);
         let nodes = match &nodes {
             Some(text) => text.split(',').filter_map(|n| typed.read("nodes", n.trim())).collect(),
             None => up(&visit, &cluster),
@@ -125,7 +124,7 @@ pub async fn create(
         if address.is_some() {
             network.ipv4 = Ipv4::None;
         }
-        let (Some(from), Some(to)) = (from, to) else { return Err(typed.wrong(&visit)) };
+        let Some(vmids) = vmids else { return Err(typed.wrong(&visit)) };
         let spec = SetSpec {
             name: name.trim().to_owned(),
             kind: if deployment == Some(true) { SetKind::Deployment } else { SetKind::Stateful },
@@ -135,7 +134,7 @@ pub async fn create(
             progress_deadline_s: deadline.unwrap_or(DEADLINE_S),
             ..SetSpec::new(
                 replicas,
-                VmidRange { from, to },
+                vmids,
                 nodes,
                 PodTemplate {
                     image: image.trim().to_owned(),
@@ -148,7 +147,7 @@ pub async fn create(
                 },
             )
         };
-        typed.found.extend(spec.problems());
+        typed.add(spec.problems());
         if !typed.found.is_empty() {
             return Err(typed.wrong(&visit));
         }
@@ -163,14 +162,6 @@ pub async fn create(
 /// Proposes a new set, once all of it was said.
 pub async fn made(visit: &Visit, cluster: ClusterId, spec: SetSpec) -> Result<(), FaceError> {
     let set = SetRef { cluster, name: spec.name.clone() };
-    if visit.face.engine().set_seen(&set).is_some() {
-        return Err(said(
-            "Nothing was created",
-            &format!("There is a set {set} already"),
-            "Choose another name, or use `/set apply`, `/set scale` or `/set rollout start`.",
-            &visit.reference(),
-        ));
-    }
     let action = SetAction::Put { set, spec: Box::new(spec), why: "created".into() };
     propose(visit, Verb::SetCreate, action).await
 }
@@ -202,6 +193,27 @@ impl Typed {
         text.parse().map_err(|e: T::Err| self.note(field, e.to_string())).ok()
     }
 
+    /// Adds what is wrong with the whole, except where that follows from a field that could not be read.
+    pub fn add(&mut self, problems: Vec<Problem>) {
+        let noted: Vec<String> = self.found.iter().map(|p| p.field.clone()).collect();
+        let follows = |p: &Problem| {
+            noted.iter().any(|n| p.field == *n || p.field.split('.').any(|part| part == n))
+        };
+        self.found.extend(problems.into_iter().filter(|p| !follows(p)));
+    }
+
+    /// Reads `700-799`, or one number.
+    fn range(&mut self, text: &str) -> Option<VmidRange> {
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
+        let (from, to): (Option<Vmid>, Option<Vmid>) =
+            (from.trim().parse().ok(), to.trim().parse().ok());
+        let range = from.zip(to).map(|(from, to)| VmidRange { from, to });
+        if range.is_none() {
+            self.note("vmids", "two numbers from 100 to 999999999, such as 700-799");
+        }
+        range
+    }
+
     /// Reads `data:4:/data`.
     pub fn volume(&mut self, text: &str, storage: Option<StorageId>) -> Option<VolumeSpec> {
         let mut parts = text.trim().splitn(3, ':');
@@ -214,6 +226,8 @@ impl Typed {
                 path: path.trim().to_owned(),
                 backup: false,
             }),
+            // That of the root disk, which is told by itself.
+            (Some(_), Some(_), None) => None,
             _ => {
                 self.note("volume", "name, GiB and path, as in data:4:/data");
                 None
@@ -307,4 +321,28 @@ pub async fn apply(
         act::carried(&visit, Verb::SetApply, &set.to_string(), None, ask, true).await
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_numbers_is_read_whole_and_its_mistake_told_once() {
+        let mut typed = Typed::default();
+        let range = typed.range(" 700 - 799 ").map(|r| (r.from.get(), r.to.get()));
+        assert_eq!((range, typed.range("700").map(|r| r.len())), (Some((700, 799)), Some(1)));
+        assert!(typed.found.is_empty());
+        assert_eq!(typed.range("any"), None);
+        assert_eq!(typed.found.len(), 1, "{:?}", typed.found);
+    }
+
+    #[test]
+    fn what_follows_from_a_mistake_is_not_a_second_one() {
+        let problem = |field: &str| Problem { field: field.into(), why: "no".into() };
+        let mut typed = Typed { found: vec![problem("storage")] };
+        typed.add(vec![problem("template.root.storage"), problem("name")]);
+        let fields: Vec<&str> = typed.found.iter().map(|p| p.field.as_str()).collect();
+        assert_eq!(fields, ["storage", "name"]);
+    }
 }

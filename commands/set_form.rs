@@ -171,7 +171,7 @@ fn fill_in(spec: &SetSpec, inputs: &SetInputs) -> (SetSpec, Vec<Problem>) {
     }
     form::tags(&mut spec.template, &inputs.tags);
     spec.template.ssh_keys = lines(&inputs.keys);
-    typed.found.extend(spec.problems());
+    typed.add(spec.problems());
     (spec, typed.found)
 }
 

@@ -1,6 +1,5 @@
 //! Sets: a list, one with its pods, its revisions. Tables fit a phone's width.
 
-use gantry_core::set::plan::differences;
 use gantry_core::set::{Phase, Pod, Revision, Set, Slot};
 use gantry_engine::SetNow;
 

@@ -6,7 +6,7 @@ use gantry_core::image::{DiskFormat, ImageRef};
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Ask, ImageAsk};
 
-use super::{ask, complete, named, place, storage_id};
+use super::{IMAGES, ask, complete, denied, named, place, storage_id};
 use crate::act::{self, Named};
 use crate::card;
 use crate::face::{Context, FaceError};
@@ -76,9 +76,8 @@ pub(super) async fn convert(
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
         let verb = Verb::ImageConvert;
-        let shown = guest.as_deref().or(image.as_deref()).unwrap_or("nothing");
-        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-            return visit.refuse(verb, shown, &because).await;
+        if let Some(because) = denied(&visit, verb) {
+            return visit.refuse(verb, IMAGES, &because).await;
         }
         match (&guest, &image) {
             (Some(guest), None) => {

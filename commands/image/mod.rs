@@ -79,6 +79,17 @@ fn wrong(visit: &Visit, why: &str) -> FaceError {
     )
 }
 
+/// What a refusal is about before what was typed is read: an address may be signed.
+const IMAGES: &str = "images";
+
+/// Why the asker may do that nowhere: said before anything about what was typed.
+fn denied(visit: &Visit, verb: Verb) -> Option<String> {
+    match visit.may(verb, Target::Any) {
+        Ruling::Denied { because } => Some(because),
+        Ruling::Allowed { .. } => None,
+    }
+}
+
 /// The cluster, and the node where one is named.
 fn place(
     visit: &Visit,
@@ -259,6 +270,9 @@ async fn pull(
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
+        if let Some(because) = denied(&visit, Verb::ImagePull) {
+            return visit.refuse(Verb::ImagePull, IMAGES, &because).await;
+        }
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let storage = storage_id(&visit, storage.as_deref())?;
         let checksum = sum(&visit, checksum.as_deref())?;
@@ -319,6 +333,9 @@ async fn prepare(
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
+        if let Some(because) = denied(&visit, Verb::ImagePrepare) {
+            return visit.refuse(Verb::ImagePrepare, IMAGES, &because).await;
+        }
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let storage = storage_id(&visit, storage.as_deref())?;
         let checksum = sum(&visit, checksum.as_deref())?;
@@ -351,6 +368,9 @@ async fn prune(
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
+        if let Some(because) = denied(&visit, Verb::ImagePrune) {
+            return visit.refuse(Verb::ImagePrune, IMAGES, &because).await;
+        }
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let storage = storage_id(&visit, storage.as_deref())?;
         let filter = PruneFilter { node, storage, days: days.unwrap_or(PRUNE_DAYS) };
@@ -376,6 +396,9 @@ async fn delete(
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
+        if let Some(because) = denied(&visit, Verb::ImageDelete) {
+            return visit.refuse(Verb::ImageDelete, IMAGES, &because).await;
+        }
         let (cluster, node) = place(&visit, cluster.as_deref(), node.as_deref())?;
         let (image, node) = named(&visit, &image, node)?;
         let ImageRef::Volume(volid) = image else {

@@ -65,15 +65,10 @@ ipv4 = "{ipv4}"
 
 async fn until_it_is(bot: &Bot, pod: &GuestRef, wanted: Condition) {
     let engine = bot.engine();
-    let deadline = std::time::Instant::now() + crate::harness::PATIENCE;
-    loop {
-        let health = engine.pod_health(pod);
-        if health.as_ref().and_then(|h| h.condition) == Some(wanted) {
-            return;
-        }
-        assert!(std::time::Instant::now() < deadline, "it never was {wanted:?}: {health:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    until(&format!("the pod is {wanted:?}"), async || {
+        engine.pod_health(pod).and_then(|h| h.condition) == Some(wanted)
+    })
+    .await;
 }
 
 async fn shown(bot: &Bot, name: &str) -> String {

@@ -10,16 +10,17 @@ const DEBIAN_13: &str = "debian-13-standard_13.1-1_amd64.tar.zst";
 const OWN: &str = "https://templates.demo/own-rootfs_1.0_amd64.tar.zst";
 
 /// Files that were really written to storages.
-fn fetched(bot: &Bot) -> usize {
+pub fn fetched(bot: &Bot) -> usize {
     bot.proxmox.changes().iter().filter(|c| c.what == "image").count()
 }
 
 /// What a reader sees: markdown's escapes are not shown.
-fn read(reply: &Reply) -> String {
+pub fn read(reply: &Reply) -> String {
     reply.text().replace('\\', "")
 }
 
-async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
+/// Asks for something, and confirms it.
+pub async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
     let question = bot.admin().runs(command).await;
     bot.admin().confirms(&question, typed).await;
     question
@@ -95,6 +96,8 @@ bot_test! {
             (format!("/image pull image:https://cloud.demo/images/nothing.iso checksum:{wrong} node:pve1"), "404"),
             ("/image pull image:alpine:3.22 node:pve1 storage:local-lvm".to_owned(), "does not take a container template"),
             ("/image pull image:alpine:3.22 node:pve1 storage:nope".to_owned(), "no storage nope"),
+            ("/image pull image:alpine:3.22 storage:nope".to_owned(), "No node of lab that is up has a storage nope. There are: local"),
+            ("/image prepare image:alpine:3.22 storage:locall".to_owned(), "has a storage locall. There are: local"),
         ] {
             let answer = bot.admin().runs(&command).await;
             assert!(read(&answer).contains(says), "{command}: {says} is not in:\n{}", read(&answer));
@@ -212,7 +215,7 @@ bot_test! {
         bot.has_guest(proxmox_twin::GuestSpec::qemu(5001, "machine").on("pve1").disk("nas", 4)).await;
         let card = confirmed(bot, "/image convert guest:golden storage:nas", "").await;
         bot.until_says(card.message, "was converted").await;
-        let card = confirmed(bot, "/image convert guest:golden to:template", "").await;
+        let card = confirmed(bot, "/image convert guest:golden to:template", "golden").await;
         bot.until_says(card.message, "is a template").await;
         let ops = bot.settle().await;
         assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
@@ -221,6 +224,22 @@ bot_test! {
         assert!(read(&no).contains("form its storage keeps"), "{}", read(&no));
         let no = bot.admin().runs("/image convert guest:machine to:qcow2 storage:local-lvm").await;
         assert!(read(&no).contains("block devices"), "{}", read(&no));
+    }
+}
+
+bot_test! {
+    async fn a_disk_takes_the_form_its_storage_keeps(bot: &mut Bot) {
+        bot.has_guest(proxmox_twin::GuestSpec::lxc(5000, "roomy").on("pve1")).await;
+        // Onto files, and from files onto a block device.
+        for (storage, volume) in [("nas", "nas:5000/vm-5000-disk-"), ("local-lvm", "local-lvm:vm-5000-disk-")] {
+            let card = confirmed(bot, &format!("/image convert guest:roomy storage:{storage}"), "").await;
+            bot.until_says(card.message, "was converted").await;
+            assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+            let guest = bot.proxmox.guest(5000).unwrap();
+            assert!(guest.config["rootfs"].starts_with(volume), "{storage}: {:?}", guest.config);
+            assert!(guest.config.keys().any(|k| k.starts_with("unused")), "the old one stays: {:?}", guest.config);
+            bot.looks().await;
+        }
     }
 }
 
@@ -235,9 +254,15 @@ bot_test! {
             "/image prepare image:alpine:3.22",
             "/image prune",
             "/image delete image:local:iso/debian-12.7.0-amd64-netinst.iso node:pve1",
+            // What is wrong with the rest is not told to whoever may not.
+            "/image delete image:alpine:3.22 node:nowhere",
+            "/image pull image:local:vztmpl/x.tar.zst storage:_",
+            "/image convert image:nothing to:raw",
         ] {
             let reply = bot.viewer().runs(command).await;
             assert!(reply.is_ephemeral() && !read(&reply).contains("confirm"), "{command}: {}", read(&reply));
+            let verb = command.trim_start_matches('/').split(' ').take(2).collect::<Vec<_>>().join(".");
+            assert!(read(&reply).contains(&verb), "{command}: {verb} is not in:\n{}", read(&reply));
         }
         assert_eq!(fetched(bot), 0);
     }

@@ -3,23 +3,8 @@
 use gantry_core::operation::OpState;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply, until};
-
-/// Files that were really written to storages.
-fn fetched(bot: &Bot) -> usize {
-    bot.proxmox.changes().iter().filter(|c| c.what == "image").count()
-}
-
-/// What a reader sees: markdown's escapes are not shown.
-fn read(reply: &Reply) -> String {
-    reply.text().replace('\\', "")
-}
-
-async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, typed).await;
-    question
-}
+use crate::harness::until;
+use crate::images::{confirmed, fetched, read};
 
 bot_test! {
     async fn ten_pods_at_once_fetch_their_image_once(bot: &mut Bot) {

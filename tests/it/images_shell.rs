@@ -4,23 +4,8 @@ use gantry_core::operation::OpState;
 use proxmox_twin::Trouble;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply};
-
-/// Files that were really written to storages.
-fn fetched(bot: &Bot) -> usize {
-    bot.proxmox.changes().iter().filter(|c| c.what == "image").count()
-}
-
-/// What a reader sees: markdown's escapes are not shown.
-fn read(reply: &Reply) -> String {
-    reply.text().replace('\\', "")
-}
-
-async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, typed).await;
-    question
-}
+use crate::harness::Bot;
+use crate::images::{confirmed, fetched, read};
 
 /// What was done over SSH.
 fn over_ssh(bot: &Bot, what: &str) -> usize {

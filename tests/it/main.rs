@@ -32,6 +32,8 @@ mod pods_crash;
 mod pods_lost;
 mod press;
 mod process;
+mod putback;
+mod rights;
 mod sets;
 mod sets_crash;
 mod sets_eyes;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::bot_test;
 use crate::harness::{Bot, until};
-use crate::sets_lost::{is_over, life};
+use crate::sets_lost::{Life, is_over, life, second_life};
 
 /// How long a point may take to be reached; some are never passed.
 const REACHED_WITHIN: Duration = Duration::from_millis(1_500);
@@ -97,22 +97,21 @@ const LOOK: Duration = Duration::from_millis(250);
 const ROUNDS_MAX: usize = 360;
 
 /// A set's whole life, killed at `point` about every second time something comes to it.
-async fn lives_killed(bot: &mut Bot, point: &'static str, seed: u64) {
+async fn lives_killed(bot: &mut Bot, Life(deeds, pods): Life, point: &'static str, seed: u64) {
     let at = format!("killed {point}, seed {seed}");
     bot.proxmox.forget();
     bot.guillotine.set_again(point, seed);
     let mut kills = 0;
-    for (command, name, words) in life() {
-        let question = bot.admin().runs(&command).await;
-        bot.admin().confirms(&question, name).await;
+    for (n, (deed, words)) in deeds.into_iter().enumerate() {
+        let card = deed.begins(bot).await;
         let mut rounds = 0;
         loop {
             rounds += 1;
-            let text = discord_twin::text_of(&bot.message(question.message)).replace('\\', "");
+            let text = discord_twin::text_of(&bot.message(card.message)).replace('\\', "");
             if text.contains(&words) {
                 break;
             }
-            assert!(rounds < ROUNDS_MAX, "{at}: {command} never came to “{words}”:\n{text}");
+            assert!(rounds < ROUNDS_MAX, "{at}: deed {n} never came to “{words}”:\n{text}");
             if bot.guillotine.has_fallen(LOOK).await {
                 kills += 1;
                 bot.restart().await;
@@ -125,14 +124,14 @@ async fn lives_killed(bot: &mut Bot, point: &'static str, seed: u64) {
         bot.settle().await;
     }
     bot.guillotine.lift();
-    is_over(bot, &at).await;
+    is_over(bot, pods, &at).await;
     assert!(kills > 3, "{at}: only {kills} times");
 }
 
 bot_test! {
     async fn a_sets_life_killed_around_every_call(bot: &mut Bot) {
         for (point, seed) in [("after intent", 1), ("after call", 2), ("after call", 3)] {
-            lives_killed(bot, point, seed).await;
+            lives_killed(bot, life(), point, seed).await;
         }
     }
 }
@@ -140,7 +139,7 @@ bot_test! {
 bot_test! {
     async fn a_sets_life_killed_around_every_task(bot: &mut Bot) {
         for (point, seed) in [("after upid", 4), ("before verify", 5), ("after verify", 6)] {
-            lives_killed(bot, point, seed).await;
+            lives_killed(bot, life(), point, seed).await;
         }
     }
 }
@@ -148,7 +147,23 @@ bot_test! {
 bot_test! {
     async fn a_sets_life_killed_around_every_step(bot: &mut Bot) {
         for (point, seed) in [("after look", 7), ("after look", 8), ("after end", 9)] {
-            lives_killed(bot, point, seed).await;
+            lives_killed(bot, life(), point, seed).await;
+        }
+    }
+}
+
+bot_test! {
+    async fn undone_adopted_and_restored_while_it_is_killed_around_every_call(bot: &mut Bot) {
+        for (point, seed) in [("after intent", 11), ("after call", 12)] {
+            lives_killed(bot, second_life(), point, seed).await;
+        }
+    }
+}
+
+bot_test! {
+    async fn undone_adopted_and_restored_while_it_is_killed_around_every_step(bot: &mut Bot) {
+        for (point, seed) in [("after look", 13), ("before verify", 14), ("after end", 15)] {
+            lives_killed(bot, second_life(), point, seed).await;
         }
     }
 }

@@ -469,6 +469,14 @@ impl Action {
         }
     }
 
+    /// The least confirmation it takes, whatever its verb takes: of one verb, some things can be undone and some cannot.
+    pub fn tier(&self) -> Tier {
+        match self {
+            Self::Image(action) if !action.can_be_undone() => Tier::TypedName,
+            _ => Tier::None,
+        }
+    }
+
     /// What it works on, where two operations must not work on that at the same time: `guest lab/201`.
     pub fn turn(&self) -> Option<String> {
         match self {

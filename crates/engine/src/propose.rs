@@ -387,10 +387,10 @@ impl Engine {
         Plan {
             id: self.plan_id(),
             verb,
-            action,
             asker: actor.clone(),
             rule,
-            tier,
+            tier: tier.max(action.tier()),
+            action,
             name: draft.name,
             target: draft.target,
             effects: draft.effects,

@@ -44,5 +44,5 @@ pub use plans::{Confirmation, PlanState, StoredPlan};
 pub use pods::PodRow;
 pub use pool::POSTGRES_CONNECTIONS;
 pub use screens::Screen;
-pub use sets::{Member, SetRow, SlotRow, Sound};
+pub use sets::{LedSets, Member, SetRow, SlotRow, Sound};
 pub use store::{Page, Store};

@@ -4,6 +4,8 @@
 //! leader, fenced by the generation of its lease, and by operations about what they did; each change reads the row
 //! again inside its transaction, so that neither overwrites the other.
 
+use std::collections::BTreeSet;
+
 use gantry_core::audit::AuditRow;
 use gantry_core::id::{CardId, ClusterId, OperationId, Vmid};
 use gantry_core::operation::Operation;
@@ -65,6 +67,15 @@ impl<T> Sound<T> {
     }
 }
 
+/// All sets of a cluster, and who of them is led.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedSets {
+    /// All of them, by name.
+    pub all: Sound<SetRow>,
+    /// Names of those that the asker leads.
+    pub led: BTreeSet<String>,
+}
+
 /// An operation of the reconciler on one ordinal, with everything that is kept in one transaction with it.
 #[derive(Debug, Clone)]
 pub struct Member<'a> {
@@ -94,15 +105,6 @@ impl Store {
         .await
     }
 
-    /// The sets of one cluster that read back, by name. At most 1000.
-    pub async fn sound_sets(&self, cluster: &ClusterId) -> Result<Sound<SetRow>, StoreError> {
-        self.call(format!("read the sets of {cluster}"), async {
-            let rows = self.pool.rows(sql::SETS_LIST, args![Some(cluster.as_str())]).await?;
-            Sound::of(&rows, read)
-        })
-        .await
-    }
-
     /// All sets, or those of one cluster, by name; an error where one does not read back. At most 1000.
     pub async fn list_sets(&self, cluster: Option<&ClusterId>) -> Result<Vec<SetRow>, StoreError> {
         self.call("list sets", async {
@@ -113,24 +115,46 @@ impl Store {
         .await
     }
 
-    /// Leads the sets of a cluster that nobody else leads, until `now_ms + lease_ms`; returns all that are led now and
-    /// read back.
-    /// Leading one again keeps its generation while the lease has not run out.
+    /// Leads the sets of a cluster that nobody else leads, until `now_ms + lease_ms` at most and half of that at least;
+    /// returns all sets of the cluster with those that are led now. At most 1000.
+    ///
+    /// Leading one again keeps its generation while the lease has not run out, and writes nothing while half of it is
+    /// left.
     pub async fn lead_sets(
         &self,
         cluster: &ClusterId,
         owner: &str,
         now_ms: i64,
         lease_ms: i64,
-    ) -> Result<Sound<SetRow>, StoreError> {
+    ) -> Result<LedSets, StoreError> {
         self.call(format!("lead the sets of {cluster}"), async {
-            let until = now_ms.saturating_add(lease_ms);
-            let mut tx = self.pool.begin().await?;
-            let rows = tx.rows(sql::SETS_LEAD, args![cluster, owner, now_ms, until]).await?;
-            tx.commit().await?;
-            let mut led = Sound::of(&rows, read)?;
-            led.rows.sort_by(|a, b| a.set.name().cmp(b.set.name()));
-            Ok(led)
+            let rows = self.pool.rows(sql::SETS_LEASES, args![cluster]).await?;
+            let mut sets = LedSets { all: Sound::of(&rows, read)?, led: BTreeSet::new() };
+            let mut due = false;
+            for row in &rows {
+                let own = row.text_opt("lease_owner")?.as_deref() == Some(owner);
+                let left_ms = row.int("lease_until_ms")? - now_ms;
+                if own && left_ms > 0 {
+                    sets.led.insert(row.text("name")?);
+                }
+                due |= if own { left_ms <= lease_ms / 2 } else { left_ms <= 0 };
+            }
+            if due {
+                let until = now_ms.saturating_add(lease_ms);
+                let mut tx = self.pool.begin().await?;
+                let taken = tx.rows(sql::SETS_LEAD, args![cluster, owner, now_ms, until]).await?;
+                tx.commit().await?;
+                for row in &taken {
+                    let (name, version) = (row.text("name")?, row.int("version")?);
+                    let known = sets.all.rows.iter_mut().find(|r| r.set.name() == name);
+                    // One that was changed since it was read is looked at the next time.
+                    if let Some(known) = known.filter(|r| r.version == version) {
+                        known.generation = row.int("lease_gen")?;
+                        sets.led.insert(name);
+                    }
+                }
+            }
+            Ok(sets)
         })
         .await
     }

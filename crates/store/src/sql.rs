@@ -275,11 +275,14 @@ texts! {
     SETS_LIST = Text::same(
         "SELECT name, version, lease_gen, data FROM sets WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) \
          ORDER BY cluster, name LIMIT 1000");
+    SETS_LEASES = Text::same(
+        "SELECT name, version, lease_gen, lease_owner, lease_until_ms, data FROM sets WHERE cluster = $1 \
+         ORDER BY name LIMIT 1000");
     SETS_LEAD = Text::same(
         "UPDATE sets SET lease_gen = CASE WHEN lease_owner = $2 AND lease_until_ms > $3 THEN lease_gen \
          ELSE lease_gen + 1 END, lease_owner = $2, lease_until_ms = $4 \
          WHERE cluster = $1 AND (lease_owner = $2 OR lease_until_ms <= $3) \
-         RETURNING name, version, lease_gen, data");
+         RETURNING name, version, lease_gen");
     SETS_FREE = Text::same("UPDATE sets SET lease_until_ms = 0");
     SET_REMOVE = Text::same("DELETE FROM sets WHERE cluster = $1 AND name = $2");
     REVISION_SAVE = Text::same(

@@ -11,6 +11,8 @@ use super::step::ImageStep;
 use crate::id::{GuestKind, StorageId};
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, LiveGuest, Planned, describe, fingerprint};
+use crate::pod::volume_owner;
+use crate::set::identity::set_of_tag;
 use crate::world::GuestStatus;
 
 /// Forms of a virtual machine's disk on a storage of files.
@@ -55,6 +57,13 @@ const FILES: &[&str] = &["dir", "nfs", "cifs", "btrfs", "cephfs", "glusterfs"];
 /// Why nothing can be done to a guest now, whatever it is.
 fn busy(live: &LiveGuest) -> Option<String> {
     let g = &live.guest;
+    // The pod would go on with the old volume and find the copy, as it was now, when it is made the next time.
+    if let Some(set) = g.tags.iter().find_map(|t| set_of_tag(t)) {
+        return Some(format!(
+            "{} belongs to set {set}, whose pods find their volumes where the set put them. `/set apply` changes what its pods are.",
+            describe(g)
+        ));
+    }
     if let Some(lock) = &g.lock {
         return Some(format!(
             "{} is locked by Proxmox ({lock}). Wait until that is over.",
@@ -86,6 +95,12 @@ pub fn plan_move(
         let disks = live.disks.join(", ");
         return refused(format!("{} has no disk {disk}. Its disks: {disks}.", describe(g)));
     };
+    if let Some(owner) = volume_owner(volid).filter(|owner| *owner != g.vmid) {
+        return refused(format!(
+            "{disk} of {} is a volume of guest {owner}, which may use it as well: move it there.",
+            describe(g)
+        ));
+    }
     let Some((room, plugin)) = room else {
         return refused(format!("{} has no storage {storage}.", g.node));
     };
@@ -217,4 +232,88 @@ pub fn plan_template(live: &LiveGuest) -> Planned {
         fingerprint: fingerprint(live),
         digest: live.digest.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Action, GuestRef, Tier};
+    use crate::id::ClusterId;
+    use crate::image::ImageAction;
+    use crate::world::Guest;
+
+    fn live(name: &str, vmid: u32, tags: &[&str]) -> LiveGuest {
+        let guest = Guest {
+            cluster: "lab".parse().unwrap(),
+            vmid: vmid.try_into().unwrap(),
+            kind: GuestKind::Lxc,
+            name: name.to_owned(),
+            node: "pve1".parse().unwrap(),
+            status: GuestStatus::Stopped,
+            lock: None,
+            tags: tags.iter().map(|t| (*t).to_owned()).collect(),
+            pool: None,
+            template: false,
+            cpu: 0.0,
+            cores: 1.0,
+            mem: 0,
+            mem_max: 0,
+            disk: 0,
+            disk_max: 0,
+            uptime_s: 0,
+            ha: None,
+        };
+        LiveGuest {
+            guest,
+            digest: "d".into(),
+            disks: Vec::new(),
+            protected: false,
+            snapshots: Some(0),
+            read_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_disk_that_a_set_or_another_guest_needs_stays_where_it_is() {
+        let nas: StorageId = "nas".parse().unwrap();
+        let room = || Some((Room { active: true, holds: true, free: 1 << 40 }, "dir"));
+        let moved = |live: &LiveGuest, volume: &str| {
+            plan_move(live, "mp0", Some(volume), &nas, room(), None, true)
+        };
+        let own = "local-lvm:vm-700-disk-1,mp=/data,size=4G";
+        let Planned::Ready(draft) = moved(&live("shop", 700, &["gantry"]), own) else { panic!() };
+        assert_eq!(draft.steps.len(), 1);
+        let why = |planned: Planned| match planned {
+            Planned::Refused { why } => why,
+            other => panic!("{other:?}"),
+        };
+        let of_set = live("web-0-volumes", 700, &["gantry", "gantry-set.web"]);
+        assert!(why(moved(&of_set, own)).contains("belongs to set web"));
+        assert!(why(plan_template(&of_set)).contains("belongs to set web"));
+        let theirs = moved(&live("shop", 700, &["gantry"]), "local-lvm:vm-799-disk-1,mp=/data,size=4G");
+        assert!(why(theirs).contains("a volume of guest 799"));
+    }
+
+    #[test]
+    fn what_nobody_can_have_back_takes_the_name() {
+        let cluster: ClusterId = "lab".parse().unwrap();
+        let guest = GuestRef { cluster: cluster.clone(), vmid: 700.try_into().unwrap() };
+        let kind = GuestKind::Lxc;
+        let disk = |delete_original| ImageAction::MoveDisk {
+            guest: guest.clone(),
+            kind,
+            disk: "rootfs".into(),
+            storage: "nas".parse().unwrap(),
+            format: None,
+            delete_original,
+        };
+        for (action, tier) in [
+            (disk(false), Tier::None),
+            (disk(true), Tier::TypedName),
+            (ImageAction::MakeTemplate { guest: guest.clone(), kind }, Tier::TypedName),
+            (ImageAction::Fetch { cluster, fetches: Vec::new() }, Tier::None),
+        ] {
+            assert_eq!(Action::Image(action.clone()).tier(), tier, "{action:?}");
+        }
+    }
 }

@@ -230,6 +230,16 @@ impl ImageAction {
         }
     }
 
+    /// Whether somebody can have back what was there before: a template never is a guest again, and a disk that was
+    /// deleted is gone with the form it had.
+    pub fn can_be_undone(&self) -> bool {
+        match self {
+            Self::Fetch { .. } | Self::ConvertFile { .. } => true,
+            Self::MoveDisk { delete_original, .. } => !delete_original,
+            Self::Delete { .. } | Self::Prune { .. } | Self::MakeTemplate { .. } => false,
+        }
+    }
+
     /// What it works on: `image lab/pve1/local:iso/x.iso`. Several images have no common turn; each of their steps
     /// waits for older operations on the same image by itself.
     pub fn turn(&self) -> Option<String> {

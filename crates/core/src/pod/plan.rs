@@ -101,7 +101,8 @@ fn refusal(spec: &PodSpec, place: &LivePlace) -> Option<String> {
     }
     if !place.has_image {
         return Some(format!(
-            "{node} has no image {}, and where it comes from is not known.{}",
+            "{node} has no image {}, and where it comes from is not known.{} `/image prepare` brings what another node has, \
+             `/image pull` fetches a template, a name:tag or an address.",
             template.image,
             it_has(&template.image, place.images.iter().map(String::as_str))
         ));

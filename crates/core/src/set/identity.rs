@@ -29,9 +29,17 @@ pub struct Identity {
     pub address: Option<String>,
 }
 
+/// What the tag begins with that says which set a guest belongs to.
+const SET_TAG: &str = "gantry-set.";
+
 /// The tag that says which set a guest belongs to.
 pub fn set_tag(set: &str) -> String {
-    format!("gantry-set.{set}")
+    format!("{SET_TAG}{set}")
+}
+
+/// The set that a tag names, where it names one.
+pub fn set_of_tag(tag: &str) -> Option<&str> {
+    tag.strip_prefix(SET_TAG)
 }
 
 /// The keeper of an ordinal's volumes is called after it.

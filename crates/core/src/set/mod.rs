@@ -5,8 +5,11 @@
 //! ordinary operations.
 
 pub mod action;
+mod decision;
+mod diff;
 pub mod file;
 pub mod identity;
+mod loss;
 pub mod member;
 pub mod plan;
 pub mod reconcile;
@@ -23,9 +26,12 @@ mod scenes;
 mod simulation;
 
 pub use action::{Choice, SetAction, SetStep, Work};
+pub use decision::{Act, Decision, Phase};
+pub use diff::differences;
 pub use file::SetFile;
 pub use identity::Identity;
-pub use reconcile::{Act, Decision, Phase, STALE_MS, reconcile};
+pub use loss::lost_volumes;
+pub use reconcile::{STALE_MS, reconcile};
 pub use seen::{Drift, Observed, Pod, Readiness, Slot};
 pub use spec::{Keep, Management, SetKind, SetSpec, Update, VolumeSpec};
 pub use state::{Facts, Halt, Names, Revision, Set, SetRef, SlotRecord};

@@ -1,10 +1,10 @@
 //! What a command on a set would do, in people's words.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use super::action::{Choice, SetAction};
+use super::diff::differences;
+use super::loss::{self, lost_volumes};
 use super::spec::{Keep, SetSpec, Update};
 use super::state::Set;
 use crate::operation::StepKind;
@@ -25,6 +25,8 @@ pub struct SetFacts {
     pub pods: Vec<String>,
     /// Ordinals whose volumes are there.
     pub volumes: usize,
+    /// Ordinals for whose volumes a number is kept, ascending.
+    pub keepers: Vec<u32>,
     /// What stands in the way on the nodes: no image, no bridge, not online, a sentence each.
     pub obstacles: Vec<String>,
     /// What stands in nobody's way but should be known, a sentence each.
@@ -36,61 +38,6 @@ pub struct SetFacts {
     pub drift: Option<String>,
     /// Whether that is about the set's own pod.
     pub mendable: bool,
-}
-
-/// Lines that differ between two specifications, by key.
-pub fn differences(old: &SetSpec, new: &SetSpec) -> Vec<Change> {
-    let (old, new) = (flat(old), flat(new));
-    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    let none = "—".to_owned();
-    keys.into_iter()
-        .filter(|k| old.get(*k) != new.get(*k))
-        .map(|k| {
-            let (before, after) = (old.get(k), new.get(k));
-            let shown = |value: Option<&String>, hidden: &str| match value {
-                Some(_) if is_secret(k) => hidden.to_owned(),
-                value => value.unwrap_or(&none).clone(),
-            };
-            let other = if before.is_some() { "another value" } else { "a value" };
-            Change { what: k.clone(), before: shown(before, "a value"), after: shown(after, other) }
-        })
-        .collect()
-}
-
-/// Whether a value is nobody's business: of the environment, and words of a command, which may be passwords.
-fn is_secret(key: &str) -> bool {
-    ["template.env.", "template.health.probe.command.run."].iter().any(|k| key.starts_with(k))
-}
-
-/// A specification as `template.cores = 2`, a line a value.
-fn flat(spec: &SetSpec) -> BTreeMap<String, String> {
-    fn walk(path: &str, value: &serde_json::Value, out: &mut BTreeMap<String, String>) {
-        let under = |key: &str| {
-            if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-        };
-        match value {
-            serde_json::Value::Object(map) => {
-                map.iter().for_each(|(k, v)| walk(&under(k), v, out));
-            }
-            serde_json::Value::Array(list) => {
-                list.iter().enumerate().for_each(|(n, v)| walk(&under(&n.to_string()), v, out));
-            }
-            serde_json::Value::Null => {}
-            serde_json::Value::String(text) => {
-                out.insert(path.to_owned(), text.clone());
-            }
-            other => {
-                out.insert(path.to_owned(), other.to_string());
-            }
-        }
-    }
-    let mut out = BTreeMap::new();
-    if let Ok(value) = serde_json::to_value(spec) {
-        walk("", &value, &mut out);
-    }
-    out
 }
 
 /// Plans a command on a set.
@@ -136,8 +83,12 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                 }
                 Some(now) => {
                     let changes = differences(now.spec(), spec);
-                    if changes.is_empty() && !now.is_stuck() {
-                        return nothing(format!("{set} shall already be exactly this."));
+                    if changes.is_empty() {
+                        let again = match now.is_stuck() {
+                            true => " Its rollout is halted; `/set rollout start` tries again.",
+                            false => "",
+                        };
+                        return nothing(format!("{set} shall already be exactly this.{again}"));
                     }
                     if let Some(why) = immutable(now.spec(), spec) {
                         return refused(why);
@@ -147,7 +98,12 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                         warnings
                             .push(format!("And {} more differences.", changes.len() - LINES_MAX));
                     }
-                    let effects = [changed(now, spec), taken_up(&facts.left)].concat();
+                    let mut effects = changed(now, spec);
+                    if let Some(told) = loss::told(&set.name, &lost_volumes(action, facts)) {
+                        effects.push(told);
+                        warnings.push(loss::WARNING.into());
+                    }
+                    effects.extend(taken_up(&facts.left));
                     draft(effects, changes.into_iter().take(LINES_MAX).collect(), warnings, both())
                 }
             }
@@ -192,7 +148,7 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                 Keep::Retain => {}
                 Keep::Delete => {
                     effects.push("Delete the volumes as well.".into());
-                    warnings.push("What is on the volumes is lost; this cannot be undone.".into());
+                    warnings.push(loss::WARNING.into());
                     changes.push(Change {
                         what: "Volumes".into(),
                         before: format!("of {} ordinals", facts.volumes),
@@ -435,7 +391,8 @@ pub fn fingerprint(action: &SetAction, facts: &SetFacts) -> String {
         ])
     });
     let left: Vec<_> = facts.left.iter().map(|g| (g.vmid, &g.node)).collect();
-    let value = serde_json::json!([action, set, facts.drift, left]);
+    let lost = lost_volumes(action, facts);
+    let value = serde_json::json!([action, set, facts.drift, left, lost]);
     hex::encode(Sha256::digest(value.to_string().as_bytes()))
 }
 
@@ -445,21 +402,6 @@ mod tests {
     use crate::pod::Health;
     use crate::set::SetRef;
     use crate::set::simulation::{World, sample, with_volumes};
-
-    #[test]
-    fn values_of_the_environment_are_not_shown() {
-        let old = sample("web", 1);
-        let mut new = old.clone();
-        new.template.env.0.insert("PASSWORD".into(), "hunter2".into());
-        let added = differences(&old, &new);
-        assert_eq!((added[0].before.as_str(), added[0].after.as_str()), ("—", "a value"));
-        let mut other = new.clone();
-        other.template.env.0.insert("PASSWORD".into(), "hunter3".into());
-        let changed = differences(&new, &other);
-        let change = (changed[0].before.as_str(), changed[0].after.as_str());
-        assert_eq!(change, ("a value", "another value"));
-        assert!(!format!("{added:?}{changed:?}").contains("hunter"));
-    }
 
     #[test]
     fn words_of_a_health_check_are_not_shown() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use super::identity::{keeper_name, set_tag};
+use super::identity::{keeper_name, set_of_tag, set_tag};
 use super::spec::SetSpec;
 use super::state::{Facts, Set, SlotRecord};
 use crate::id::{GuestKind, NodeName, Vmid};
@@ -153,7 +153,7 @@ impl<'a> Index<'a> {
     pub fn new(view: &'a ClusterView) -> Self {
         let mut by_tag: HashMap<&str, Vec<&Guest>> = HashMap::new();
         for guest in &view.guests {
-            for tag in guest.tags.iter().filter(|t| t.starts_with("gantry-set.")) {
+            for tag in guest.tags.iter().filter(|t| set_of_tag(t).is_some()) {
                 by_tag.entry(tag).or_default().push(guest);
             }
         }
@@ -269,11 +269,11 @@ fn drift(
     let mut what = Vec::new();
     let mut mendable = false;
     match (guest, ours) {
+        // Its name is not said: whoever reads that may not be allowed to see the guest.
         (Some(g), None) => what.push(format!(
-            "{} {} is called {} and does not carry the set's tags: it is not touched.",
+            "{} {} does not carry the set's tags: it is not touched.",
             g.kind.short(),
-            g.vmid,
-            g.name
+            g.vmid
         )),
         (_, Some(g)) => {
             if let Some(facts) = &record.facts {

@@ -317,7 +317,7 @@ impl SetSpec {
         );
         check(self.replicas <= REPLICAS_MAX, "replicas", "0 to 100");
         check(self.first_ordinal <= 10_000, "first_ordinal", "0 to 10000");
-        let wanted = self.replicas * (1 + u32::from(self.has_volumes()));
+        let wanted = self.replicas.saturating_mul(1 + u32::from(self.has_volumes()));
         check(
             self.vmids.from <= self.vmids.to && self.vmids.len() >= wanted.max(1),
             "vmids",
@@ -398,11 +398,6 @@ impl SetSpec {
             self.template.mounts.is_empty(),
             "template.mounts",
             "pods of a set have `volumes` instead, which outlive the pod",
-        );
-        check(
-            self.template.health.is_none() || self.addresses.is_some(),
-            "addresses",
-            "a health check needs addresses that gantry knows; name the first one",
         );
         check(
             self.service.is_none() || self.addresses.is_some(),

@@ -1,6 +1,6 @@
 //! Sets: writing down what they shall be. What follows is the reconciler's (`sets/`).
 
-use gantry_core::action::{Action, Verb};
+use gantry_core::action::{Action, Tier, Verb};
 use gantry_core::advice::Advice;
 use gantry_core::id::{Upid, Vmid};
 use gantry_core::operation::Operation;
@@ -8,12 +8,12 @@ use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::set::plan::{SetFacts, fingerprint, plan_set};
 use gantry_core::set::{
-    Choice, Facts, Phase, Revision, Set, SetAction, SetRef, SetSpec, SlotRecord,
+    Choice, Facts, Phase, Revision, Set, SetAction, SetRef, SetSpec, SlotRecord, lost_volumes,
 };
 use gantry_store::{SetRow, StoreError};
 
 use super::{Aim, CallFault, Look, Planning, Seen};
-use crate::sets::facts::left_to;
+use crate::sets::facts::{kept, left_to};
 use crate::{Engine, Error};
 
 impl From<StoreError> for CallFault {
@@ -105,19 +105,32 @@ impl Engine {
         verb: Verb,
         action: &SetAction,
     ) -> Result<Planning, Error> {
-        let facts = self.set_facts(action).await?;
-        Ok(Planning {
-            planned: plan_set(action, &facts),
-            ruling: self.ruling_now(actor, verb, action, &facts),
-            read_ms: self.now_ms(),
-        })
+        let facts = self.set_facts(Some(actor), action).await?;
+        let ruling = match self.ruling_now(actor, verb, action, &facts) {
+            // Whatever verb it is: what nobody can have back takes the name.
+            Ruling::Allowed { rule, .. } if !lost_volumes(action, &facts).is_empty() => {
+                Ruling::Allowed { rule, needs: Tier::TypedName }
+            }
+            ruling => ruling,
+        };
+        let planned = match &facts.set {
+            // Creating is no way to change what is there.
+            Some(now) if verb == Verb::SetCreate && now.deleting.is_none() => Planned::Refused {
+                why: format!(
+                    "There is a set {} already. Choose another name, or use `/set apply`, `/set scale` or `/set rollout start`.",
+                    action.set()
+                ),
+            },
+            _ => plan_set(action, &facts),
+        };
+        Ok(Planning { planned, ruling, read_ms: self.now_ms() })
     }
 
     pub(super) async fn look_before_record(&self, op: &Operation) -> Result<Look, Error> {
         let Some(action) = commanded(op) else {
             return Ok(Look::Changed("there is nothing to write down".into()));
         };
-        let facts = self.set_facts(action).await?;
+        let facts = self.set_facts(None, action).await?;
         if facts.set.as_ref().is_some_and(|s| s.command == op.id) {
             return Ok(Look::Already("it was written down".into()));
         }
@@ -191,7 +204,8 @@ impl Engine {
         let view = self.view(&at.cluster);
         let left = view.map_or_else(Vec::new, |view| left_to(spec, &view, has));
         let vmids = left.iter().map(|g| g.vmid).collect();
-        let facts = SetFacts { set: set.cloned(), left, ..SetFacts::default() };
+        let keepers = kept(slots.iter().map(|s| &s.record));
+        let facts = SetFacts { set: set.cloned(), left, keepers, ..SetFacts::default() };
         if fingerprint(action, &facts) != op.fingerprint {
             return Err(CallFault::never_sent(
                 "the set, or volumes it takes up, were changed at this very moment",

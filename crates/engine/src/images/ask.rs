@@ -5,18 +5,14 @@
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::{ClusterId, GuestKind, NodeName, StorageId};
 use gantry_core::image::{
-    Attachment, Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageUrl, ImageVolid,
-    OciRef, Place, PruneFilter, Source, TemplateName,
+    Attachment, Checksum, Content, DiskFormat, Fetch, ImageAction, ImageRef, ImageVolid,
+    PruneFilter,
 };
-use gantry_core::near::nearest;
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::NodeState;
 
+use super::place::PlaceFound;
 use crate::propose::Answer;
 use crate::{Engine, Error};
-
-/// Most near misses named.
-const SIMILAR_MAX: usize = 5;
 
 /// What somebody asks for.
 #[derive(Debug, Clone)]
@@ -100,12 +96,6 @@ pub enum ImageAsk {
     },
 }
 
-/// A place that was looked for.
-enum PlaceFound {
-    One(Place),
-    Not(Answer),
-}
-
 impl Engine {
     pub(crate) async fn propose_image(
         &self,
@@ -187,70 +177,6 @@ impl Engine {
         self.propose_action(actor, verb, Action::Image(action), &shown).await
     }
 
-    /// The file somebody means, from memory; a name that several nodes have is never guessed.
-    fn find_place(
-        &self,
-        actor: &Actor,
-        cluster: &ClusterId,
-        volid: &ImageVolid,
-        node: Option<&NodeName>,
-    ) -> PlaceFound {
-        let refused = |why: String| PlaceFound::Not(Answer::Refused { why });
-        let Some(view) = self.view(cluster) else {
-            return refused(format!("There is no cluster {cluster}."));
-        };
-        let having: Vec<_> = view
-            .storages
-            .iter()
-            .filter(|s| s.id == *volid.storage() && node.is_none_or(|n| *n == s.node))
-            .filter(|s| view.node(&s.node).is_some_and(|n| n.state == NodeState::Up))
-            .collect();
-        let at = |node: &NodeName, shared| {
-            PlaceFound::One(Place { node: node.clone(), shared, volid: volid.clone() })
-        };
-        let known: Vec<_> = having
-            .iter()
-            .filter(|s| {
-                let text = volid.to_string();
-                view.images.iter().any(|i| i.volid == text && (s.shared || i.node == s.node))
-            })
-            .collect();
-        match (having.as_slice(), known.as_slice()) {
-            ([], _) => {
-                let wanted = volid.storage();
-                let sees = |node: &NodeName| {
-                    self.may(actor, Verb::ImageList, Target::Node(cluster, node)).is_allowed()
-                };
-                let have = view
-                    .storages
-                    .iter()
-                    .filter(|s| node.is_none_or(|n| *n == s.node) && sees(&s.node))
-                    .filter(|s| s.content.iter().any(|c| c.parse::<Content>().is_ok()))
-                    .map(|s| s.id.as_str());
-                let names = nearest(wanted.as_str(), have);
-                let there = match names.as_slice() {
-                    [] => String::new(),
-                    some => format!(" There are: {}.", some.join(", ")),
-                };
-                refused(match node {
-                    Some(node) => format!("{node} is not up, or has no storage {wanted}.{there}"),
-                    None => format!("No node that is up has a storage {wanted}.{there}"),
-                })
-            }
-            ([first, ..], _) if first.shared => at(&first.node, true),
-            ([one], _) => at(&one.node, false),
-            (_, [one]) => at(&one.node, false),
-            (several, known) => {
-                let list = if known.is_empty() { several.iter().collect() } else { known.to_vec() };
-                let names: Vec<String> = list.iter().map(|s| s.node.to_string()).collect();
-                refused(format!(
-                    "{volid} can be on {}. Say which with the option node.",
-                    names.join(", ")
-                ))
-            }
-        }
-    }
-
     async fn resolve_fetch(
         &self,
         actor: &Actor,
@@ -291,224 +217,27 @@ impl Engine {
             .collect();
         Ok(Ok((verb, ImageAction::Fetch { cluster: want.cluster, fetches }, shown)))
     }
-
-    /// Where the image shall be: one place for `pull`, one for each node or shared storage for `prepare`.
-    fn choose_places(
-        &self,
-        actor: &Actor,
-        want: &Want,
-        content: Content,
-        storage: Option<&StorageId>,
-        file: &str,
-    ) -> Result<Vec<Place>, String> {
-        let cluster = &want.cluster;
-        let view = self.view(cluster).ok_or_else(|| format!("There is no cluster {cluster}."))?;
-        let up = |node: &NodeName| view.node(node).is_some_and(|n| n.state == NodeState::Up);
-        let mut nodes: Vec<&NodeName> = view
-            .nodes
-            .iter()
-            .map(|n| &n.name)
-            .filter(|n| want.node.as_ref().is_none_or(|w| w == *n))
-            .filter(|n| self.may(actor, want.verb, Target::Node(cluster, n)).is_allowed())
-            .collect();
-        if let Some(node) = &want.node {
-            if view.node(node).is_none() {
-                return Err(format!("{cluster} has no node {node}."));
-            }
-            // Denied or down: planning says which of the two.
-            if nodes.is_empty() {
-                nodes.push(node);
-            }
-        } else {
-            nodes.retain(|n| up(n));
-        }
-        let mut places: Vec<Place> = Vec::new();
-        let mut room: Vec<u64> = Vec::new();
-        for node in nodes {
-            let best = view
-                .storages
-                .iter()
-                .filter(|s| s.node == *node && storage.is_none_or(|w| *w == s.id))
-                .filter(|s| {
-                    storage.is_some() || s.active && s.content.iter().any(|c| c == content.as_str())
-                })
-                .max_by_key(|s| (s.shared, s.total.saturating_sub(s.used)));
-            let (id, shared, free) = match (best, storage) {
-                (Some(s), _) => (s.id.clone(), s.shared, s.total.saturating_sub(s.used)),
-                // Let planning say that the node has no such storage, and which it has.
-                (None, Some(storage)) if want.node.is_some() => (storage.clone(), false, 0),
-                (None, _) => continue,
-            };
-            let volid = ImageVolid::new(id, content, file).map_err(|e| format!("{e}."))?;
-            let place = Place { node: node.clone(), shared, volid };
-            if places.iter().all(|p| p.key() != place.key()) {
-                places.push(place);
-                room.push(free);
-            }
-        }
-        if want.verb == Verb::ImagePull && places.len() > 1 {
-            // One place is asked for: the shared one, else where there is most room.
-            let best = (0..places.len()).max_by_key(|i| (places[*i].shared, room[*i])).unwrap_or(0);
-            return Ok(vec![places.swap_remove(best)]);
-        }
-        Ok(places)
-    }
-
-    /// Where the image comes from, with what can be known before: its size, its checksum, that it exists.
-    async fn resolve_source(
-        &self,
-        want: &Want,
-        place: &Place,
-    ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
-        let image = match &want.what {
-            What::Named(image) => image,
-            What::Attached(file) => {
-                let (file, checksum) = (file.clone(), want.checksum.clone());
-                let bytes = Some(file.bytes());
-                return Ok(Ok((Source::Attachment { file, checksum }, bytes)));
-            }
-        };
-        match image {
-            ImageRef::Template(name) => self.template_source(want, place, name).await,
-            ImageRef::Oci(reference) => self.oci_source(want, place, reference).await,
-            ImageRef::Url(url) => self.url_source(want, place, url).await,
-            ImageRef::Volume(volid) => {
-                let records = self.image_records(&want.cluster).await?;
-                let known = records.into_iter().find(|r| {
-                    r.volid.file() == volid.file() && r.volid.content() == volid.content()
-                });
-                if let Some(known) = known.filter(|k| k.origin.is_lasting()) {
-                    // A tag may have moved since; everything else is the same file.
-                    let bytes =
-                        (!matches!(known.origin, Source::Oci { .. })).then_some(known.bytes);
-                    return Ok(Ok((known.origin, bytes)));
-                }
-                if let Ok(name) = volid.file().parse::<TemplateName>() {
-                    return self.template_source(want, place, &name).await;
-                }
-                // Where it is there already, planning says so; nothing else can be done for it.
-                Ok(Err(match self.find_image_file(&want.cluster, place).await? {
-                    Some(_) => Answer::Nothing { why: format!("{place} is there already.") },
-                    None => Answer::Refused {
-                        why: format!(
-                            "{place} is not there, and gantry does not know where it came from. `/image pull` with its name, reference or address fetches it."
-                        ),
-                    },
-                }))
-            }
-        }
-    }
-
-    async fn template_source(
-        &self,
-        want: &Want,
-        place: &Place,
-        name: &TemplateName,
-    ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
-        let cluster = &want.cluster;
-        let list = self.client(cluster)?.aplinfo(&place.node).await.map_err(Error::proxmox(
-            format!("read the template list of {}", place.node),
-            cluster,
-        ))?;
-        let row = list.iter().find(|t| t.template.as_deref() == Some(name.as_str()));
-        let Some(row) = row else {
-            if self.find_image_file(cluster, place).await?.is_some() {
-                return Ok(Err(Answer::Nothing { why: format!("{place} is there already.") }));
-            }
-            let stem = name.as_str().split(['-', '_', '.']).next().unwrap_or_default();
-            let similar: Vec<String> = list
-                .iter()
-                .filter_map(|t| t.template.clone())
-                .filter(|t| t.starts_with(stem))
-                .take(SIMILAR_MAX)
-                .collect();
-            let near = if similar.is_empty() {
-                String::new()
-            } else {
-                format!(" It has: {}.", similar.join(", "))
-            };
-            return Ok(Err(Answer::Refused {
-                why: format!(
-                    "The template list of {} has no {name}.{near} `pveam update` on the node reads it anew.",
-                    place.node
-                ),
-            }));
-        };
-        let digest = row.sha512sum.as_ref().map(|sum| format!("sha512:{sum}"));
-        Ok(Ok((Source::Template { name: name.clone(), digest }, None)))
-    }
-
-    async fn oci_source(
-        &self,
-        want: &Want,
-        place: &Place,
-        reference: &OciRef,
-    ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
-        // An older node has no such call, and a registry may not list: then the pull itself tells.
-        match self.client(&want.cluster)?.oci_tags(&place.node, reference).await {
-            Ok(tags) => {
-                self.remember_tags(&want.cluster, reference, &tags);
-                if !tags.iter().any(|t| t == reference.tag()) {
-                    let newest: Vec<String> =
-                        tags.iter().rev().take(SIMILAR_MAX).cloned().collect();
-                    return Ok(Err(Answer::Refused {
-                        why: format!(
-                            "{} has no tag {}. It has, among others: {}.",
-                            reference.repository(),
-                            reference.tag(),
-                            newest.join(", ")
-                        ),
-                    }));
-                }
-            }
-            Err(error) => tracing::debug!(%error, %reference, "tags could not be listed"),
-        }
-        Ok(Ok((Source::Oci { reference: reference.clone() }, None)))
-    }
-
-    async fn url_source(
-        &self,
-        want: &Want,
-        place: &Place,
-        url: &ImageUrl,
-    ) -> Result<Result<(Source, Option<u64>), Answer>, Error> {
-        let refuse = |why: String| Ok(Err(Answer::Refused { why }));
-        let Some(checksum) = want.checksum.clone() else {
-            return refuse(format!(
-                "{} needs its checksum: give the option checksum with the sha256 or sha512 its publisher names. Without it, nobody could say that what came is what was meant.",
-                url.shown()
-            ));
-        };
-        let said = self.client(&want.cluster)?.url_metadata(&place.node, url).await;
-        let bytes = match said {
-            Ok(said) => said.size,
-            Err(error) => {
-                return refuse(format!("{} could not get {}: {error}.", place.node, url.shown()));
-            }
-        };
-        Ok(Ok((Source::Url { url: url.clone(), checksum }, bytes)))
-    }
 }
 
 /// A wish to have an image.
-struct Want {
-    verb: Verb,
-    cluster: ClusterId,
-    what: What,
-    node: Option<NodeName>,
-    storage: Option<StorageId>,
-    checksum: Option<Checksum>,
+pub(super) struct Want {
+    pub(super) verb: Verb,
+    pub(super) cluster: ClusterId,
+    pub(super) what: What,
+    pub(super) node: Option<NodeName>,
+    pub(super) storage: Option<StorageId>,
+    pub(super) checksum: Option<Checksum>,
 }
 
 /// What is wished for.
-enum What {
+pub(super) enum What {
     Named(ImageRef),
     Attached(Attachment),
 }
 
 impl What {
     /// As people read it; nothing signed.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         match self {
             Self::Named(ImageRef::Url(url)) => url.shown(),
             Self::Named(other) => other.to_string(),

@@ -4,8 +4,10 @@
 mod ask;
 mod attached;
 mod look;
+mod place;
 mod pod;
 mod show;
+mod source;
 mod sum;
 
 pub use ask::ImageAsk;

@@ -1,5 +1,7 @@
 //! Images for people: lists and one of them, with who uses it. And what is kept in memory for completion.
 
+use std::collections::BTreeSet;
+
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
 use gantry_core::image::{Content, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage};
@@ -267,8 +269,9 @@ impl Engine {
         });
     }
 
-    /// Images that memory knows: files on storages; with `offers`, also what can be had. Memory only.
-    pub fn known_images(&self, cluster: &ClusterId, offers: bool) -> Vec<KnownImage> {
+    /// Images that memory knows: files on storages of nodes the asker may see images of; with `offers`, also what can
+    /// be had. Memory only.
+    pub fn known_images(&self, asker: &Actor, cluster: &ClusterId, offers: bool) -> Vec<KnownImage> {
         let (Ok(watched), Some(view)) = (self.cluster(cluster), self.view(cluster)) else {
             return Vec::new();
         };
@@ -287,7 +290,16 @@ impl Engine {
                 }
             });
         }
+        let may = |node| self.may(asker, Verb::ImageList, Target::Node(cluster, node)).is_allowed();
+        let nodes: BTreeSet<&NodeName> =
+            view.nodes.iter().map(|n| &n.name).filter(|n| may(n)).collect();
+        let seen = view.storages.iter().filter(|s| s.shared && nodes.contains(&s.node));
+        let shared: BTreeSet<&str> = seen.map(|s| s.id.as_str()).collect();
         for image in &view.images {
+            let storage = image.volid.split(':').next().unwrap_or_default();
+            if !nodes.contains(&image.node) && !(image.shared && shared.contains(storage)) {
+                continue;
+            }
             let known = KnownImage { value: image.volid.clone(), hint: image.kind.clone() };
             if !found.contains(&known) {
                 found.push(known);

@@ -214,7 +214,7 @@ impl Engine {
             drift: drift.fingerprint.clone(),
             choice: if drift.mendable { Choice::Restore } else { Choice::Ignore },
         };
-        let facts = self.set_facts(&action).await?;
+        let facts = self.set_facts(None, &action).await?;
         let Planned::Ready(mut draft) = plan_set(&action, &facts) else { return Ok(()) };
         draft.effects.insert(0, format!("{name} is not as it shall be. Nothing was changed."));
         let actor = actor_of(set);

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use gantry_core::action::Verb;
 use gantry_core::dns::Name;
 use gantry_core::id::{GuestKind, NodeName, Vmid};
 use gantry_core::plan::Planned;
 use gantry_core::pod::{PodSpec, plan_pod};
+use gantry_core::policy::Actor;
 use gantry_core::set::identity::allot;
 use gantry_core::set::member::keeper_of;
 use gantry_core::set::plan::SetFacts;
 use gantry_core::set::seen::{Index, left_keepers};
-use gantry_core::set::{Pod, SetAction, SetRef, SetSpec};
+use gantry_core::set::{Pod, SetAction, SetRef, SetSpec, SlotRecord};
 use gantry_core::world::{ClusterView, Guest};
 use gantry_proxmox::Freshness;
 
@@ -24,9 +26,19 @@ pub(crate) fn left_to(spec: &SetSpec, view: &ClusterView, has: impl Fn(u32) -> b
     new.filter_map(|n| left_keepers(spec, n, &index).first().map(|g| Guest::clone(g))).collect()
 }
 
+/// Ordinals that keep a number for the container which owns their volumes.
+pub(crate) fn kept<'a>(records: impl Iterator<Item = &'a SlotRecord>) -> Vec<u32> {
+    records.map(|r| &r.identity).filter(|id| id.keeper.is_some()).map(|id| id.ordinal).collect()
+}
+
 impl Engine {
-    /// Reads the cluster and the set now.
-    pub(crate) async fn set_facts(&self, action: &SetAction) -> Result<SetFacts, Error> {
+    /// Reads the cluster and the set now. What the asker may not see is not named; nobody asks where a plan that was
+    /// confirmed is looked at again.
+    pub(crate) async fn set_facts(
+        &self,
+        asker: Option<&Actor>,
+        action: &SetAction,
+    ) -> Result<SetFacts, Error> {
         let set = action.set();
         let view = self.refresh(&set.cluster, Duration::ZERO).await;
         if let SetAction::Resolve { ordinal, .. } = action {
@@ -36,6 +48,7 @@ impl Engine {
         let mut facts = SetFacts::default();
         if let Some(now) = &now {
             facts.volumes = now.seen.slots.iter().filter(|s| s.keeper).count();
+            facts.keepers = kept(now.seen.slots.iter().map(|s| &s.record));
             facts.pods = now
                 .seen
                 .slots
@@ -60,7 +73,7 @@ impl Engine {
         {
             let has = |n: u32| now.as_ref().is_some_and(|now| now.seen.slot(n).is_some());
             facts.left = left_to(spec, &view, has);
-            facts.obstacles = self.obstacles(set, spec, &view, facts.set.is_none()).await?;
+            facts.obstacles = self.obstacles(asker, (set, spec), &view, facts.set.is_none()).await?;
             facts.remarks.extend(self.without_reverse(spec));
         }
         Ok(facts)
@@ -79,8 +92,8 @@ impl Engine {
     /// What stands in the way of making pods from this: on the nodes, and among numbers and names.
     async fn obstacles(
         &self,
-        set: &SetRef,
-        spec: &SetSpec,
+        asker: Option<&Actor>,
+        (set, spec): (&SetRef, &SetSpec),
         view: &ClusterView,
         new: bool,
     ) -> Result<Vec<String>, Error> {
@@ -135,13 +148,16 @@ impl Engine {
                 && other.from <= spec.vmids.to
         });
         if let Some(other) = clash {
-            let range = other.spec().vmids;
-            found.push(format!(
-                "Set {} has the numbers {} to {}; choose others.",
-                other.address(),
-                range.from,
-                range.to
-            ));
+            let (range, address) = (other.spec().vmids, other.address());
+            let sees = asker.is_some_and(|a| self.may_set(a, Verb::SetShow, &address).is_allowed());
+            found.push(if sees {
+                format!(
+                    "Set {address} has the numbers {} to {}; choose others.",
+                    range.from, range.to
+                )
+            } else {
+                "Another set has some of these numbers; choose others.".to_owned()
+            });
         }
         if new {
             let index = Index::new(view);

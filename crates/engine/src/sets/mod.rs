@@ -51,7 +51,22 @@ impl Memory {
             let kept = old.iter().filter(|(set, _)| stays(set));
             let mut next: BTreeMap<SetRef, Arc<Set>> =
                 kept.map(|(k, v)| (k.clone(), v.clone())).collect();
-            next.extend(read.rows.iter().map(|r| (r.set.address(), Arc::new(r.set.clone()))));
+            next.extend(read.rows.iter().map(|r| {
+                let address = r.set.address();
+                // Most are as they were; comparing costs less than copying.
+                let known = old.get(&address).filter(|known| ***known == r.set).cloned();
+                let set = known.unwrap_or_else(|| Arc::new(r.set.clone()));
+                (address, set)
+            }));
+            next
+        });
+    }
+
+    /// One is gone.
+    fn forget(&self, set: &SetRef) {
+        self.sets.rcu(|old| {
+            let mut next = BTreeMap::clone(old);
+            next.remove(set);
             next
         });
     }

@@ -8,7 +8,7 @@ use gantry_core::id::{ClusterId, OperationId, Vmid};
 use gantry_core::set::seen::Index;
 use gantry_core::set::{Slot, reconcile};
 use gantry_core::world::ClusterView;
-use gantry_store::{SetRow, SlotRow};
+use gantry_store::{LedSets, SetRow, SlotRow};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -102,14 +102,13 @@ impl Engine {
 
     async fn pass(&self, cluster: &ClusterId, at_work: &mut AtWork) -> Result<(), Error> {
         let fail = || Error::store("look after the sets");
-        let all = self.store().sound_sets(cluster).await.map_err(fail())?;
+        let owner = &self.inner.settings.owner;
+        let LedSets { all, led } =
+            self.store().lead_sets(cluster, owner, self.now_ms(), LEAD_MS).await.map_err(fail())?;
         self.inner.sets.keep(cluster, &all);
         if all.rows.is_empty() && all.damaged.is_empty() {
             return Ok(());
         }
-        let owner = &self.inner.settings.owner;
-        let led =
-            self.store().lead_sets(cluster, owner, self.now_ms(), LEAD_MS).await.map_err(fail())?;
         let slots = self.store().sound_slots(cluster).await.map_err(fail())?;
         let damaged: Vec<(String, String)> = [all.damaged, slots.damaged].concat();
         self.inner.sets.tell_damaged(cluster, &damaged);
@@ -124,23 +123,22 @@ impl Engine {
             by_set.entry(slot.set.clone()).or_default().push(slot);
         }
         let round = Arc::new(Round { view: view.clone(), open, numbers: Mutex::new(numbers) });
-        at_work.begun.retain(|name, _| all.rows.iter().any(|r| r.set.name() == name));
-        let mut sets: Vec<SetRow> = led
+        let known: BTreeSet<&str> = all.rows.iter().map(|r| r.set.name()).collect();
+        at_work.begun.retain(|name, _| known.contains(name.as_str()));
+        let mut sets: Vec<SetRow> = all
             .rows
             .into_iter()
+            .filter(|r| led.contains(r.set.name()))
             .filter(|r| damaged.iter().all(|(n, _)| n != r.set.name()))
             .collect();
         sets.sort_by_key(|row| at_work.begun.get(row.set.name()).copied().unwrap_or(0));
         let mut unread = Vec::new();
         for row in sets {
             let slots = by_set.remove(row.set.name()).unwrap_or_default();
-            if at_work.holds(row.set.name()) {
-                continue;
-            }
-            if !self.is_to_be_worked_on(&row, &slots, &index, &round, &mut unread) {
-                continue;
-            }
-            if at_work.tasks.len() >= AT_WORK {
+            if at_work.holds(row.set.name())
+                || !self.is_to_be_worked_on(&row, &slots, &index, &round, &mut unread)
+                || at_work.tasks.len() >= AT_WORK
+            {
                 continue;
             }
             let (engine, round, name) = (self.clone(), round.clone(), row.set.name().to_owned());

@@ -181,7 +181,13 @@ impl Engine {
                     }
                     false
                 }
-                Act::Gone => self.store().remove_set(&set, generation).await.map_err(fail())?,
+                Act::Gone => {
+                    let gone = self.store().remove_set(&set, generation).await.map_err(fail())?;
+                    if gone {
+                        self.inner.sets.forget(&set);
+                    }
+                    gone
+                }
                 _ => false,
             };
         }
