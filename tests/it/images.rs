@@ -229,16 +229,21 @@ bot_test! {
 
 bot_test! {
     async fn a_disk_takes_the_form_its_storage_keeps(bot: &mut Bot) {
-        bot.has_guest(proxmox_twin::GuestSpec::lxc(5000, "roomy").on("pve1")).await;
-        // Onto files, and from files onto a block device.
-        for (storage, volume) in [("nas", "nas:5000/vm-5000-disk-"), ("local-lvm", "local-lvm:vm-5000-disk-")] {
-            let card = confirmed(bot, &format!("/image convert guest:roomy storage:{storage}"), "").await;
-            bot.until_says(card.message, "was converted").await;
-            assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
-            let guest = bot.proxmox.guest(5000).unwrap();
-            assert!(guest.config["rootfs"].starts_with(volume), "{storage}: {:?}", guest.config);
-            assert!(guest.config.keys().any(|k| k.starts_with("unused")), "the old one stays: {:?}", guest.config);
-            bot.looks().await;
+        for (vmid, node, storage, volume) in [
+            (5000, "pve1", "local-lvm", "local-lvm:vm-5000-disk-"),
+            (5001, "pve4", "local-zfs", "local-zfs:subvol-5001-disk-"),
+        ] {
+            bot.has_guest(proxmox_twin::GuestSpec::lxc(vmid, &format!("roomy-{vmid}")).on(node)).await;
+            // Onto a directory of files, and from there onto a block device or a dataset.
+            for (storage, volume) in [("nas", format!("nas:{vmid}/vm-{vmid}-disk-")), (storage, volume.to_owned())] {
+                let card = confirmed(bot, &format!("/image convert guest:{vmid} storage:{storage}"), "").await;
+                bot.until_says(card.message, "was converted").await;
+                assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+                let guest = bot.proxmox.guest(vmid).unwrap();
+                assert!(guest.config["rootfs"].starts_with(&volume), "{storage}: {:?}", guest.config);
+                assert!(guest.config.keys().any(|k| k.starts_with("unused")), "the old one stays: {:?}", guest.config);
+                bot.looks().await;
+            }
         }
     }
 }
