@@ -1,6 +1,6 @@
 //! Sets: a list, one with its pods, its revisions. Tables fit a phone's width.
 
-use gantry_core::set::{Phase, Pod, Revision, Set, Slot};
+use gantry_core::set::{Phase, Pod, Revision, Set, Slot, differences};
 use gantry_engine::SetNow;
 
 use super::{Card, Line, Place, Tone, ago, as_of, bold, text, told};
