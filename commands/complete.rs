@@ -19,8 +19,8 @@ mod record;
 mod world;
 
 pub use record::{forward, operation, rule, set, task};
-pub use world::{any_storage, bridge, cluster, image, node, storage};
 pub(crate) use world::storages;
+pub use world::{any_storage, bridge, cluster, image, node, storage};
 
 /// Most guests whose rights are looked up for one answer: bounds the work of a keystroke. Whoever is not among
 /// them is found by typing more of the name, or by typing it whole.

@@ -142,8 +142,7 @@ proptest! {
 
 #[test]
 fn a_short_card_is_painted_whole() {
-    let card =
-        Card::new(Tone::Good, line!["✓ ", text("a_b"), " started"]).say("Done.").foot("ref");
+    let card = Card::new(Tone::Good, line!["✓ ", text("a_b"), " started"]).say("Done.").foot("ref");
     let painted = paint(&card);
     assert_eq!(painted.title, "✓ a\\_b started");
     assert_eq!(painted.description, "Done.");
@@ -155,10 +154,7 @@ fn what_does_not_fit_is_counted_and_attached() {
     let lines: Vec<Line> = (0..500).map(|n| line![text(format!("guest number {n}"))]).collect();
     let painted = paint(&Card::new(Tone::Plain, "Guests").lines(lines));
     let last = painted.description.lines().last().unwrap_or_default();
-    assert!(
-        last.starts_with("… ") && last.ends_with(" more lines in the attached file"),
-        "{last}"
-    );
+    assert!(last.starts_with("… ") && last.ends_with(" more lines in the attached file"), "{last}");
     let shown = painted.description.lines().count() - 1;
     assert!(last.contains(&format!("… {} more", 500 - shown)), "{last} after {shown}");
     let (_, whole) = &painted.files[0];

@@ -60,7 +60,7 @@ bot_test! {
 
 bot_test! {
     async fn a_delete_of_an_image_that_goes_wrong(bot: &mut Bot) {
-        let call = "DELETE /nodes/*/storage/*/content/*";
+        let call = "DELETE /nodes/*/storage/*/content/*/*";
         goes_wrong(bot, call, "imgdel", "imgdel", async |bot, round| {
             let file = format!("lost_{round}.tar");
             bot.proxmox.put_file("pve1", &format!("local:vztmpl/{file}"), 1 << 20);
@@ -103,7 +103,7 @@ bot_test! {
         bot.settle().await;
         bot.proxmox.forget();
         // The answer of every deletion is lost; each is found by its own file.
-        bot.trouble(Trouble::AnswerLost { matching: "DELETE /nodes/*/storage/*/content/*".into(), times: None });
+        bot.trouble(Trouble::AnswerLost { matching: "DELETE /nodes/*/storage/*/content/*/*".into(), times: None });
         let card = confirmed(bot, "/image prune days:0", "unused images").await;
         bot.until_says(card.message, "deleted").await;
         let op = bot.settle().await.remove(0);
@@ -193,7 +193,7 @@ bot_test! {
 
 bot_test! {
     async fn what_pruning_could_not_delete_is_deleted_the_next_time(bot: &mut Bot) {
-        let call = "DELETE /nodes/*/storage/*/content/*".to_owned();
+        let call = "DELETE /nodes/*/storage/*/content/*/*".to_owned();
         let left = async |bot: &Bot| bot.engine().store().list_images(None).await.unwrap().len();
         for (round, trouble) in [
             Trouble::RequestLost { matching: call.clone(), times: Some(1) },

@@ -290,7 +290,8 @@ mod tests {
         let of_set = live("web-0-volumes", 700, &["gantry", "gantry-set.web"]);
         assert!(why(moved(&of_set, own)).contains("belongs to set web"));
         assert!(why(plan_template(&of_set)).contains("belongs to set web"));
-        let theirs = moved(&live("shop", 700, &["gantry"]), "local-lvm:vm-799-disk-1,mp=/data,size=4G");
+        let theirs =
+            moved(&live("shop", 700, &["gantry"]), "local-lvm:vm-799-disk-1,mp=/data,size=4G");
         assert!(why(theirs).contains("a volume of guest 799"));
     }
 

@@ -67,6 +67,9 @@ mod tests {
         assert!(draft.warnings.iter().any(|w| w == WARNING), "{:?}", draft.warnings);
         let before = self::facts(&[0, 1, 2, 3]);
         let Planned::Ready(other) = plan_set(&action, &before) else { panic!() };
-        assert_ne!(draft.fingerprint, other.fingerprint, "what is lost belongs to what is confirmed");
+        assert_ne!(
+            draft.fingerprint, other.fingerprint,
+            "what is lost belongs to what is confirmed"
+        );
     }
 }

@@ -271,7 +271,12 @@ impl Engine {
 
     /// Images that memory knows: files on storages of nodes the asker may see images of; with `offers`, also what can
     /// be had. Memory only.
-    pub fn known_images(&self, asker: &Actor, cluster: &ClusterId, offers: bool) -> Vec<KnownImage> {
+    pub fn known_images(
+        &self,
+        asker: &Actor,
+        cluster: &ClusterId,
+        offers: bool,
+    ) -> Vec<KnownImage> {
         let (Ok(watched), Some(view)) = (self.cluster(cluster), self.view(cluster)) else {
             return Vec::new();
         };

@@ -73,7 +73,8 @@ impl Engine {
         {
             let has = |n: u32| now.as_ref().is_some_and(|now| now.seen.slot(n).is_some());
             facts.left = left_to(spec, &view, has);
-            facts.obstacles = self.obstacles(asker, (set, spec), &view, facts.set.is_none()).await?;
+            facts.obstacles =
+                self.obstacles(asker, (set, spec), &view, facts.set.is_none()).await?;
             facts.remarks.extend(self.without_reverse(spec));
         }
         Ok(facts)

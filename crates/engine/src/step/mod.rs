@@ -192,25 +192,47 @@ impl<'a> Carrier<'a> {
             tokio::select! {
                 answer = &mut call => break answer,
                 () = self.stop.cancelled(), if long => return Err(Parked::Stopping),
-                () = engine.inner.clock.sleep(TELL_EVERY), if long => {
-                    self.read_cancel().await;
-                    if self.op.cancel_by.is_some() && op.steps[n].kind.ends_when_let_go() {
-                        let text = "it was stopped on its way".to_owned();
-                        break Err(CallFault { text, advice: Advice::Probe, taken: false });
-                    }
-                    if let Some((percent, remark)) = meter.news() {
-                        self.op.progress.percent = percent;
-                        self.op.progress.remark = remark;
-                        self.op.progress.read_ms = engine.now_ms();
-                        self.save(None).await?;
+                () = engine.inner.clock.sleep(TELL_EVERY), if long => {}
+            }
+            // The call goes on meanwhile: it may hold what telling waits for, such as the one connection that writes.
+            let mut answer = None;
+            let stopped = {
+                let tell = self.tell(n, &meter);
+                tokio::pin!(tell);
+                loop {
+                    tokio::select! {
+                        ended = &mut call, if answer.is_none() => answer = Some(ended),
+                        stopped = &mut tell => break stopped?,
                     }
                 }
+            };
+            if let Some(answer) = answer {
+                break answer;
+            }
+            if stopped {
+                let text = "it was stopped on its way".to_owned();
+                break Err(CallFault { text, advice: Advice::Probe, taken: false });
             }
         };
         if answer.is_ok() {
             self.op.steps[n].learned = meter.learned();
         }
         Ok(answer)
+    }
+
+    /// Tells how far a long call is. Returns whether somebody wants it to stop and it ends when it is let go.
+    async fn tell(&mut self, n: usize, meter: &Meter) -> Result<bool, Parked> {
+        self.read_cancel().await;
+        if self.op.cancel_by.is_some() && self.op.steps[n].kind.ends_when_let_go() {
+            return Ok(true);
+        }
+        if let Some((percent, remark)) = meter.news() {
+            self.op.progress.percent = percent;
+            self.op.progress.remark = remark;
+            self.op.progress.read_ms = self.engine.now_ms();
+            self.save(None).await?;
+        }
+        Ok(false)
     }
 
     /// Records the intent. For a new pod a VMID is chosen first, one at a time in each cluster.
