@@ -45,7 +45,11 @@ fn subject(engine: &Engine, line: &Line) -> Option<Subject> {
                 .find(|x| x.id.as_str() == id && s.node.as_ref().is_none_or(|n| x.node == *n))?;
             Some(Subject::Storage(s.cluster.clone(), seen.node.clone(), seen.id.clone()))
         }
-        SubjectKind::Cluster | SubjectKind::Task | SubjectKind::Disk | SubjectKind::Gantry => None,
+        SubjectKind::Cluster
+        | SubjectKind::Task
+        | SubjectKind::Disk
+        | SubjectKind::Gantry
+        | SubjectKind::Outside => None,
     }
 }
 

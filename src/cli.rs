@@ -97,6 +97,17 @@ pub enum Command {
     #[command(subcommand)]
     Commands(CommandsCommand),
 
+    /// Print the commands that make Proxmox send its notifications to a webhook of gantry's.
+    #[command(after_help = "Example:
+  gantry webhook pve --url https://gantry.example.org")]
+    Webhook {
+        /// The webhook's name in the configuration, [[http.hooks]] of kind \"proxmox\".
+        hook: String,
+        /// Where the nodes reach gantry.
+        #[arg(long, value_name = "URL")]
+        url: url::Url,
+    },
+
     /// Print what stands on a node for the node shell: the script, or the unit that puts things back at boot.
     #[command(after_help = "Examples:
   gantry node-script | ssh root@pve1 'cat >/usr/local/sbin/gantry-node && chmod 755 /usr/local/sbin/gantry-node'
@@ -211,6 +222,7 @@ async fn dispatch(cli: Cli) -> u8 {
             Err(code) => code,
         },
         Command::Commands(CommandsCommand::List) => print(&gantry_commands::commands_text()),
+        Command::Webhook { hook, url } => webhook(path, &hook, &url),
         Command::NodeScript { unit: false } => print(gantry_nodeshell::SCRIPT),
         Command::NodeScript { unit: true } => print(gantry_nodeshell::BOOT_UNIT),
     }
@@ -266,7 +278,7 @@ async fn doctor(path: Option<&Path>, json: bool) -> u8 {
     let report = match Config::load(path) {
         Ok(loaded) => {
             // The report says all of it, in better words; RUST_LOG shows the log beside it.
-            let quiet = Log { filter: "off".to_owned(), format: Format::Human };
+            let quiet = Log { filter: "off".to_owned(), format: Format::Human, ..Log::default() };
             telemetry::start(&quiet, &secrets_of(&loaded.config));
             doctor::examine(&loaded).await
         }
@@ -303,6 +315,24 @@ async fn migrate(path: Option<&Path>) -> u8 {
     }
 }
 
+fn webhook(path: Option<&Path>, name: &str, url: &url::Url) -> u8 {
+    let loaded = match load(path) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let hooks = &loaded.config.http.hooks;
+    let proxmox = |h: &&gantry_http::Hook| h.kind == gantry_http::HookKind::Proxmox;
+    let Some(hook) = hooks.iter().filter(proxmox).find(|h| h.name == name) else {
+        let known: Vec<&str> = hooks.iter().filter(proxmox).map(|h| h.name.as_str()).collect();
+        complain(&format!(
+            "there is no [[http.hooks]] of kind \"proxmox\" called {name}; there are: {}",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        ));
+        return exit::USAGE;
+    };
+    print(&gantry_http::proxmox_commands(hook.cluster.as_str(), name, url.as_str()))
+}
+
 fn load(path: Option<&Path>) -> Result<Loaded, u8> {
     Config::load(path).map_err(|error| {
         complain(&error.to_string());
@@ -327,6 +357,11 @@ pub fn secrets_of(config: &Config) -> Secrets {
     }
     for dns in &config.dns {
         secrets.add(dns.key.expose_secret());
+    }
+    let http = &config.http;
+    let hooks = http.hooks.iter().flat_map(|h| [Some(&h.token), h.url_token.as_ref()]);
+    for secret in hooks.chain([http.token.as_ref()]).flatten() {
+        secrets.add(secret.expose_secret());
     }
     if let Ok(url) = url::Url::parse(config.store.url.expose_secret())
         && let Some(password) = url.password()

@@ -88,7 +88,10 @@ struct Twins {
 
 /// Runs the demo until a signal. Gives the exit code.
 pub async fn run(options: Demo, secrets: &Secrets) -> u8 {
-    telemetry::start(&Log { filter: LOG_FILTER.to_owned(), format: Format::Human }, secrets);
+    telemetry::start(
+        &Log { filter: LOG_FILTER.to_owned(), format: Format::Human, ..Log::default() },
+        secrets,
+    );
     let done = if options.twins_only {
         twins_only(&options, secrets).await
     } else {

@@ -9,6 +9,8 @@ pub mod demo;
 pub mod discord;
 pub mod doctor;
 pub mod exit;
+mod http_side;
+mod logfile;
 pub mod running;
 pub mod supervise;
 pub mod telemetry;

@@ -25,6 +25,7 @@ use crate::discord::{
     PreflightSettings,
 };
 use crate::exit;
+use crate::http_side;
 use crate::supervise::{Ended, Reason, Stage, Supervisor};
 
 /// Sessions of Discord's daily budget (1,000) that are never spent: enough to start again after the reason was found.
@@ -70,6 +71,14 @@ pub enum Error {
     /// A name server's configuration cannot be used.
     #[error("[[dns]]: {0}")]
     Dns(#[from] gantry_dns::Error),
+    /// The HTTP side's address cannot be had.
+    #[error("http.listen: {listen} cannot be had: {source}")]
+    Listen {
+        /// The address.
+        listen: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// An address in the configuration is none.
     #[error("discord.api_url: {0}")]
     Address(#[from] url::ParseError),
@@ -88,13 +97,14 @@ impl Error {
                 exit::USAGE
             }
             Self::Front(FrontError::Address { .. } | FrontError::Token) => exit::USAGE,
-            Self::Front(_) | Self::Http(_) => exit::FAILED,
+            Self::Front(_) | Self::Http(_) | Self::Listen { .. } => exit::FAILED,
         }
     }
 }
 
 /// A running gantry. It runs until `stop`; dropping it without stopping leaves its tasks to the runtime's end.
 pub struct Running {
+    address: Option<std::net::SocketAddr>,
     engine: Engine,
     face: Face,
     front: Front,
@@ -151,6 +161,9 @@ pub async fn build(
     })
     .with_publisher(publisher(&config.dns)?)
     .with_attachments(Arc::new(discord::Files::new(api_base.clone())));
+    let managers = gantry_http::Alertmanagers::new(&config.http.hooks)?;
+    let engine =
+        if managers.is_empty() { engine } else { engine.with_silencer(Arc::new(managers)) };
     let front = Front::start(front_settings(&config.discord, api_base.clone())).await?;
     let face = Face::new(
         engine.clone(),
@@ -162,6 +175,15 @@ pub async fn build(
         Arc::new(front.clone()),
     );
     let http = Arc::new(discord::http(front.url(), &config.discord.token)?);
+    let http_side = match http_side::settings(config) {
+        None => None,
+        Some(settings) => {
+            let known = http_side::Known { gateway: gateway.clone(), front: front.clone() };
+            let server = gantry_http::Server::bind(&settings, engine.clone(), Arc::new(known));
+            let listen = settings.listen;
+            Some(server.await.map_err(|source| Error::Listen { listen, source })?)
+        }
+    };
     let (ready_in, ready) = watch::channel(0);
 
     let mut supervisor = Supervisor::default();
@@ -210,7 +232,16 @@ pub async fn build(
         };
         supervisor.spawn("gateway", Stage::Doors, door.keep());
     }
-    Ok(Running { engine, face, front, http, gateway, ready, supervisor })
+    let address = http_side.as_ref().and_then(|server| server.address().ok());
+    if let Some(server) = http_side {
+        tracing::info!(address = ?address, "serving health, metrics and webhooks");
+        let stop = supervisor.stop_of(Stage::Doors);
+        supervisor.spawn("http", Stage::Doors, async move {
+            server.serve(stop).await;
+            Ok(())
+        });
+    }
+    Ok(Running { address, engine, face, front, http, gateway, ready, supervisor })
 }
 
 impl Running {
@@ -222,6 +253,11 @@ impl Running {
     /// The Discord face.
     pub fn face(&self) -> &Face {
         &self.face
+    }
+
+    /// Where the HTTP side listens, where there is one.
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        self.address
     }
 
     /// The REST front; its statistics.

@@ -15,6 +15,7 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{DEFAULT_FILTER, Format, Log, MASK};
 use crate::discord::LOG_CEILING;
+use crate::logfile::LogFile;
 
 /// Crates that print payloads, headers or key material below `info`; [`LOG_CEILING`] holds those on Discord's side.
 const RAW: &[&str] = &[
@@ -127,7 +128,14 @@ impl<W: Write> Write for PaintedWriter<W> {
 
 /// Starts logging. `RUST_LOG` goes before `log.filter`. A second call in one process changes nothing.
 pub fn start(log: &Log, secrets: &Secrets) {
-    start_to(log, secrets, io::stderr);
+    let Some(path) = &log.file else { return start_to(log, secrets, io::stderr) };
+    match LogFile::open(path, u64::from(log.rotate_mb) * 1_000_000, log.keep) {
+        Ok(file) => start_to(log, secrets, file),
+        Err(error) => {
+            start_to(log, secrets, io::stderr);
+            tracing::error!(path = %path.display(), %error, "the log's file cannot be written; logging to standard error alone");
+        }
+    }
 }
 
 /// The same to another place; for tests that read what was logged.
@@ -144,11 +152,12 @@ where
         .with_targets(LOG_CEILING.iter().copied());
     let writer = Painted { secrets: secrets.clone(), to };
     let registry = tracing_subscriber::registry().with(ceiling);
+    let colours = log.file.is_none() && std::io::IsTerminal::is_terminal(&io::stderr());
     let done = match log.format {
         Format::Human => registry
             .with(
                 tracing_subscriber::fmt::layer()
-                    .with_ansi(std::io::IsTerminal::is_terminal(&io::stderr()))
+                    .with_ansi(colours)
                     .with_writer(writer)
                     .with_filter(filter),
             )

@@ -1,4 +1,6 @@
-//! `[log]`: what is logged, and in which form. Logs go to standard error.
+//! `[log]`: what is logged, in which form, and where. Logs go to standard error, and to a file where one is named.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,12 @@ pub struct Log {
     pub filter: String,
     /// The form of a line.
     pub format: Format,
+    /// A file to write to as well.
+    pub file: Option<PathBuf>,
+    /// Megabytes after which it is put aside.
+    pub rotate_mb: u32,
+    /// Files put aside that are kept.
+    pub keep: u32,
 }
 
 /// The form of a log line.
@@ -28,7 +36,13 @@ pub enum Format {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: DEFAULT_FILTER.to_owned(), format: Format::Human }
+        Self {
+            filter: DEFAULT_FILTER.to_owned(),
+            format: Format::Human,
+            file: None,
+            rotate_mb: 100,
+            keep: 7,
+        }
     }
 }
 
@@ -40,7 +54,10 @@ impl Log {
             s.mistake("filter", format!("{e}; write info, debug or info,gantry_proxmox=trace"));
         }
         let format = s.take("format", d.format);
+        let file = s.may::<String>("file").map(|f| s.reader().resolve(&f));
+        let rotate_mb = s.number("rotate_mb", d.rotate_mb, 1..=100_000);
+        let keep = s.number("keep", d.keep, 0..=1000);
         s.finish();
-        Self { filter, format }
+        Self { filter, format, file, rotate_mb, keep }
     }
 }

@@ -9,6 +9,7 @@ mod clusters;
 mod discord;
 mod dns;
 mod health;
+mod http;
 mod images;
 mod log;
 mod node_shell;
@@ -30,6 +31,7 @@ pub use boards::Boards;
 pub use clusters::{Cluster, Limits, Tls};
 pub use discord::{API_URL, Discord, Register, Shards};
 pub use dns::{Algorithm, Dns, Provider};
+pub use http::Http;
 pub use log::{DEFAULT_FILTER, Format, Log};
 pub use node_shell::NodeShell;
 pub use operations::Operations;
@@ -67,6 +69,8 @@ pub struct Config {
     pub alerts: AlertSettings,
     /// How status boards are kept.
     pub boards: Boards,
+    /// What is served over HTTP.
+    pub http: Http,
     /// What is logged.
     pub log: Log,
 }
@@ -187,6 +191,7 @@ impl Config {
         let health = health::read(root.section("health"));
         let alerts = alerts::read(root.section("alerts"), &ids);
         let boards = boards::read(root.section("boards"));
+        let http = Http::read(root.section("http"), &ids, !alerts.routes.is_empty());
         let log = Log::read(root.section("log"));
         root.finish();
         let (keys, mut mistakes) = reader.finish();
@@ -207,6 +212,7 @@ impl Config {
             health,
             alerts,
             boards,
+            http,
             log,
         });
         (config, keys, mistakes)

@@ -237,6 +237,15 @@ impl<'r> Section<'r> {
         secret.ok().flatten()
     }
 
+    /// The same, where there may be none.
+    pub fn may_secret(
+        &mut self,
+        key: &'static str,
+        file_key: &'static str,
+    ) -> Option<Secret<String>> {
+        self.find_secret(key, file_key, None).ok().flatten()
+    }
+
     /// The same with a default that is no secret.
     pub fn secret_or(
         &mut self,

@@ -6,6 +6,7 @@ mod cluster;
 mod database;
 mod discord;
 mod dns;
+mod http;
 mod node_shell;
 mod privileges;
 
@@ -109,6 +110,7 @@ pub async fn examine(loaded: &Loaded) -> Report {
         node_shell::examine(cluster, &mut report).await;
     }
     dns::examine(&loaded.config, &mut report).await;
+    http::examine(&loaded.config, &mut report).await;
     report
 }
 

@@ -73,6 +73,12 @@ const ROOMS: &[Room] = &[
         never: &["sqlx", "reqwest", "hyper"],
     },
     Room {
+        name: "gantry-http",
+        folder: "crates/http",
+        ours: &["gantry-core", "gantry-engine"],
+        never: &["sqlx", "serenity", "poise"],
+    },
+    Room {
         name: "gantry-chart",
         folder: "crates/chart",
         ours: &[],
@@ -92,6 +98,7 @@ const ROOMS: &[Room] = &[
             "gantry-store",
             "gantry-engine",
             "gantry-commands",
+            "gantry-http",
             "proxmox-twin",
             "discord-twin",
             "dns-twin",

@@ -10,6 +10,7 @@ mod clock;
 mod confirm;
 mod deed;
 mod error;
+mod figures;
 mod forwards;
 mod health;
 mod history;
@@ -32,6 +33,7 @@ mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use gantry_core::action::Verb;
@@ -41,12 +43,13 @@ use gantry_core::pod::HealthRules;
 use gantry_core::policy::{Actor, Policy, Ruling, Target};
 use tokio::sync::Notify;
 
-pub use alerts::{AlertSettings, AlertView, MuteAsk, NOTE_MAX, Said};
+pub use alerts::{AlertSettings, AlertView, MuteAsk, NOTE_MAX, Said, Silencer};
 pub use attachments::{Attachments, Pieces};
 pub use board::BoardView;
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
+pub use figures::{AlertFigures, BackupFigures, ClusterFigures, EndpointFigures};
 pub use forwards::{ForwardAsk, ForwardList, NodeForwards, Standing};
 pub use health::PodHealth;
 pub use history::{Course, History, Measure, Subject, Timeframe};
@@ -62,6 +65,8 @@ pub use view::{
 };
 pub use witness::{POINTS, Tracer, Witness};
 
+/// How the clients' calls are counted.
+pub use gantry_proxmox::{BUCKETS_S, CallFigures, KindFigures};
 /// The store's own types, for faces that must not know SQL.
 pub use gantry_store as store;
 
@@ -137,6 +142,7 @@ pub struct Engine {
     publisher: Arc<gantry_dns::Publisher>,
     attachments: Option<Arc<dyn Attachments>>,
     gateway: Option<Connected>,
+    silencer: Option<Arc<dyn Silencer>>,
 }
 
 /// Says whether Discord's gateway is connected. Memory only.
@@ -154,6 +160,11 @@ struct Inner {
     health: health::Book,
     forwards: forwards::Memory,
     recent: recent::Memory,
+    figures: figures::Memory,
+    /// Whether a webhook told something that the desks have not looked for.
+    heard: AtomicBool,
+    /// Wakes whoever mirrors silences.
+    mirrors: Notify,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -185,12 +196,16 @@ impl Engine {
                 health: health::Book::default(),
                 forwards: forwards::Memory::default(),
                 recent: recent::Memory::default(),
+                figures: figures::Memory::default(),
+                heard: AtomicBool::new(true),
+                mirrors: Notify::new(),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),
             publisher: Arc::default(),
             attachments: None,
             gateway: None,
+            silencer: None,
         }
     }
 
@@ -210,6 +225,12 @@ impl Engine {
     #[must_use]
     pub fn with_attachments(self, attachments: Arc<dyn Attachments>) -> Self {
         Self { attachments: Some(attachments), ..self }
+    }
+
+    /// With a way to silence alerts where they come from; without this call they are silenced here alone.
+    #[must_use]
+    pub fn with_silencer(self, silencer: Arc<dyn Silencer>) -> Self {
+        Self { silencer: Some(silencer), ..self }
     }
 
     /// The name servers.

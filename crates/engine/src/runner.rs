@@ -40,6 +40,10 @@ impl Engine {
         watchers.spawn(async move { engine.sweep(halt).await });
         let (engine, halt) = (self.clone(), stop.clone());
         watchers.spawn(async move { engine.keep_alerts(halt).await });
+        let (engine, halt) = (self.clone(), stop.clone());
+        watchers.spawn(async move { engine.keep_mirrors(halt).await });
+        let (engine, halt) = (self.clone(), stop.clone());
+        watchers.spawn(async move { engine.keep_told(halt).await });
         self.work(stop).await;
         watchers.shutdown().await;
     }

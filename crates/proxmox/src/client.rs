@@ -20,6 +20,7 @@ use crate::config::{ClusterConfig, Tuning};
 use crate::decode::decode;
 use crate::error::Error;
 use crate::limit::Limits;
+use crate::meter::{CallFigures, Meter};
 use crate::path::Path;
 use crate::pool::{Health, Tracker};
 use crate::retry;
@@ -71,7 +72,8 @@ impl Client {
     /// [`Error::Config`] when the configuration cannot work.
     pub fn new(config: ClusterConfig) -> Result<Self, Error> {
         config.check()?;
-        let endpoints = transport::endpoints(&config)?;
+        let meter = Arc::new(Meter::default());
+        let endpoints = transport::endpoints(&config, &meter)?;
         let insecure = config.tls == Tls::Insecure;
         if insecure {
             tracing::warn!(
@@ -94,6 +96,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             tuning: config.tuning,
             endpoints,
+            meter,
         })))
     }
 
@@ -115,6 +118,11 @@ impl Client {
     /// Deadlines and limits in use.
     pub fn tuning(&self) -> &Tuning {
         &self.0.tuning
+    }
+
+    /// Calls since the start, and how long they took.
+    pub fn calls(&self) -> CallFigures {
+        self.0.meter.figures()
     }
 
     /// The pool's state now, without asking anybody.

@@ -18,6 +18,7 @@ use crate::classify::{self, Asked};
 use crate::config::Tuning;
 use crate::error::Error;
 use crate::limit::Limits;
+use crate::meter::Meter;
 use crate::pool::Tracker;
 use crate::retry::Verdict;
 use crate::transport::{Answer, Call, Endpoint, Failure};
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) tracker: Tracker,
     pub(crate) reads: Reads,
     pub(crate) turn: AtomicUsize,
+    pub(crate) meter: Arc<Meter>,
 }
 
 impl Inner {

@@ -17,6 +17,7 @@ use url::Url;
 use crate::config::{ClusterConfig, Tuning, endpoint_name};
 use crate::error::Error;
 use crate::form::Form;
+use crate::meter::Meter;
 use crate::path::Path;
 use crate::tls;
 use crate::upload::Feed;
@@ -89,10 +90,14 @@ pub(crate) struct Endpoint {
     reads: reqwest::Client,
     writes: reqwest::Client,
     body_limit: usize,
+    meter: Arc<Meter>,
 }
 
 /// Makes the endpoints of a cluster; they share one TLS configuration and its session cache.
-pub(crate) fn endpoints(config: &ClusterConfig) -> Result<Vec<Endpoint>, Error> {
+pub(crate) fn endpoints(
+    config: &ClusterConfig,
+    meter: &Arc<Meter>,
+) -> Result<Vec<Endpoint>, Error> {
     let tls = config.tls.client_config()?;
     let token = token_header(&config.token_id, &config.token_secret)?;
     let headers: HeaderMap = [(AUTHORIZATION, token)].into_iter().collect();
@@ -131,6 +136,7 @@ pub(crate) fn endpoints(config: &ClusterConfig) -> Result<Vec<Endpoint>, Error> 
         reads: reads.clone(),
         writes: writes.clone(),
         body_limit: tuning.body_limit,
+        meter: Arc::clone(meter),
     };
     Ok(config.endpoints.iter().map(endpoint).collect())
 }
@@ -157,7 +163,9 @@ impl Endpoint {
     pub(crate) async fn send(&self, call: &Call) -> Result<Answer, Failure> {
         let started = Instant::now();
         let result = self.exchange(call).await;
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = started.elapsed();
+        self.meter.count(call.is_write(), &result, took);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let (method, path) = (&call.method, call.path.template());
         match &result {
             Ok(answer) => tracing::debug!(

@@ -9,6 +9,7 @@ use gantry_core::id::{CardId, ClusterId, GuildId};
 
 use crate::audit;
 use crate::error::StoreError;
+use crate::hooks;
 use crate::pool::{Fail, Tx, Value, args};
 use crate::sql;
 use crate::store::{LEASE_LONGEST_MS, Store};
@@ -36,6 +37,8 @@ pub struct AlertWork<'a> {
     pub desks: Vec<DeskWork<'a>>,
     /// What is remembered of the cluster that was looked at, where it changed.
     pub look: Option<(&'a ClusterId, String)>,
+    /// What others told and was taken in with it: id and order.
+    pub taken: Vec<(&'a str, i64)>,
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, Fail> {
@@ -79,6 +82,7 @@ impl Store {
             if let Some((cluster, data)) = &work.look {
                 tx.write(sql::LOOK_SAVE, args![*cluster, now_ms, data.as_str()]).await?;
             }
+            hooks::taken(&mut tx, &work.taken, now_ms).await?;
             tx.commit().await?;
             Ok(true)
         })

@@ -46,6 +46,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(9, "0009_forward_ports"),
     migration!(10, "0010_incident_threads"),
     migration!(11, "0011_boards"),
+    migration!(12, "0012_hooks"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -1,6 +1,6 @@
 //! What people say about alerts: silences, maintenance windows, other values for rules, who stands in on call.
 
-use gantry_core::alert::{DutyShift, Muting, Override};
+use gantry_core::alert::{DutyShift, Mirror, Muting, Override};
 use gantry_core::audit::AuditRow;
 use gantry_core::id::GuildId;
 use serde::de::DeserializeOwned;
@@ -17,18 +17,40 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String, Fail> {
         .map_err(|e| Fail::Row(format!("it cannot be written as JSON: {e}")))
 }
 
+fn mute_args(mute: &Muting) -> Result<Vec<Value>, Fail> {
+    let guild = mute.guild.to_string();
+    Ok(args![mute.id.as_str(), guild, mute.kind.as_str(), mute.until_ms, json(mute)?])
+}
+
 impl Store {
-    /// Keeps a silence or a maintenance window, in place of the one with its id, with the audit row.
-    pub async fn save_mute(&self, mute: &Muting, row: &AuditRow) -> Result<(), StoreError> {
+    /// Keeps a silence or a maintenance window with what shall stand for it where its alerts come from, and the audit
+    /// row, all at once.
+    pub async fn save_mute(
+        &self,
+        mute: &Muting,
+        mirrors: &[Mirror],
+        row: &AuditRow,
+    ) -> Result<(), StoreError> {
         self.call(format!("keep the {}", mute.kind.as_str()), async {
-            let args = args![
-                mute.id.as_str(),
-                mute.guild.to_string(),
-                mute.kind.as_str(),
-                mute.until_ms,
-                json(mute)?
-            ];
-            self.with_audit(sql::MUTE_SAVE, args, row).await
+            let mut tx = self.pool.begin().await?;
+            tx.write(sql::MUTE_SAVE, mute_args(mute)?).await?;
+            crate::hooks::insert_mirrors(&mut tx, mirrors).await?;
+            audit::insert(&mut tx, row).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps that a silence ends now, and that what stands for it elsewhere shall end, with the audit row.
+    pub async fn end_mute(&self, mute: &Muting, row: &AuditRow) -> Result<(), StoreError> {
+        self.call(format!("end the {}", mute.kind.as_str()), async {
+            let mut tx = self.pool.begin().await?;
+            tx.write(sql::MUTE_SAVE, mute_args(mute)?).await?;
+            tx.write(sql::MIRRORS_END, args![mute.id.as_str()]).await?;
+            audit::insert(&mut tx, row).await?;
+            tx.commit().await?;
+            Ok(())
         })
         .await
     }

@@ -460,6 +460,49 @@ texts! {
     ALERT_LEADS = holding!("SELECT lease_gen FROM alert_lead WHERE name = $1 AND lease_gen = $2");
     ALERT_LEAD_FREE = Text::same("UPDATE alert_lead SET lease_until_ms = 0");
 
+    // What others told, and silences mirrored to them.
+    HOOKS_COUNT = Text::same("SELECT COUNT(*) AS total FROM hook_events WHERE taken_ms IS NULL");
+    HOOK_SAVE = Text::same(
+        "INSERT INTO hook_events (id, hook, seq, data) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET \
+         again = hook_events.again + 1, seq = excluded.seq, taken_ms = NULL, data = excluded.data RETURNING again");
+    HOOK_SAVE_EVENT = Text::same(
+        "INSERT INTO hook_events (id, hook, seq, data) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET \
+         again = hook_events.again + 1 RETURNING again");
+    HOOKS_LIST = Text::same(
+        "SELECT id, seq, data FROM hook_events WHERE taken_ms IS NULL ORDER BY seq, id LIMIT $1");
+    HOOK_TAKEN = Text::same("UPDATE hook_events SET taken_ms = $3 WHERE id = $1 AND seq = $2");
+    HOOKS_FORGET = Text::same(
+        "DELETE FROM hook_events WHERE id IN (SELECT id FROM hook_events WHERE taken_ms < $1 \
+         ORDER BY taken_ms LIMIT $2)");
+    MIRROR_INSERT = Text::same(
+        "INSERT INTO alert_mirrors (id, mute_id, hook, state, until_ms, data) VALUES ($1, $2, $3, 'wanted', $4, $5) \
+         ON CONFLICT (id) DO NOTHING");
+    MIRROR_CLAIM = claiming!(
+        "UPDATE alert_mirrors SET due_ms = $2, attempts = attempts + 1 WHERE id = (SELECT id FROM alert_mirrors \
+         WHERE state IN ('wanted', 'ending') AND due_ms <= $1 ORDER BY due_ms, id LIMIT 1",
+        ") RETURNING state, silence_id, attempts, data");
+    MIRROR_MADE = Text::same(
+        "UPDATE alert_mirrors SET silence_id = $2, due_ms = 0, attempts = 0, last_error = NULL, \
+         state = CASE WHEN state = 'wanted' THEN 'made' ELSE state END WHERE id = $1");
+    MIRROR_OVER = Text::same(
+        "UPDATE alert_mirrors SET state = $2, last_error = $3 WHERE id = $1 AND state = $4");
+    MIRROR_RETRY = Text::same("UPDATE alert_mirrors SET due_ms = $2, last_error = $3 WHERE id = $1");
+    MIRRORS_END = Text::same(
+        "UPDATE alert_mirrors SET due_ms = CASE WHEN state = 'made' THEN 0 ELSE due_ms END, state = 'ending' \
+         WHERE mute_id = $1 AND state IN ('wanted', 'made')");
+    MIRRORS_OF = Text::same(
+        "SELECT hook, state, last_error FROM alert_mirrors WHERE mute_id = $1 ORDER BY id LIMIT 1000");
+    MIRRORS_FORGET = Text::same("DELETE FROM alert_mirrors WHERE until_ms < $1");
+    FIGURES = Text::same(
+        "SELECT 'operation' AS what, state AS label, COUNT(*) AS total FROM operations \
+         WHERE state IN ('queued', 'running') GROUP BY state \
+         UNION ALL SELECT 'incident', severity, COUNT(*) FROM incidents WHERE resolved_ms IS NULL GROUP BY severity \
+         UNION ALL SELECT 'alert', phase, COUNT(*) FROM alerts GROUP BY phase \
+         UNION ALL SELECT 'cards', '', COUNT(*) FROM cards WHERE wanted > shown AND given_up = 0 \
+         UNION ALL SELECT 'hooks', '', COUNT(*) FROM hook_events WHERE taken_ms IS NULL \
+         UNION ALL SELECT 'mirrors', state, COUNT(*) FROM alert_mirrors WHERE state IN ('wanted', 'ending') GROUP BY state \
+         LIMIT 100");
+
     // Port forwards.
     FORWARD_INSERT = Text::same(
         "INSERT INTO forwards (id, cluster, node, proto, family, listen_address, listen_port, vmid, name, \

@@ -333,6 +333,12 @@ loopback = true
         self.process.as_ref().expect("the bot runs").running.engine().clone()
     }
 
+    /// Where the HTTP side listens: `http://127.0.0.1:1234`.
+    pub fn http(&self) -> String {
+        let process = self.process.as_ref().expect("the bot runs");
+        format!("http://{}", process.running.http_address().expect("[http] is configured"))
+    }
+
     pub fn admin(&self) -> Person<'_> {
         Person::new(self, "admin")
     }

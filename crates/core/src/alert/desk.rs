@@ -141,6 +141,7 @@ impl Desk {
             cluster: None,
             kind,
             rule: String::new(),
+            group: None,
             title: title.to_owned(),
             severity,
             opened_ms: now_ms,
@@ -175,6 +176,7 @@ impl Desk {
                 Ended::Gone => "is not there any more",
                 Ended::Off => "is not watched any more",
                 Ended::Passed => "was a while ago",
+                Ended::Unheard => "was not told again for two days",
             };
             i.note(now_ms, format!("{} {how}", t.subject.label()));
             out.touched.insert(i.id.clone());
@@ -291,9 +293,11 @@ impl Desk {
         id: &mut dyn FnMut() -> IncidentId,
     ) -> IncidentId {
         let cooldown = self.route.cooldown_ms;
+        let group = t.told.as_ref().map(|told| format!("{}:{}", told.hook, told.group));
         let fits = |i: &&mut Incident| {
             i.kind == Kind::Alerts
                 && i.rule == t.rule
+                && i.group == group
                 && i.cluster.as_ref() == Some(&t.subject.cluster)
                 && i.resolved_ms.is_none_or(|at| now_ms - at <= cooldown)
         };
@@ -304,7 +308,8 @@ impl Desk {
             return i.id.clone();
         }
         let rule = self.rules.find(&t.rule).cloned();
-        let title = rule.as_ref().map_or(t.rule.clone(), |r| r.title.clone());
+        let own = rule.as_ref().map_or(t.rule.clone(), |r| r.title.clone());
+        let title = t.told.as_ref().map_or(own, |told| told.title.clone());
         let mut incident = self.fresh(id(), Kind::Alerts, &title, t.severity, now_ms);
         incident.cluster = Some(t.subject.cluster.clone());
         incident.rule.clone_from(&t.rule);
@@ -313,6 +318,10 @@ impl Desk {
             let threshold = t.metric.shown(t.threshold);
             incident.advice = rule.advice_for(&t.subject, &t.metric.shown(t.value), &threshold);
             incident.runbook.clone_from(&rule.runbook);
+        }
+        incident.group = group;
+        if let Some(runbook) = t.told.as_ref().and_then(|told| told.runbook.clone()) {
+            incident.runbook = Some(runbook);
         }
         let new = incident.id.clone();
         self.incidents.insert(new.clone(), incident);

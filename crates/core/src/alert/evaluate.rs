@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effective, Excuse, Metric, Reading, Rule, Rules, Sample, Severity, Subject, Unit};
+use super::{
+    Effective, Excuse, Metric, Reading, Rule, Rules, Sample, Severity, Subject, Told, Unit,
+};
 use crate::id::IncidentId;
 
 /// So many firings within the window are flapping.
@@ -18,6 +20,8 @@ const FLAPS: usize = 4;
 const FLAP_WINDOW_MS: i64 = 30 * 60 * 1000;
 /// What flaps must be good for this long before it is over.
 const FLAP_CALM_MS: i64 = 10 * 60 * 1000;
+/// What others said holds this long without being said again. Alertmanager says it again every four hours.
+const HEARD_MS: i64 = 2 * 24 * 3600 * 1000;
 /// Firings remembered of one alert.
 const FIRES_KEPT: usize = 8;
 
@@ -62,6 +66,8 @@ pub enum Ended {
     Off,
     /// An event, and its time has passed.
     Passed,
+    /// Others said it, and have not said it again for long.
+    Unheard,
 }
 
 /// One alert.
@@ -105,6 +111,9 @@ pub struct Tracked {
     pub muted: Option<String>,
     /// When it was seen last, milliseconds.
     pub seen_ms: i64,
+    /// Who says it, where it is not gantry itself.
+    #[serde(default)]
+    pub told: Option<Box<Told>>,
 }
 
 impl Tracked {
@@ -240,7 +249,7 @@ fn unseen(
     let Some(t) = book.tracked.get(key) else { return };
     let rule = rules.find(&t.rule);
     let effective = rule.and_then(|r| r.effective(&t.subject)).filter(|e| e.enabled);
-    let ended = match effective {
+    let ended = match &effective {
         None => Some(Ended::Off),
         Some(e) if t.metric.unit() == Unit::Event => {
             (now_ms - t.seen_ms >= e.calm_ms).then_some(Ended::Passed)
@@ -253,8 +262,37 @@ fn unseen(
         }
         return;
     }
+    if t.metric == Metric::Told
+        && let Some((rule, effective)) = rule.zip(effective.as_ref())
+    {
+        still(rule, effective, key, book, now_ms, changes);
+        return;
+    }
     if let Some(ended) = ended {
         end(key, book, ended, now_ms, changes);
+    }
+}
+
+/// Time passes for what others said: it holds until they say otherwise.
+fn still(
+    rule: &Rule,
+    effective: &Effective,
+    key: &Key,
+    book: &mut Book,
+    now_ms: i64,
+    changes: &mut Vec<Change>,
+) {
+    let Some(t) = book.tracked.get(key) else { return };
+    let seen_ms = t.seen_ms;
+    if now_ms - seen_ms >= HEARD_MS {
+        end(key, book, Ended::Unheard, now_ms, changes);
+        return;
+    }
+    let mut sample = Sample::new(t.subject.clone(), t.metric, t.value).detail(t.detail.clone());
+    sample.told.clone_from(&t.told);
+    one(rule, effective, &sample, key, book, now_ms, changes);
+    if let Some(t) = book.tracked.get_mut(key) {
+        t.seen_ms = seen_ms;
     }
 }
 
@@ -316,7 +354,8 @@ fn bad(
     now_ms: i64,
     changes: &mut Vec<Change>,
 ) {
-    let how_bad = severity(rule.metric, effective, value);
+    let own = || severity(rule.metric, effective, value);
+    let how_bad = sample.told.as_ref().map_or_else(own, |told| told.severity);
     let is_new = !book.tracked.contains_key(key);
     let t = book.tracked.entry(key.clone()).or_insert_with(|| Tracked {
         rule: rule.id.clone(),
@@ -337,6 +376,7 @@ fn bad(
         folded: false,
         muted: None,
         seen_ms: now_ms,
+        told: None,
     });
     let before = (t.phase, t.severity, t.excuse.clone(), t.subject.clone());
     let worth = (t.value - value).abs() >= 1.0 || t.detail != sample.detail;
@@ -344,6 +384,7 @@ fn bad(
     t.value = value;
     t.threshold = effective.threshold;
     t.detail.clone_from(&sample.detail);
+    t.told.clone_from(&sample.told);
     t.seen_ms = now_ms;
     if t.good_since_ms.take().is_some() && t.phase == Phase::Firing {
         // Nearly over, and bad again: that counts as another time when looking for flapping.

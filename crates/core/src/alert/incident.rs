@@ -152,6 +152,9 @@ pub struct Incident {
     pub kind: Kind,
     /// The rule.
     pub rule: String,
+    /// Which of the rule's groups, where others tell what is wrong.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Its headline.
     pub title: String,
     /// How bad the worst of it was.

@@ -129,6 +129,10 @@ metrics! {
     OwnQueue = "gantry.queue", Gantry, Number, "seconds a message waits";
     /// How far this machine's time is from gantry's, seconds.
     OwnClock = "gantry.clock", Gantry, Number, "seconds off";
+    /// Somebody else says that something is wrong, until they say that it is over.
+    Told = "told.alert", Outside, Flag, "reported";
+    /// Somebody else says that something happened.
+    ToldEvent = "told.event", Outside, Event, "reported";
 }
 
 /// A text that names no metric.
@@ -166,6 +170,11 @@ impl Metric {
     /// Whether it says that a node cannot be relied on; what is on the node is folded into it.
     pub fn folds(self) -> bool {
         matches!(self, Self::NodeDown | Self::NodeUnknown)
+    }
+
+    /// Whether others say it: no look of gantry's own gives a value of it.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Told | Self::ToldEvent)
     }
 
     /// A value as people read it; empty where the metric says it all.

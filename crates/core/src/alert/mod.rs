@@ -9,6 +9,7 @@ mod evaluate;
 mod explain;
 mod incident;
 mod metric;
+mod mirror;
 mod mute;
 mod own;
 mod post_mortem;
@@ -21,6 +22,9 @@ mod tell;
 mod tests;
 #[cfg(test)]
 mod timeline;
+mod told;
+#[cfg(test)]
+mod told_tests;
 
 use std::fmt;
 
@@ -31,6 +35,7 @@ pub use desk::{Call, Desk, Outcome};
 pub use evaluate::{Book, Change, Ended, Key, Phase, Tracked, evaluate};
 pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Note, Summary};
 pub use metric::{Metric, Unit};
+pub use mirror::{MIRRORS_MAX, Mirror, mirrors};
 pub use mute::{MuteKind, Muting, QuietHours};
 pub use own::{OWN, OwnHealth, own_reading};
 pub use post_mortem::{post_mortem, utc};
@@ -38,6 +43,7 @@ pub use route::{Duty, DutyShift, Route, Step};
 pub use rule::{BadRules, Effective, Exception, Override, Rule, Rules, defaults};
 pub use sample::{Excuse, Reading, Sample};
 pub use subject::{Subject, SubjectKind};
+pub use told::{Heard, HeardState, Told, plain, readings};
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -161,6 +161,7 @@ pub fn defaults() -> Rules {
         include_str!("../../../../config/alerts/storage.toml"),
         include_str!("../../../../config/alerts/work.toml"),
         include_str!("../../../../config/alerts/gantry.toml"),
+        include_str!("../../../../config/alerts/told.toml"),
     ];
     // A test reads each of them.
     let rules = files.iter().filter_map(|text| Rules::parse(text).ok()).flat_map(|r| r.rules);

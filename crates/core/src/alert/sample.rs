@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, Subject};
+use super::{Metric, Subject, Told};
 use crate::id::ClusterId;
 
 /// Why a bad value may be meant. Said wherever an alert is held back.
@@ -35,6 +35,11 @@ pub enum Excuse {
         /// Proxmox's word for the lock.
         lock: String,
     },
+    /// gantry saw it itself, and tells it under a rule of its own.
+    Seen {
+        /// What it saw.
+        what: String,
+    },
 }
 
 impl Excuse {
@@ -47,6 +52,7 @@ impl Excuse {
             Self::Operation { id } => format!("gantry's own operation {id}"),
             Self::Task { user, kind } => format!("{user} asked for it at Proxmox ({kind})"),
             Self::Lock { lock } => format!("it is locked ({lock})"),
+            Self::Seen { what } => format!("gantry saw it itself: {what}"),
         }
     }
 }
@@ -64,12 +70,22 @@ pub struct Sample {
     pub detail: String,
     /// What explains a bad value.
     pub excuse: Option<Excuse>,
+    /// Who says it, where it is not gantry itself.
+    #[serde(default)]
+    pub told: Option<Box<Told>>,
 }
 
 impl Sample {
     /// A value without more to it.
     pub fn new(subject: Subject, metric: Metric, value: f64) -> Self {
-        Self { subject, metric, value: Some(value), detail: String::new(), excuse: None }
+        Self {
+            subject,
+            metric,
+            value: Some(value),
+            detail: String::new(),
+            excuse: None,
+            told: None,
+        }
     }
 
     /// With what people should know.

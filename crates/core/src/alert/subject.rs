@@ -24,6 +24,8 @@ pub enum SubjectKind {
     Disk,
     /// gantry itself.
     Gantry,
+    /// What somebody else watches.
+    Outside,
 }
 
 impl SubjectKind {
@@ -37,6 +39,7 @@ impl SubjectKind {
             Self::Task => "task",
             Self::Disk => "disk",
             Self::Gantry => "gantry",
+            Self::Outside => "outside",
         }
     }
 }
@@ -134,6 +137,23 @@ impl Subject {
     /// A task, or what a kind of task on a node is called together.
     pub fn task(cluster: &ClusterId, id: &str, name: &str, node: &NodeName) -> Self {
         Self { node: Some(node.clone()), ..Self::new(cluster, SubjectKind::Task, id, name) }
+    }
+
+    /// What somebody else watches, with the node and the guest it is about where the cluster has them.
+    pub fn outside(
+        cluster: &ClusterId,
+        id: &str,
+        name: &str,
+        node: Option<NodeName>,
+        guest: Option<&Guest>,
+    ) -> Self {
+        Self {
+            node: node.or_else(|| guest.map(|g| g.node.clone())),
+            vmid: guest.map(|g| g.vmid),
+            tags: guest.map(|g| g.tags.clone()).unwrap_or_default(),
+            pool: guest.and_then(|g| g.pool.clone()),
+            ..Self::new(cluster, SubjectKind::Outside, id, name)
+        }
     }
 
     /// What it is known by: `lab/guest/201`.

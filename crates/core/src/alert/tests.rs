@@ -45,7 +45,7 @@ fn values(rule: &Rule) -> (f64, f64) {
 
 #[test]
 fn the_files_of_default_rules_are_right() {
-    let files = ["nodes", "guests", "storage", "work", "gantry"];
+    let files = ["nodes", "guests", "storage", "work", "gantry", "told"];
     let mut count = 0;
     for name in files {
         let path = format!("{}/../../config/alerts/{name}.toml", env!("CARGO_MANIFEST_DIR"));

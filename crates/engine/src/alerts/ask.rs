@@ -3,8 +3,8 @@
 
 use gantry_core::action::Verb;
 use gantry_core::alert::{
-    Ack, Desk, DutyShift, Effective, Exception, Incident, Kind, MuteKind, Muting, Override, Phase,
-    Rule, Rules, Severity, Tracked,
+    Ack, Desk, DutyShift, Effective, Exception, Incident, Kind, MIRRORS_MAX, MuteKind, Muting,
+    Override, Phase, Rule, Rules, Severity, Tracked, mirrors,
 };
 use gantry_core::audit::AuditEvent;
 use gantry_core::id::{ClusterId, GuildId, IncidentId, MuteId, UserId};
@@ -286,7 +286,7 @@ impl Engine {
             reason: reason.to_owned(),
             shown: incident.headline(),
         };
-        self.keep_mute(actor, Verb::AlertSilence, ask).await
+        self.keep_mute(actor, Verb::AlertSilence, ask, &all).await
     }
 
     /// Begins a maintenance window; `target` is what policy is asked about.
@@ -301,10 +301,17 @@ impl Engine {
             self.denied(actor, verb, &ask.shown, &because).await?;
             return Ok(Said::Denied { because });
         }
-        self.keep_mute(actor, verb, ask).await
+        self.keep_mute(actor, verb, ask, &[]).await
     }
 
-    async fn keep_mute(&self, actor: &Actor, verb: Verb, ask: MuteAsk) -> Result<Said, Error> {
+    /// `alerts` are those that fire: those told by an Alertmanager are silenced there as well.
+    async fn keep_mute(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        ask: MuteAsk,
+        alerts: &[Tracked],
+    ) -> Result<Said, Error> {
         if self.alert_route(actor.guild).is_none() {
             return Ok(no_alerts());
         }
@@ -323,8 +330,18 @@ impl Engine {
             reason: ask.reason,
         };
         let row = self.audit_row(AuditEvent::Confirmed, actor, verb, &ask.shown, mute.id.as_str());
-        self.store().save_mute(&mute, &row).await.map_err(Error::store("keep the silence"))?;
-        Ok(Said::Done(ask.shown, Some(mute.until_ms)))
+        let mirrors = mirrors(&mute, alerts, &self.mirrored_hooks());
+        let kept = self.store().save_mute(&mute, &mirrors, &row).await;
+        kept.map_err(Error::store("keep the silence"))?;
+        let mut shown = ask.shown;
+        if !mirrors.is_empty() {
+            self.inner.mirrors.notify_one();
+            shown += " · Alertmanager is told as well";
+            if mirrors.len() >= MIRRORS_MAX {
+                shown += &format!(" of the first {MIRRORS_MAX}; the others are silent here only");
+            }
+        }
+        Ok(Said::Done(shown, Some(mute.until_ms)))
     }
 
     /// Silences and maintenance windows of a server.
@@ -348,7 +365,8 @@ impl Engine {
         }
         mute.until_ms = self.now_ms();
         let row = self.audit_row(AuditEvent::Confirmed, actor, verb, mute.on.as_str(), id);
-        self.store().save_mute(&mute, &row).await.map_err(Error::store("end the silence"))?;
+        self.store().end_mute(&mute, &row).await.map_err(Error::store("end the silence"))?;
+        self.inner.mirrors.notify_one();
         Ok(Said::Done("Ended. What still fires is told from now on.".into(), None))
     }
 

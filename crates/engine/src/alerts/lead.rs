@@ -33,23 +33,35 @@ const KEEP_LOOK_MS: i64 = 30_000;
 const LATELY_MS: i64 = 26 * 3_600_000;
 /// How long incidents can be looked up.
 const HISTORY_MS: i64 = 90 * 86_400_000;
+/// How long what others told is remembered, so that a retry is known.
+const HEARD_KEPT_MS: i64 = 7 * 86_400_000;
 /// Pause between two sweeps of what is older.
 const SWEEP_MS: i64 = 3_600_000;
 
 /// What the leader holds.
-struct Led {
-    generation: i64,
+pub(super) struct Led {
+    pub(super) generation: i64,
     renewed_ms: i64,
     swept_ms: i64,
-    desks: Vec<Seat>,
+    pub(super) heard_ms: i64,
+    pub(super) desks: Vec<Seat>,
     clusters: BTreeMap<ClusterId, Watch>,
     own: OwnLooked,
 }
 
 /// A desk, and what of it is not kept yet.
-struct Seat {
-    desk: Desk,
-    unsaved: BTreeSet<IncidentId>,
+pub(super) struct Seat {
+    pub(super) desk: Desk,
+    pub(super) unsaved: BTreeSet<IncidentId>,
+}
+
+impl Seat {
+    /// Everything is kept.
+    pub(super) fn saved(&mut self) {
+        self.unsaved.clear();
+        self.desk.book.dirty.clear();
+        self.desk.book.gone.clear();
+    }
 }
 
 /// A cluster as it was looked at last.
@@ -97,7 +109,7 @@ impl Engine {
         if renew {
             let owner = &self.inner.settings.owner;
             let Some(generation) = self.store().lead_alerts(owner, now_ms, LEASE_MS).await? else {
-                *led = None;
+                self.lead_no_more(led);
                 return Ok(());
             };
             match led {
@@ -106,6 +118,19 @@ impl Engine {
             }
         }
         let Some(l) = led else { return Ok(()) };
+        match self.take_heard(l).await {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!("another process leads the alert desks now");
+                self.lead_no_more(led);
+                return Ok(());
+            }
+            Err(error) => {
+                // What was not kept is taken in again, from what was kept before.
+                self.lead_no_more(led);
+                return Err(error);
+            }
+        }
         let own = self.look_at_own(&mut l.own).await;
         let new = self.new_views(l);
         if new.is_empty() && own.is_none() {
@@ -118,22 +143,32 @@ impl Engine {
             }
             if !self.keep_desks(l, None).await? {
                 tracing::warn!("another process leads the alert desks now");
-                *led = None;
+                self.lead_no_more(led);
                 return Ok(());
             }
         }
         for (view, around) in self.look_at_all(l, new).await {
             if !self.take_in(l, &view, &around).await? {
                 tracing::warn!("another process leads the alert desks now");
-                *led = None;
+                self.lead_no_more(led);
                 return Ok(());
             }
+            if let Some(newest) = &around.backups {
+                self.note_backups(&view, newest);
+            }
         }
+        self.note_alerts(Some(l.desks.iter().flat_map(|s| s.desk.book.tracked.values())));
         if now_ms - l.swept_ms >= SWEEP_MS {
             l.swept_ms = now_ms;
             self.store().forget_incidents(now_ms - HISTORY_MS).await?;
+            self.store().forget_heard(now_ms - HEARD_KEPT_MS).await?;
         }
         Ok(())
+    }
+
+    fn lead_no_more(&self, led: &mut Option<Led>) {
+        *led = None;
+        self.note_alerts(None::<std::iter::Empty<&gantry_core::alert::Tracked>>);
     }
 
     /// Reads what was kept.
@@ -166,6 +201,7 @@ impl Engine {
             generation,
             renewed_ms: now_ms,
             swept_ms: now_ms,
+            heard_ms: 0,
             desks,
             clusters,
             own: OwnLooked::default(),
@@ -185,7 +221,7 @@ impl Engine {
     }
 
     /// What people said since: silences, other values, who is on call, who takes care.
-    async fn refresh_desks(&self, led: &mut Led) -> Result<(), StoreError> {
+    pub(super) async fn refresh_desks(&self, led: &mut Led) -> Result<(), StoreError> {
         let now_ms = self.now_ms();
         for seat in &mut led.desks {
             let guild = seat.desk.route.guild;
@@ -283,7 +319,8 @@ impl Engine {
         led: &mut Led,
         look: Option<(&ClusterId, String)>,
     ) -> Result<bool, StoreError> {
-        let work = AlertWork { desks: led.desks.iter().map(work_of).collect(), look };
+        let desks = led.desks.iter().map(work_of).collect();
+        let work = AlertWork { desks, look, taken: Vec::new() };
         let nothing = work.look.is_none()
             && work
                 .desks
@@ -294,9 +331,7 @@ impl Engine {
         }
         let shown = work.desks.iter().any(|d| !d.incidents.is_empty());
         for seat in &mut led.desks {
-            seat.unsaved.clear();
-            seat.desk.book.dirty.clear();
-            seat.desk.book.gone.clear();
+            seat.saved();
         }
         if shown {
             self.card_touched();
@@ -311,7 +346,7 @@ impl Engine {
     }
 }
 
-fn work_of(seat: &Seat) -> DeskWork<'_> {
+pub(super) fn work_of(seat: &Seat) -> DeskWork<'_> {
     let book = &seat.desk.book;
     DeskWork {
         guild: seat.desk.route.guild,

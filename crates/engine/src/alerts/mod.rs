@@ -4,8 +4,10 @@
 //! courier's cards: asked for there and then, kept up to date in place.
 
 mod ask;
+mod hear;
 mod lead;
 mod look;
+mod mirror;
 mod note;
 mod own;
 mod wear;
@@ -13,6 +15,7 @@ mod wear;
 pub use ask::{AlertView, MuteAsk, Said};
 use gantry_core::alert::{Route, Rules};
 use gantry_core::id::GuildId;
+pub use mirror::Silencer;
 pub use note::NOTE_MAX;
 
 use crate::Engine;

@@ -370,6 +370,7 @@ impl<'a> Carrier<'a> {
         self.op.outcome = Some(outcome);
         let row = self.engine.operation_row(&self.op, AuditEvent::Ended, detail);
         self.save(Some(&row)).await?;
+        self.engine.count_ended(state);
         self.at("after end", n).await;
         let (engine, cluster) = (self.engine.clone(), self.op.action.cluster().clone());
         // Lists and autocompletion shall show it at once; nobody waits for this.

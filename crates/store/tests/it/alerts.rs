@@ -62,6 +62,7 @@ fn work(desk: &Desk) -> AlertWork<'_> {
             incidents: desk.incidents.values().collect(),
         }],
         look: None,
+        taken: vec![],
     }
 }
 

@@ -10,6 +10,7 @@ mod alerts;
 mod audit;
 mod cards;
 mod health;
+mod hooks;
 mod images;
 mod leases;
 mod memory;

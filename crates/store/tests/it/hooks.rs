@@ -1,0 +1,131 @@
+//! What webhooks told: kept whole or not at all, taken in once, in order; silences that are mirrored and ended.
+
+use gantry_core::alert::{Heard, HeardState, Mirror, MuteKind, Muting, Severity, Told};
+use gantry_core::audit::{AuditEvent, AuditRow};
+use gantry_core::id::{AuditId, GuildId, MuteId, UserId};
+use gantry_core::policy::Selector;
+use gantry_store::{AlertWork, Kept};
+
+use crate::harness::*;
+
+fn heard(key: &str, state: HeardState) -> Heard {
+    Heard {
+        key: key.into(),
+        name: key.into(),
+        state,
+        at_ms: NOW,
+        detail: String::new(),
+        cluster: "lab".parse().unwrap(),
+        node: None,
+        vmid: None,
+        task: None,
+        told: Told {
+            hook: "prom".into(),
+            group: "g".into(),
+            title: "t".into(),
+            severity: Severity::Error,
+            runbook: None,
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+        },
+    }
+}
+
+fn row(n: u128) -> AuditRow {
+    AuditRow {
+        id: AuditId::new(NOW, n),
+        at_ms: NOW,
+        event: AuditEvent::Confirmed,
+        user: Some(UserId(7)),
+        user_name: "olga".into(),
+        guild: Some(GuildId(1)),
+        channel: None,
+        verb: gantry_core::action::Verb::AlertSilence,
+        target: "x".into(),
+        plan: None,
+        operation: None,
+        detail: String::new(),
+    }
+}
+
+both! {
+    async fn what_is_told_again_is_counted_and_waits_anew(db: Db) {
+        let fired = heard("a", HeardState::Firing);
+        let event = heard("e", HeardState::Event);
+        let both = [fired.clone(), event.clone()];
+        let kept = |new, again| Some(Kept { new, again });
+        assert_eq!(db.store.keep_heard(&both, NOW, 10).await.unwrap(), kept(2, 0));
+        let waiting = db.store.waiting_heard(10).await.unwrap();
+        assert_eq!(waiting.iter().map(|r| &r.heard).collect::<Vec<_>>(), [&fired, &event]);
+        assert_eq!(db.store.figures().await.unwrap().hooks_waiting, 2);
+
+        // Told again between being read and being taken in: it is not lost.
+        assert_eq!(db.store.keep_heard(&both, NOW + 5, 10).await.unwrap(), kept(0, 2));
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        let taken = waiting.iter().map(|r| (r.id.as_str(), r.seq)).collect();
+        let work = AlertWork { desks: vec![], look: None, taken };
+        assert!(db.store.save_alerts(lead, &work, NOW + 6).await.unwrap());
+        let waiting = db.store.waiting_heard(10).await.unwrap();
+        assert_eq!(waiting.iter().map(|r| r.heard.key.as_str()).collect::<Vec<_>>(), ["a"]);
+
+        // Whoever leads no more takes nothing in.
+        let taken = waiting.iter().map(|r| (r.id.as_str(), r.seq)).collect();
+        let work = AlertWork { desks: vec![], look: None, taken };
+        assert!(!db.store.save_alerts(lead + 1, &work, NOW + 7).await.unwrap());
+        assert_eq!(db.store.waiting_heard(10).await.unwrap().len(), 1);
+    }
+
+    async fn more_than_may_wait_is_refused_whole(db: Db) {
+        let two = [heard("a", HeardState::Firing), heard("b", HeardState::Firing)];
+        assert_eq!(db.store.keep_heard(&two, NOW, 1).await.unwrap(), None);
+        assert!(db.store.waiting_heard(10).await.unwrap().is_empty());
+        assert!(db.store.keep_heard(&two, NOW, 2).await.unwrap().is_some());
+        assert_eq!(db.store.keep_heard(&two[..1], NOW, 2).await.unwrap(), None);
+        db.store.forget_heard(NOW + 1).await.unwrap();
+        assert_eq!(db.store.waiting_heard(10).await.unwrap().len(), 2, "what waits is not forgotten");
+    }
+
+    async fn a_mirrored_silence_is_worked_on_by_one_and_ended_with_its_own(db: Db) {
+        let mut mute = Muting {
+            id: MuteId::new(NOW, 1),
+            guild: GuildId(1),
+            kind: MuteKind::Silence,
+            rule: None,
+            on: Selector::everything(),
+            subjects: vec![],
+            from_ms: NOW,
+            until_ms: NOW + 60_000,
+            by: UserId(7),
+            by_name: "olga".into(),
+            reason: String::new(),
+        };
+        let mirror = Mirror {
+            id: format!("{}-0", mute.id),
+            mute: mute.id.clone(),
+            hook: "prom".into(),
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            from_ms: NOW,
+            until_ms: mute.until_ms,
+            by: "olga".into(),
+            comment: "c".into(),
+        };
+        db.store.save_mute(&mute, std::slice::from_ref(&mirror), &row(1)).await.unwrap();
+        let claimed = db.store.claim_mirror(NOW, NOW + 100).await.unwrap().unwrap();
+        assert_eq!((claimed.mirror.clone(), claimed.ending, claimed.attempts), (mirror.clone(), false, 1));
+        assert_eq!(db.store.claim_mirror(NOW + 99, NOW + 200).await.unwrap(), None, "one at a time");
+        // It ends while it is being made: whoever makes it still notes which it is.
+        mute.until_ms = NOW + 50;
+        db.store.end_mute(&mute, &row(2)).await.unwrap();
+        db.store.mirror_made(&mirror.id, "am-1").await.unwrap();
+        let ending = db.store.claim_mirror(NOW + 60, NOW + 200).await.unwrap().unwrap();
+        assert_eq!((ending.ending, ending.silence.as_deref()), (true, Some("am-1")));
+        db.store.mirror_over(&claimed, Some("late")).await.unwrap();
+        assert_eq!(db.store.mirrors_of(&mute.id).await.unwrap()[0].state, "ending", "an old try ends nothing");
+        db.store.mirror_retry(&mirror.id, NOW + 300, "no answer").await.unwrap();
+        assert_eq!(db.store.claim_mirror(NOW + 299, NOW + 400).await.unwrap(), None);
+        let ending = db.store.claim_mirror(NOW + 300, NOW + 400).await.unwrap().unwrap();
+        db.store.mirror_over(&ending, None).await.unwrap();
+        let state = db.store.mirrors_of(&mute.id).await.unwrap().remove(0);
+        assert_eq!((state.state.as_str(), state.last_error), ("ended", None));
+        assert!(db.store.list_mutes(GuildId(1), NOW + 51).await.unwrap().is_empty());
+    }
+}
