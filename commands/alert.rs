@@ -164,7 +164,8 @@ async fn explain(
         }
         let view = find(&visit, incident.as_deref()).await?;
         let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
-        visit.say(&card::explain(&view, &mutes)).await
+        let there = visit.face.engine().silenced_there(&view, &mutes).await?;
+        visit.say(&card::explain(&view, &mutes, &there)).await
     })
     .await
 }
@@ -252,7 +253,8 @@ pub(crate) async fn why(visit: &Visit, id: &IncidentId) -> Result<(), FaceError>
     }
     let view = find(visit, Some(id.as_str())).await?;
     let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
-    visit.say(&card::explain(&view, &mutes)).await
+    let there = visit.face.engine().silenced_there(&view, &mutes).await?;
+    visit.say(&card::explain(&view, &mutes, &there)).await
 }
 
 /// Pressed: Graph.

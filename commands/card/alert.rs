@@ -284,7 +284,7 @@ fn limits(e: &Effective, metric: Metric) -> Line {
 }
 
 /// Why an incident is told, and why so.
-pub fn explain(view: &AlertView, mutes: &[Muting]) -> Card {
+pub fn explain(view: &AlertView, mutes: &[Muting], there: &[String]) -> Card {
     let i = &view.incident;
     let mut card = Card::new(Tone::Plain, line!["Why: ", text(i.headline())]);
     card = match &view.rule {
@@ -316,6 +316,9 @@ pub fn explain(view: &AlertView, mutes: &[Muting]) -> Card {
         if let Some(why) = &t.muted {
             card = card.say(line!["  not told: ", text(why)]);
         }
+        if let Some(told) = &t.told {
+            card = card.say(line!["  told by the webhook ", code(&told.hook)]);
+        }
         if t.folded {
             card = card.say("  folded into the trouble of its node");
         }
@@ -339,6 +342,7 @@ pub fn explain(view: &AlertView, mutes: &[Muting]) -> Card {
     let lines =
         covering.map(|m| line![text(m.words()), " until ", Piece::Time(m.until_ms, Clock::Full)]);
     card.field("Silences", lines.collect())
+        .field("Where alerts come from", there.iter().map(|l| line![text(l)]).collect())
         .field("Timeline", timeline(i, 30))
         .foot(format!("ref {}", i.id))
 }

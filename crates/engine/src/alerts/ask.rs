@@ -350,6 +350,24 @@ impl Engine {
         list.map_err(Error::store("read the silences"))
     }
 
+    /// Where silences stand that hold where alerts come from as well: `prom: made`, one line each kind.
+    pub async fn silenced_there(
+        &self,
+        view: &AlertView,
+        mutes: &[Muting],
+    ) -> Result<Vec<String>, Error> {
+        let mut lines = std::collections::BTreeMap::new();
+        let covers = |m: &&Muting| view.alerts.iter().any(|(t, _)| m.covers(&t.rule, &t.subject));
+        for mute in mutes.iter().filter(covers) {
+            let states = self.store().mirrors_of(&mute.id).await;
+            for s in states.map_err(Error::store("read the silences"))? {
+                let why = s.last_error.map(|e| format!(" ({e})")).unwrap_or_default();
+                *lines.entry(format!("{}: {}{why}", s.hook, s.state)).or_insert(0_u32) += 1;
+            }
+        }
+        Ok(lines.into_iter().map(|(line, n)| format!("{n} at {line}")).collect())
+    }
+
     /// Ends a silence or a maintenance window.
     pub async fn end_mute(&self, actor: &Actor, id: &str) -> Result<Said, Error> {
         let verb = Verb::MaintenanceEnd;
