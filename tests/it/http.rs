@@ -116,9 +116,9 @@ bot_test! {
 bot_test! {
     async fn it_says_which_part_is_not_ready(bot: &mut Bot) {
         bot.configured(&config("")).await;
-        let gone: Vec<u64> = ["pve1", "pve2", "pve3"]
+        let gone: Vec<u64> = ["pve1", "pve2", "pve3", "pve4", "pve5"]
             .iter()
-            .map(|node| bot.trouble(proxmox_twin::Trouble::NodeSilent { node: (*node).into() }))
+            .map(|node| bot.trouble(proxmox_twin::Trouble::NodeDown { node: (*node).into() }))
             .collect();
         until("it says that it is not ready", async || {
             let answer = get(bot, "/readyz", "").await;
