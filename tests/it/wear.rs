@@ -8,7 +8,6 @@ use proxmox_twin::{GuestSpec, Replication, Trouble};
 
 use crate::alerts::{config, told};
 use crate::bot_test;
-use crate::harness::Bot;
 
 /// Longer than the pause between two looks at what ages.
 const NEXT_LOOK: Duration = Duration::from_secs(31 * 60);

@@ -29,6 +29,7 @@ fn desk() -> Desk {
             cooldown_ms: 5 * MIN,
             escalation: vec![],
             duty: Duty::default(),
+            threads: true,
         },
         rules: defaults(),
         mutes: vec![],
