@@ -164,7 +164,7 @@ impl Face {
         let store = engine.store();
         let boards = store.list_boards(None).await?;
         if boards.is_empty()
-            || !store.lead_boards(&self.settings().owner, engine.now_ms(), LEASE_MS).await?
+            || !store.lead("boards", &self.settings().owner, engine.now_ms(), LEASE_MS).await?
         {
             return Ok(());
         }

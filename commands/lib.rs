@@ -38,6 +38,7 @@ mod pod;
 mod pod_spec;
 mod press;
 mod register;
+mod report;
 mod rule;
 mod screen;
 mod set;

@@ -51,6 +51,7 @@ pub fn commands() -> Vec<poise::Command<Face, FaceError>> {
         crate::maintenance::maintenance(),
         crate::oncall::oncall(),
         crate::board::board(),
+        crate::report::report(),
         crate::task::task(),
         crate::op::op(),
         crate::audit::audit(),
@@ -191,7 +192,7 @@ fn line_of(out: &mut String, name: &str, command: &poise::Command<Face, FaceErro
 /// What a verb needs at Proxmox: for `gantry doctor` and the role in the manual. Paths are the callers' to choose.
 pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
     match verb {
-        Verb::BoardCreate => &["Sys.Audit", "Datastore.Audit", "VM.Audit"],
+        Verb::BoardCreate | Verb::Report => &["Sys.Audit", "Datastore.Audit", "VM.Audit"],
         Verb::ClusterStatus
         | Verb::NodeList
         | Verb::NodeStatus

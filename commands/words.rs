@@ -109,6 +109,7 @@ pub const GERMAN: &[(&str, &str)] = &[
     ("board list", "Tafeln dieses Servers"),
     ("board create", "Eine Tafel in diesen Kanal; alle hier sehen, was du sehen darfst"),
     ("board delete", "Die Tafel dieses Kanals oder eine andere abnehmen"),
+    ("report", "Platz, Verbrauch, Sicherungen und Vorfälle der letzten Tage"),
     ("alert", "Alarme: was nicht stimmt"),
     ("alert list", "Was gerade nicht stimmt"),
     ("alert show", "Ein Vorfall mit Verlauf"),

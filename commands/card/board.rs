@@ -156,7 +156,7 @@ fn storages(b: &BoardView, place: &dyn Fn(&ClusterView) -> String) -> Vec<Line> 
         let mut seen = std::collections::HashSet::new();
         for s in v.storages.iter().filter(|s| !s.shared || seen.insert(&s.id)) {
             let lost = v.node(&s.node).is_some_and(|n| n.state != NodeState::Up);
-            if !(lost && !s.shared) {
+            if !lost || s.shared {
                 all.push((
                     if s.active { share(s.used, s.total) } else { 2.0 },
                     storage(s, &place(v)),

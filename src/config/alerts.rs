@@ -2,6 +2,7 @@
 
 use gantry_core::alert::{Duty, QuietHours, Route, Rules, Severity, Step, defaults};
 use gantry_core::id::{ChannelId, ClusterId, GuildId, RoleId, UserId};
+use gantry_core::report::{Every, Slot};
 use gantry_engine::AlertSettings;
 
 use super::read::Section;
@@ -57,7 +58,8 @@ fn read_server(mut s: Section<'_>, clusters: &[ClusterId], before: &[Route]) -> 
     let least = s.take("least", Severity::Warning);
     let mention_from = s.take("mention_from", Severity::Critical);
     let mention = s.may::<RoleId>("mention_role");
-    let quiet = quiet(&mut s);
+    let quiet_offset = offset(&mut s);
+    let quiet = quiet(&mut s, quiet_offset);
     let per_hour = s.number("per_hour", 100, 1..=1000);
     let cooldown_s = s.number("cooldown_s", 300, 0..=86_400);
     let people = s.each::<UserId>("on_call");
@@ -66,6 +68,7 @@ fn read_server(mut s: Section<'_>, clusters: &[ClusterId], before: &[Route]) -> 
     }
     let days = s.number("on_call_days", 7, 1..=90);
     let threads = s.take("threads", true);
+    let reports = reports(&mut s, quiet_offset);
     let steps = s.sections("escalate");
     if steps.len() > STEPS_MAX {
         s.mistake("escalate", format!("{} steps; at most {STEPS_MAX}", steps.len()));
@@ -93,23 +96,15 @@ fn read_server(mut s: Section<'_>, clusters: &[ClusterId], before: &[Route]) -> 
         escalation,
         duty: Duty { people, days, start_ms: MONDAY_MS, shifts: Vec::new() },
         threads,
+        reports,
     })
 }
 
 /// `quiet = "22:00-07:00"`, in the zone that `utc_offset_min` says.
-fn quiet(s: &mut Section<'_>) -> Option<QuietHours> {
+fn quiet(s: &mut Section<'_>, offset: i32) -> Option<QuietHours> {
     let text = s.may::<String>("quiet");
-    let offset = s.take("utc_offset_min", 0_i32);
-    if !(-14 * 60..=14 * 60).contains(&offset) {
-        s.mistake("utc_offset_min", "must lie between -840 and 840");
-    }
     let except_from = s.take("quiet_except", Severity::Critical);
     let text = text?;
-    let minute = |t: &str| {
-        let (h, m) = t.trim().split_once(':')?;
-        let (h, m) = (h.parse::<u32>().ok()?, m.parse::<u32>().ok()?);
-        (h < 24 && m < 60).then_some(h * 60 + m)
-    };
     let read = text.split_once('-').and_then(|(a, b)| Some((minute(a)?, minute(b)?)));
     match read {
         Some((from_min, until_min)) if from_min != until_min => {
@@ -120,4 +115,50 @@ fn quiet(s: &mut Section<'_>) -> Option<QuietHours> {
             None
         }
     }
+}
+
+/// `08:00` as a minute of the day.
+fn minute(text: &str) -> Option<u32> {
+    let (h, m) = text.trim().split_once(':')?;
+    let (h, m) = (h.parse::<u32>().ok()?, m.parse::<u32>().ok()?);
+    (h < 24 && m < 60).then_some(h * 60 + m)
+}
+
+/// How far a server's hours are ahead of UTC, minutes.
+fn offset(s: &mut Section<'_>) -> i32 {
+    let offset = s.take("utc_offset_min", 0_i32);
+    if !(-14 * 60..=14 * 60).contains(&offset) {
+        s.mistake("utc_offset_min", "must lie between -840 and 840");
+    }
+    offset
+}
+
+/// `report = "mon 08:00"` and `digest = "08:00"`.
+fn reports(s: &mut Section<'_>, offset_min: i32) -> Vec<Slot> {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let mut out = Vec::new();
+    if let Some(text) = s.may::<String>("digest") {
+        match minute(&text) {
+            Some(minute) => out.push(Slot { every: Every::Day, weekday: 0, minute, offset_min }),
+            None => {
+                s.mistake("digest", format!("`{text}` is not a time; write digest = \"08:00\""))
+            }
+        }
+    }
+    if let Some(text) = s.may::<String>("report") {
+        let read = text.trim().split_once(' ').and_then(|(day, time)| {
+            let weekday = DAYS.iter().position(|d| d.eq_ignore_ascii_case(day.trim()))?;
+            Some((u32::try_from(weekday).ok()?, minute(time)?))
+        });
+        match read {
+            Some((weekday, minute)) => {
+                out.push(Slot { every: Every::Week, weekday, minute, offset_min });
+            }
+            None => s.mistake(
+                "report",
+                format!("`{text}` is no time of a week; write report = \"mon 08:00\""),
+            ),
+        }
+    }
+    out
 }

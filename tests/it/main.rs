@@ -36,6 +36,7 @@ mod press;
 mod process;
 mod prometheus;
 mod putback;
+mod reports;
 mod rights;
 mod sets;
 mod sets_crash;

@@ -262,6 +262,8 @@ verbs! {
     BoardCreate = "board.create", None, true;
     /// Take a status board away.
     BoardDelete = "board.delete", None, true;
+    /// Room, use, backups and incidents of the last days.
+    Report = "report", None, false;
     /// Who asked for what, and what came of it.
     AuditList = "audit.list", None, false;
     /// What the asker may run.

@@ -17,6 +17,7 @@ pub mod operation;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod report;
 pub mod service;
 pub mod set;
 pub mod world;

@@ -44,6 +44,8 @@ impl Engine {
         watchers.spawn(async move { engine.keep_mirrors(halt).await });
         let (engine, halt) = (self.clone(), stop.clone());
         watchers.spawn(async move { engine.keep_told(halt).await });
+        let (engine, halt) = (self.clone(), stop.clone());
+        watchers.spawn(async move { engine.keep_reports(halt).await });
         self.work(stop).await;
         watchers.shutdown().await;
     }

@@ -105,6 +105,17 @@ impl Store {
         .await
     }
 
+    /// Keeps an incident that nobody asked for and no desk made, such as a report, and asks for its message.
+    pub async fn post_unasked(&self, incident: &Incident) -> Result<(), StoreError> {
+        self.call("keep an incident", async {
+            let mut tx = self.pool.begin().await?;
+            save_incident(&mut tx, incident).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// The alerts of a server.
     pub async fn list_alerts(&self, guild: GuildId) -> Result<Vec<Tracked>, StoreError> {
         self.call("read the alerts", async {

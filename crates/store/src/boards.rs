@@ -10,9 +10,6 @@ use crate::pool::{Fail, Row, args};
 use crate::sql;
 use crate::store::{LEASE_LONGEST_MS, Store};
 
-/// The lease of whoever keeps the boards.
-const LEAD: &str = "boards";
-
 /// A board as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoardRow {
@@ -27,17 +24,18 @@ pub struct BoardRow {
 }
 
 impl Store {
-    /// Keeps the boards until `now_ms + lease_ms`, unless somebody else does.
-    pub async fn lead_boards(
+    /// Does `what` (`boards`, `reports`) alone until `now_ms + lease_ms`, unless somebody else does.
+    pub async fn lead(
         &self,
+        what: &'static str,
         owner: &str,
         now_ms: i64,
         lease_ms: i64,
     ) -> Result<bool, StoreError> {
-        self.call("lead the boards", async {
+        self.call(format!("lead the {what}"), async {
             let until = now_ms.saturating_add(lease_ms);
             let absurd = now_ms.saturating_add(LEASE_LONGEST_MS);
-            let args = args![LEAD, owner, until, now_ms, absurd];
+            let args = args![what, owner, until, now_ms, absurd];
             Ok(self.pool.write_row(sql::ALERT_LEAD, args).await?.is_some())
         })
         .await

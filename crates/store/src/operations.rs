@@ -47,6 +47,25 @@ impl Store {
         .await
     }
 
+    /// Operations of these clusters that were confirmed at or after `since_ms` and are over: done, and failed or unknown.
+    pub async fn count_operations(
+        &self,
+        clusters: &[ClusterId],
+        since_ms: i64,
+    ) -> Result<(u64, u64), StoreError> {
+        self.call("count the operations", async {
+            let (mut done, mut failed) = (0, 0);
+            for cluster in clusters {
+                let row = self.pool.row(sql::OPERATIONS_ENDED, args![cluster, since_ms]).await?;
+                let Some(row) = row else { continue };
+                done += row.int("done")?.max(0).unsigned_abs();
+                failed += row.int("failed")?.max(0).unsigned_abs();
+            }
+            Ok((done, failed))
+        })
+        .await
+    }
+
     /// Lists operations, newest first. At most 1000 a page.
     pub async fn list_operations(
         &self,

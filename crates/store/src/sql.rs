@@ -151,6 +151,10 @@ texts! {
     OPERATION_RESERVED = Text::same(
         "SELECT new_vmid FROM operations WHERE cluster = $1 AND new_vmid IS NOT NULL \
          AND state IN ('queued', 'running') ORDER BY new_vmid LIMIT 10000");
+    OPERATIONS_ENDED = Text::same(
+        "SELECT COALESCE(SUM(CASE WHEN state IN ('succeeded', 'warned') THEN 1 ELSE 0 END), 0) AS done, \
+         COALESCE(SUM(CASE WHEN state IN ('failed', 'unknown') THEN 1 ELSE 0 END), 0) AS failed \
+         FROM operations WHERE cluster = $1 AND created_ms >= $2");
     OPERATIONS_PAGE = operations_page!("1 = 1");
     OPERATIONS_COUNT = operations_count!("1 = 1");
     OPERATIONS_OPEN_PAGE = operations_page!("state IN ('queued', 'running')");

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{QuietHours, Severity};
 use crate::id::{ChannelId, ClusterId, GuildId, RoleId, UserId};
+use crate::report::Slot;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -35,6 +36,9 @@ pub struct Route {
     /// Whether each incident gets a thread with its course.
     #[serde(default = "yes")]
     pub threads: bool,
+    /// Reports that are sent by themselves.
+    #[serde(default)]
+    pub reports: Vec<Slot>,
 }
 
 fn yes() -> bool {
@@ -57,6 +61,7 @@ impl Route {
             escalation: Vec::new(),
             duty: Duty::default(),
             threads: true,
+            reports: Vec::new(),
         }
     }
 }

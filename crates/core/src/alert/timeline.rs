@@ -38,6 +38,7 @@ fn route() -> Route {
         escalation: vec![],
         duty: Duty::default(),
         threads: true,
+        reports: vec![],
     }
 }
 

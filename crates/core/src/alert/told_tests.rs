@@ -30,6 +30,7 @@ fn desk() -> Desk {
             escalation: vec![],
             duty: Duty::default(),
             threads: true,
+            reports: vec![],
         },
         rules: defaults(),
         mutes: vec![],

@@ -129,7 +129,7 @@ fn figures_of(node: &Node, status: &gantry_proxmox::NodeStatus) -> NodeFigures {
 }
 
 /// The newest backup of each guest; `None` when a storage could not be read, since a guest's newest may be there.
-async fn backups(client: &Client, view: &ClusterView) -> Option<BTreeMap<Vmid, i64>> {
+pub(super) async fn backups(client: &Client, view: &ClusterView) -> Option<BTreeMap<Vmid, i64>> {
     let mut newest: BTreeMap<Vmid, i64> = BTreeMap::new();
     let mut shared = Vec::new();
     let holds = view.storages.iter().filter(|s| s.content.iter().any(|c| c == "backup"));

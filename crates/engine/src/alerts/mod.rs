@@ -10,6 +10,7 @@ mod look;
 mod mirror;
 mod note;
 mod own;
+mod report;
 mod wear;
 
 pub use ask::{AlertView, MuteAsk, Said};

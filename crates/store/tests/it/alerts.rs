@@ -32,6 +32,7 @@ fn desk() -> Desk {
             escalation: vec![],
             duty: Duty::default(),
             threads: true,
+            reports: vec![],
         },
         rules: Rules {
             rules: defaults().rules.into_iter().filter(|r| r.id == "quorum-lost").collect(),
