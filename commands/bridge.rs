@@ -102,7 +102,7 @@ async fn create(
     #[description = "VLANs that may pass, such as 10 20 30-40 (2-4094)"]
     #[max_length = 200]
     vlans: Option<String>,
-    #[description = "Spanning tree (no); Proxmox's API cannot set it"] stp: Option<bool>,
+    #[description = "Spanning tree (no); over the node shell"] stp: Option<bool>,
     #[description = "Minutes to press Keep in (5)"]
     #[min = 1]
     #[max = 20]
@@ -111,20 +111,19 @@ async fn create(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
+    change(ctx, (node, cluster), keep, move |visit| {
         let ports = ports.unwrap_or_default();
         let ports = ports
             .split([' ', ','])
             .filter(|p| !p.is_empty())
-            .map(|p| iface(&visit, p))
+            .map(|p| iface(visit, p))
             .collect::<Result<Vec<_>, _>>()?;
         let addresses = address.unwrap_or_default();
         let (six, four): (Vec<&str>, Vec<&str>) =
             addresses.split([' ', ',']).filter(|a| !a.is_empty()).partition(|a| a.contains(':'));
         let joined = |list: Vec<&str>| (!list.is_empty()).then(|| list.join(" "));
         let spec = BridgeSpec {
-            name: iface(&visit, &name)?,
+            name: iface(visit, &name)?,
             deployment: given(deployment),
             comment: given(comment),
             ports,
@@ -136,7 +135,7 @@ async fn create(
             vids: given(vlans),
             stp: stp.unwrap_or(false),
         };
-        on_node(&visit, cluster, node, NetworkChange::CreateBridge { spec }, keep).await
+        Ok(NetworkChange::CreateBridge { spec })
     })
     .await
 }
@@ -156,10 +155,14 @@ async fn secure(
     #[description = "VLANs that may pass, such as 10 20 30-40"]
     #[max_length = 200]
     vlans: Option<String>,
-    #[description = "Multicast snooping; Proxmox's API cannot set it"] snooping: Option<bool>,
-    #[description = "Isolate ports from each other; Proxmox's API can do it on vnets only"]
-    isolate: Option<bool>,
-    #[description = "Spanning tree; Proxmox's API cannot set it"] stp: Option<bool>,
+    #[description = "Multicast snooping; over the node shell"] snooping: Option<bool>,
+    #[description = "Keep the guests' ports from each other; over the node shell"] isolate: Option<
+        bool,
+    >,
+    #[description = "Spanning tree; over the node shell"] stp: Option<bool>,
+    #[description = "The node's firewall drops what no honest program sends"] firewall: Option<
+        bool,
+    >,
     #[description = "Minutes to press Keep in (5)"]
     #[min = 1]
     #[max = 20]
@@ -168,23 +171,24 @@ async fn secure(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
-        let name = iface(&visit, &bridge)?;
+    change(ctx, (node, cluster), keep, move |visit| {
+        let name = iface(visit, &bridge)?;
         // Whoever says nothing wants what a bridge can do.
         let nothing = vlanaware.is_none()
             && vlans.is_none()
             && snooping.is_none()
             && isolate.is_none()
-            && stp.is_none();
+            && stp.is_none()
+            && firewall.is_none();
         let how = Secure {
             vlan_aware: if nothing { Some(true) } else { vlanaware },
             vids: given(vlans),
             multicast_snooping: snooping,
             isolate_ports: isolate,
             stp,
+            firewall,
         };
-        on_node(&visit, cluster, node, NetworkChange::SecureBridge { name, how }, keep).await
+        Ok(NetworkChange::SecureBridge { name, how })
     })
     .await
 }
@@ -207,10 +211,8 @@ async fn delete(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
-        let name = iface(&visit, &bridge)?;
-        on_node(&visit, cluster, node, NetworkChange::DeleteBridge { name }, keep).await
+    change(ctx, (node, cluster), keep, move |visit| {
+        Ok(NetworkChange::DeleteBridge { name: iface(visit, &bridge)? })
     })
     .await
 }
@@ -230,11 +232,7 @@ async fn apply(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
-        on_node(&visit, cluster, node, NetworkChange::Apply, keep).await
-    })
-    .await
+    change(ctx, (node, cluster), keep, |_| Ok(NetworkChange::Apply)).await
 }
 
 /// Drop what somebody has staged on a node
@@ -248,22 +246,23 @@ async fn revert(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let (cluster, node) = place(&visit, &node, cluster.as_deref())?;
-        on_node(&visit, cluster, node, NetworkChange::Revert, None).await
-    })
-    .await
+    change(ctx, (node, cluster), None, |_| Ok(NetworkChange::Revert)).await
 }
 
-async fn on_node(
-    visit: &Visit,
-    cluster: ClusterId,
-    node: NodeName,
-    change: NetworkChange,
+/// Asks for a change on a node: `at` is that node, and its cluster where that has to be said.
+async fn change(
+    ctx: Context<'_>,
+    at: (String, Option<String>),
     keep: Option<u32>,
+    make: impl FnOnce(&Visit) -> Result<NetworkChange, FaceError> + Send,
 ) -> Result<(), FaceError> {
-    ask(visit, NetworkAction { cluster, scope: Scope::Node(node), change, keep_s: seconds(keep) })
-        .await
+    serve(ctx, |visit| async move {
+        let (cluster, node) = place(&visit, &at.0, at.1.as_deref())?;
+        let change = make(&visit)?;
+        let scope = Scope::Node(node);
+        ask(&visit, NetworkAction { cluster, scope, change, keep_s: seconds(keep) }).await
+    })
+    .await
 }
 
 /// Asks policy from memory, then the engine.

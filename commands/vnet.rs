@@ -11,7 +11,7 @@ use crate::complete;
 use crate::face::{Context, FaceError};
 use crate::screen::View;
 use crate::show;
-use crate::visit::{said, serve};
+use crate::visit::{Visit, said, serve};
 
 /// Networks that reach over all nodes (SDN)
 #[poise::command(
@@ -97,8 +97,7 @@ async fn create(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let cluster = choose(&visit, cluster.as_deref())?;
+    change(ctx, cluster, keep, move |visit| {
         if subnet.is_none() && (gateway.is_some() || snat == Some(true)) {
             return Err(said(
                 "A gateway of which network?",
@@ -139,9 +138,7 @@ async fn create(
                 snat: snat.unwrap_or(false),
             }),
         };
-        let change = NetworkChange::CreateVnet { spec };
-        ask(&visit, NetworkAction { cluster, scope: Scope::Sdn, change, keep_s: seconds(keep) })
-            .await
+        Ok(NetworkChange::CreateVnet { spec })
     })
     .await
 }
@@ -161,13 +158,8 @@ async fn delete(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let cluster = choose(&visit, cluster.as_deref())?;
-        let change = NetworkChange::DeleteVnet { name: vnet.trim().to_owned() };
-        ask(&visit, NetworkAction { cluster, scope: Scope::Sdn, change, keep_s: seconds(keep) })
-            .await
-    })
-    .await
+    let name = vnet.trim().to_owned();
+    change(ctx, cluster, keep, |_| Ok(NetworkChange::DeleteVnet { name })).await
 }
 
 /// Apply what somebody has staged in the SDN; put back unless somebody presses Keep
@@ -182,12 +174,7 @@ async fn apply(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, |visit| async move {
-        let cluster = choose(&visit, cluster.as_deref())?;
-        let (change, keep_s) = (NetworkChange::Apply, seconds(keep));
-        ask(&visit, NetworkAction { cluster, scope: Scope::Sdn, change, keep_s }).await
-    })
-    .await
+    change(ctx, cluster, keep, |_| Ok(NetworkChange::Apply)).await
 }
 
 /// Drop what somebody has staged in the SDN
@@ -198,10 +185,21 @@ async fn revert(
     #[autocomplete = "complete::cluster"]
     cluster: Option<String>,
 ) -> Result<(), FaceError> {
+    change(ctx, cluster, None, |_| Ok(NetworkChange::Revert)).await
+}
+
+/// Asks for a change of the SDN.
+async fn change(
+    ctx: Context<'_>,
+    cluster: Option<String>,
+    keep: Option<u32>,
+    make: impl FnOnce(&Visit) -> Result<NetworkChange, FaceError> + Send,
+) -> Result<(), FaceError> {
     serve(ctx, |visit| async move {
         let cluster = choose(&visit, cluster.as_deref())?;
-        let (change, keep_s) = (NetworkChange::Revert, seconds(None));
-        ask(&visit, NetworkAction { cluster, scope: Scope::Sdn, change, keep_s }).await
+        let change = make(&visit)?;
+        ask(&visit, NetworkAction { cluster, scope: Scope::Sdn, change, keep_s: seconds(keep) })
+            .await
     })
     .await
 }

@@ -30,8 +30,13 @@ pub fn forward_list(list: &ForwardList, screen: &ScreenId) -> Card {
         }
         left = left.saturating_sub(node.kept.len());
         for (spec, why) in node.broken.iter().take(LINES) {
-            card =
-                card.say(line!["⚠ ", text(spec.to_string()), " leads nowhere: ", text(*why), "."]);
+            card = card.say(line![
+                "⚠ ",
+                text(spec.to_string()),
+                " leads nowhere: ",
+                told(why.clone()),
+                "."
+            ]);
         }
         card = standing(card, &node.standing);
     }

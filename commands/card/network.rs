@@ -1,10 +1,10 @@
 //! Networks: the bridges of a node, one of them, and the SDN. What is pending stands first, because it decides
 //! whether anything else can be changed.
 
-use gantry_core::network::{Net, Settings};
+use gantry_core::network::{Kernel, Net, Settings};
 use gantry_core::operation::{Operation, StepKind};
 
-use super::{Button, Card, Line, Look, Tone, ago, as_of, bold, code, text};
+use super::{Button, Card, Line, Look, Tone, ago, as_of, bold, code, text, told};
 use crate::line;
 use crate::token::{ScreenId, Token};
 use crate::words;
@@ -107,12 +107,35 @@ pub fn bridge_show(cluster: &str, net: &Net, name: &str, screen: &ScreenId) -> C
     for (key, value) in settings {
         card = card.say(line![text(key.clone()), ": ", bold(value.clone())]);
     }
-    card = card.say(
-        "Spanning tree, multicast snooping and port isolation do not stand here: Proxmox's API neither shows nor sets them all.",
-    );
+    card = switches(card, net, name);
     pending(card, net, ("/bridge apply", "/bridge revert"))
         .say(as_of(net.read_ms))
         .buttons(vec![refresh(screen)])
+}
+
+/// What only the kernel knows of a bridge.
+fn switches(card: Card, net: &Net, name: &str) -> Card {
+    let word = |on: bool| if on { "on" } else { "off" };
+    match &net.kernel {
+        Kernel::Said(all) => match all.get(name) {
+            Some(now) => {
+                let isolated = now.ports.values().filter(|on| **on).count();
+                card.say(line!["spanning tree: ", bold(word(now.stp))])
+                    .say(line!["multicast snooping: ", bold(word(now.snooping))])
+                    .say(line!["isolated ports: ", bold(format!("{isolated} of {}", now.ports.len()))])
+            }
+            None => card,
+        },
+        Kernel::Silent(why) => card.say(line![
+            "⚠ Its spanning tree, multicast snooping and isolation could not be read: ",
+            told(why.clone()),
+            "."
+        ]),
+        Kernel::NotSetUp | Kernel::Unasked => card.say(
+            "Spanning tree, multicast snooping and port isolation do not stand here: Proxmox's API neither shows nor sets them; \
+             the node shell does, and is not set up for this node.",
+        ),
+    }
 }
 
 /// Zones, vnets and subnets.

@@ -121,7 +121,8 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
             Ok(crate::card::bridge_list(cluster.as_str(), &net, id))
         }
         View::Bridge { cluster, node, name } => {
-            let net = network(visit, cluster, Scope::Node(node.clone())).await?;
+            let engine = visit.face.engine();
+            let net = engine.bridge(&visit.actor, (cluster, node), name.as_str()).await?;
             Ok(crate::card::bridge_show(cluster.as_str(), &net, name.as_str(), id))
         }
         View::Vnets { cluster } => {

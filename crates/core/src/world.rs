@@ -349,6 +349,41 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
     row[b.len()].min(3)
 }
 
+/// Guests that use something, for somebody who may not see them all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Users {
+    /// Those they may see, as people read them: `web-0 (CT 201)`.
+    pub shown: Vec<String>,
+    /// How many there are besides.
+    pub hidden: usize,
+}
+
+/// Users that are named at most.
+const USERS_SHOWN: usize = 8;
+
+impl Users {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.hidden == 0
+    }
+
+    /// How many there are, and who: `3 guests are (web-0 (CT 201), 2 you may not see)`.
+    pub fn words(&self) -> String {
+        let all = self.shown.len() + self.hidden;
+        let mut named: Vec<String> = self.shown.iter().take(USERS_SHOWN).cloned().collect();
+        let more = self.shown.len().saturating_sub(named.len());
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        if self.hidden > 0 && !named.is_empty() {
+            named.push(format!("{} you may not see", self.hidden));
+        }
+        let who = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+        let (guests, are) = if all == 1 { ("guest", "is") } else { ("guests", "are") };
+        format!("{all} {guests}{who} {are}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -318,7 +318,7 @@ fn disk(key: &str, value: &str) -> String {
 }
 
 /// The least that is known of a guest from one row of the summary.
-fn placed(row: &Resource, guest: &GuestRef, kind: GuestKind) -> Option<Guest> {
+pub(crate) fn placed(row: &Resource, guest: &GuestRef, kind: GuestKind) -> Option<Guest> {
     Some(Guest {
         cluster: guest.cluster.clone(),
         vmid: guest.vmid,

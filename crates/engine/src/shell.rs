@@ -13,9 +13,9 @@ use gantry_core::id::{ClusterId, NodeName, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::policy::Actor;
 use gantry_nodeshell::{
-    Checksum, Command, CopiedImage, Expected, Format, ForwardState, ForwardTable, HealthCheck,
-    HealthOutcome, ImageInfo, ImageRef, Lock, NodeShell, Progress, StorageName, TemplateName,
-    Volume,
+    BridgeSetting, BridgeState, Checksum, Command, CopiedImage, Expected, Format, ForwardState,
+    ForwardTable, HealthCheck, HealthOutcome, ImageInfo, ImageRef, Interface, Lock, NodeShell,
+    PortFlag, Progress, StorageName, TemplateName, Volume,
 };
 
 use crate::{Engine, Error};
@@ -149,6 +149,40 @@ impl Engine {
 }
 
 impl Shell<'_> {
+    /// A bridge as the kernel has it.
+    pub(crate) async fn bridge(
+        &self,
+        who: Who<'_>,
+        bridge: Interface,
+    ) -> Result<BridgeState, Error> {
+        let command = Command::BridgeShow(bridge.clone());
+        self.once(who, &command, self.shell.bridge(&self.node, bridge)).await
+    }
+
+    /// Switches something of a bridge.
+    pub(crate) async fn set_bridge(
+        &self,
+        who: Who<'_>,
+        bridge: Interface,
+        setting: BridgeSetting,
+        on: bool,
+    ) -> Result<BridgeState, Error> {
+        let command = Command::BridgeSet(bridge.clone(), setting, on);
+        self.once(who, &command, self.shell.set_bridge(&self.node, bridge, setting, on)).await
+    }
+
+    /// Switches something of a bridge's port.
+    pub(crate) async fn set_port(
+        &self,
+        who: Who<'_>,
+        (bridge, port): (Interface, Interface),
+        flag: PortFlag,
+        on: bool,
+    ) -> Result<BridgeState, Error> {
+        let command = Command::PortSet(bridge.clone(), port.clone(), flag, on);
+        self.once(who, &command, self.shell.set_port(&self.node, bridge, port, flag, on)).await
+    }
+
     /// The forwards in force.
     pub(crate) async fn forwards(&self, who: Who<'_>) -> Result<ForwardState, Error> {
         self.once(who, &Command::ForwardList, self.shell.forwards(&self.node)).await

@@ -107,6 +107,8 @@ pub(crate) struct State {
     /// What the script and the kernel of each node know.
     pub(crate) shells: BTreeMap<String, NodeFiles>,
     pub(crate) exec_answers: ExecAnswers,
+    /// Addresses that whoever is root in a container gives its cards.
+    pub(crate) said_addresses: BTreeMap<u32, Vec<String>>,
     pub(crate) changes: Vec<Change>,
     change_count: u64,
     pub(crate) requests: VecDeque<RequestRecord>,
@@ -167,6 +169,7 @@ impl State {
             dhcp: world.dhcp.unwrap_or([10, 20]),
             shells: BTreeMap::new(),
             exec_answers: ExecAnswers::new(),
+            said_addresses: BTreeMap::new(),
             changes: Vec::new(),
             change_count: 0,
             requests: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use gantry_core::forward::{Family, ForwardSpec, KeptForward, Proto};
+use gantry_core::forward::{Confirmed, Family, ForwardSpec, KeptForward, Proto};
 use gantry_core::id::{ClusterId, ForwardId, Vmid};
 
 use crate::error::StoreError;
@@ -37,6 +37,7 @@ fn row(forward: &KeptForward) -> Vec<Value> {
         forward.created_by.as_str(),
         forward.created_ms,
         forward.port.as_deref(),
+        forward.pinned.map(|a| a.to_string()),
     ]);
     all
 }
@@ -75,6 +76,26 @@ impl Store {
             let args = args![cluster.map(ClusterId::as_str)];
             let rows = self.pool.rows(sql::FORWARDS_LIST, args).await?;
             rows.iter().map(read).collect()
+        })
+        .await
+    }
+
+    /// Keeps the address that a port of a pod was first seen with. `false`: it has one already, or is gone.
+    pub async fn pin_forward(&self, id: &ForwardId, to: IpAddr) -> Result<bool, StoreError> {
+        self.call(format!("keep the address of the forward {id}"), async {
+            let args = args![id.as_str(), to.to_string()];
+            Ok(self.pool.write(sql::FORWARD_PIN, args).await? == 1)
+        })
+        .await
+    }
+
+    /// Keeps what was confirmed anew of a forward; the same again is fine. `false`: it is gone, or another one listens
+    /// at its new place.
+    pub async fn confirm_forward(&self, new: &Confirmed) -> Result<bool, StoreError> {
+        self.call(format!("keep what was confirmed of the forward {}", new.id), async {
+            let pinned = new.pinned.map(|a| a.to_string());
+            let args = args![new.id.as_str(), new.node.as_str(), pinned];
+            Ok(self.pool.write(sql::FORWARD_CONFIRM, args).await? == 1)
         })
         .await
     }
@@ -157,6 +178,7 @@ fn read(row: &Row) -> Result<KeptForward, Fail> {
         "" => None,
         address => Some(address.parse::<IpAddr>().map_err(|_| bad("address"))?),
     };
+    let pinned = row.text_opt("pinned")?.map(|a| a.parse::<IpAddr>()).transpose();
     let vmid = u32::try_from(row.int("vmid")?).map_err(|_| bad("vmid"))?;
     Ok(KeptForward {
         spec: ForwardSpec {
@@ -171,6 +193,7 @@ fn read(row: &Row) -> Result<KeptForward, Fail> {
             target_port: port("target_port")?,
         },
         port: row.text_opt("port_name")?,
+        pinned: pinned.map_err(|_| bad("address"))?,
         created_by: row.text("created_by")?,
         created_ms: row.int("created_ms")?,
         id,

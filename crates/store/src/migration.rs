@@ -47,6 +47,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(10, "0010_incident_threads"),
     migration!(11, "0011_boards"),
     migration!(12, "0012_hooks"),
+    migration!(13, "0013_forward_pins"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -40,7 +40,7 @@ macro_rules! audit_columns {
 macro_rules! forward_columns {
     () => {
         "id, cluster, node, proto, family, listen_address, listen_port, vmid, name, target_port, created_by, \
-         created_ms, port_name"
+         created_ms, port_name, pinned"
     };
 }
 /// A page and its count over operations. `$lead` is the condition an index answers; the others are optional.
@@ -510,8 +510,8 @@ texts! {
     // Port forwards.
     FORWARD_INSERT = Text::same(
         "INSERT INTO forwards (id, cluster, node, proto, family, listen_address, listen_port, vmid, name, \
-         target_port, created_by, created_ms, port_name) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING");
+         target_port, created_by, created_ms, port_name, pinned) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING");
     FORWARD_AT = Text::same(concat!("SELECT ", forward_columns!(), " FROM forwards WHERE cluster = $1 AND node = $2 \
          AND proto = $3 AND family = $4 AND listen_address = $5 AND listen_port = $6"));
     FORWARD_FIND = Text::same(concat!("SELECT ", forward_columns!(), " FROM forwards WHERE id = $1"));
@@ -519,6 +519,12 @@ texts! {
          WHERE (CAST($1 AS TEXT) IS NULL OR cluster = $1) \
          ORDER BY cluster, node, listen_port, proto, family, listen_address LIMIT 10000"));
     FORWARD_REMOVE = Text::same("DELETE FROM forwards WHERE id = $1");
+    FORWARD_PIN = Text::same("UPDATE forwards SET pinned = $2 WHERE id = $1 AND pinned IS NULL");
+    FORWARD_CONFIRM = Text::same(
+        "UPDATE forwards SET node = $2, pinned = $3 WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM forwards o \
+         WHERE o.id <> forwards.id AND o.cluster = forwards.cluster AND o.node = $2 AND o.proto = forwards.proto \
+         AND o.family = forwards.family AND o.listen_address = forwards.listen_address \
+         AND o.listen_port = forwards.listen_port)");
     FORWARDS_REMOVE_TO = Text::same("DELETE FROM forwards WHERE cluster = $1 AND vmid = $2");
 
     // Settings and counters.

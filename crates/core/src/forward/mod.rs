@@ -1,18 +1,19 @@
 //! Port forwards: which port of which node leads to which guest. What a node's table shall be follows from the
-//! forwards that were asked for and the addresses the guests have now; a guest without one leaves its forward broken,
-//! and that is said, not hidden. Pure; the table itself is put in force by the node shell.
+//! forwards that were asked for and the addresses of their guests; a forward that leads nowhere is said to be broken,
+//! not hidden. Pure; the table itself is put in force by the node shell.
 
 mod plan;
 mod step;
+mod target;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use plan::{Facts, Found, plan_add, plan_apply, plan_remove};
-pub use step::{ForwardAction, ForwardStep};
+pub use step::{Confirmed, ForwardAction, ForwardStep};
+pub use target::{Broken, Desired, Ground, Leads, ends_at_node, forbidden, target};
 
 use crate::id::{ClusterId, ForwardId, NodeName, Vmid};
 
@@ -118,6 +119,9 @@ pub struct KeptForward {
     /// The name of the port in the pod's specification it comes from; `None` for one that was asked for by itself.
     #[serde(default)]
     pub port: Option<String>,
+    /// The address that was confirmed where the guest has no fixed one, but only says what it has.
+    #[serde(default)]
+    pub pinned: Option<IpAddr>,
     /// Who asked.
     pub created_by: String,
     /// When, milliseconds.
@@ -241,62 +245,6 @@ pub struct Entry {
     pub target_port: u16,
 }
 
-/// Why a forward leads nowhere now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
-    /// The guest is gone.
-    Gone,
-    /// The guest has no address of that family that is known.
-    NoAddress,
-}
-
-impl Broken {
-    /// In people's words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Gone => "its guest is gone",
-            Self::NoAddress => "its guest has no address of that family that is known",
-        }
-    }
-}
-
-/// What a node's table shall be, and which forwards cannot be in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Desired {
-    /// The table, in a fixed order.
-    pub entries: Vec<Entry>,
-    /// Forwards that lead nowhere.
-    pub broken: Vec<(ForwardSpec, Broken)>,
-}
-
-/// The table `node` shall have. `addresses` are the guests that exist, each with the addresses it has now.
-pub fn desired(
-    node: &NodeName,
-    forwards: &[ForwardSpec],
-    addresses: &BTreeMap<Vmid, Vec<IpAddr>>,
-) -> Desired {
-    let mut table = Desired::default();
-    for forward in forwards.iter().filter(|f| f.node == *node) {
-        let Some(known) = addresses.get(&forward.vmid) else {
-            table.broken.push((forward.clone(), Broken::Gone));
-            continue;
-        };
-        let Some(target) = known.iter().find(|a| Family::of(**a) == forward.family) else {
-            table.broken.push((forward.clone(), Broken::NoAddress));
-            continue;
-        };
-        table.entries.push(Entry {
-            proto: forward.proto,
-            listen: forward.listen,
-            port: forward.port,
-            target: *target,
-            target_port: forward.target_port,
-        });
-    }
-    table.entries.sort();
-    table
-}
-
 /// What is in a node's table that should not be, and what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
@@ -376,21 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn the_table_follows_the_guests_address_and_tells_what_is_broken() {
-        let node: NodeName = "pve1".parse().unwrap();
-        let all = [forward(8080, None)];
-        let at = |list: &[&str]| -> BTreeMap<Vmid, Vec<IpAddr>> {
-            let addresses = list.iter().map(|a| a.parse().unwrap()).collect();
-            [(Vmid::try_from(201).unwrap(), addresses)].into()
-        };
-        let first = desired(&node, &all, &at(&["fd00::5", "10.0.0.5"]));
-        assert_eq!(first.entries[0].target.to_string(), "10.0.0.5");
-        let moved = desired(&node, &all, &at(&["10.0.0.9"]));
-        let change = drift(&first.entries, &moved).unwrap();
-        assert_eq!((change.extra.len(), change.missing.len()), (1, 1));
-        assert_eq!(drift(&moved.entries, &moved), None);
-        assert_eq!(desired(&node, &all, &at(&["fd00::5"])).broken[0].1, Broken::NoAddress);
-        assert_eq!(desired(&node, &all, &BTreeMap::new()).broken[0].1, Broken::Gone);
-        assert!(desired(&"pve2".parse().unwrap(), &all, &at(&["10.0.0.9"])).entries.is_empty());
+    fn what_is_extra_and_what_is_missing_is_told() {
+        let lead = |to: &str| forward(8080, None).entry(to.parse().unwrap());
+        let (has, shall) = ([lead("10.0.0.5")], [lead("10.0.0.9")]);
+        let desired = |all: &[Entry]| Desired { entries: all.to_vec(), ..Desired::default() };
+        let change = drift(&has, &desired(&shall)).unwrap();
+        assert_eq!((change.extra, change.missing), (has.to_vec(), shall.to_vec()));
+        assert_eq!(drift(&has, &desired(&has)), None);
     }
 }

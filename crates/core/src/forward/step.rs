@@ -1,10 +1,12 @@
 //! What can be asked of forwards, and the steps it comes to.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::KeptForward;
 use crate::action::Verb;
-use crate::id::{ClusterId, NodeName};
+use crate::id::{ClusterId, ForwardId, NodeName};
 
 /// A change of forwards with its target resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,12 +86,32 @@ pub(crate) fn turn(cluster: &ClusterId, node: &NodeName) -> String {
     format!("forwards {cluster}/{node}")
 }
 
+/// What somebody confirms anew of a forward that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Which.
+    pub id: ForwardId,
+    /// Where it listens from now on.
+    pub node: NodeName,
+    /// The address it leads to, where its guest has no fixed one.
+    pub pinned: Option<IpAddr>,
+}
+
 /// One thing that is done to forwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "forward", rename_all = "kebab-case")]
 pub enum ForwardStep {
     /// Keep it in the store: from now on it is wanted.
-    Record,
+    Record {
+        /// The address that was shown, where the guest has no fixed one.
+        #[serde(default)]
+        pinned: Option<IpAddr>,
+    },
+    /// Keep what was confirmed anew of forwards that lead nowhere.
+    Confirm {
+        /// Which, and what.
+        forwards: Vec<Confirmed>,
+    },
     /// Let it through the guest's firewall.
     Allow,
     /// Put the node's table in force.
@@ -104,9 +126,10 @@ pub enum ForwardStep {
 
 impl ForwardStep {
     /// What people read while it runs.
-    pub fn doing(self) -> &'static str {
+    pub fn doing(&self) -> &'static str {
         match self {
-            Self::Record => "Writing the forward down",
+            Self::Record { .. } => "Writing the forward down",
+            Self::Confirm { .. } => "Writing down what was confirmed",
             Self::Allow => "Adding the firewall rule",
             Self::Put => "Putting the node's table in force",
             Self::TakeBack => "Taking it back",
@@ -116,9 +139,10 @@ impl ForwardStep {
     }
 
     /// A short name for lists and logs.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Record => "write the forward down",
+            Self::Record { .. } => "write the forward down",
+            Self::Confirm { .. } => "write down what was confirmed",
             Self::Allow => "add the firewall rule",
             Self::Put => "put the table in force",
             Self::TakeBack => "take it back",
@@ -128,9 +152,10 @@ impl ForwardStep {
     }
 
     /// The words after "Could not".
-    pub fn verb(self) -> &'static str {
+    pub fn verb(&self) -> &'static str {
         match self {
-            Self::Record => "write down the forward",
+            Self::Record { .. } => "write down the forward",
+            Self::Confirm { .. } => "write down what was confirmed of",
             Self::Allow => "add the firewall rule of",
             Self::Put => "put in force",
             Self::TakeBack => "take back",
@@ -140,12 +165,12 @@ impl ForwardStep {
     }
 
     /// Whether it is gantry's own record: whether it was written can be read, and writing it again changes nothing.
-    pub fn is_own_record(self) -> bool {
-        matches!(self, Self::Record | Self::Forget)
+    pub fn is_own_record(&self) -> bool {
+        matches!(self, Self::Record { .. } | Self::Confirm { .. } | Self::Forget)
     }
 
     /// Whether it belongs to taking things back.
-    pub fn is_undo(self) -> bool {
-        self == Self::TakeBack
+    pub fn is_undo(&self) -> bool {
+        *self == Self::TakeBack
     }
 }

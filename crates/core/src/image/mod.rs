@@ -22,7 +22,7 @@ pub use reference::{BadImage, Checksum, Content, ImageRef, ImageVolid, OciRef, T
 pub use step::{Doomed, Fetch, ImageAction, ImageStep, Place, PruneFilter, Source};
 pub(crate) use url::forbidden;
 pub use url::{BadHost, Host, HostPattern, ImageRules, ImageUrl};
-pub use used::{ImageRecord, Unused, Usage, unused};
+pub use used::{ImageRecord, Unused, Usage, UsedBy, unused};
 
 #[cfg(test)]
 mod tests;

@@ -434,8 +434,8 @@ impl Doomed {
         if file.bytes != self.bytes || file.created_s != self.created_s {
             return Some(format!("{} is another file now ({})", self.place, size(file.bytes)));
         }
-        let who: Vec<String> =
-            users.iter().filter(|u| u.needs(&self.place)).map(|u| u.who.clone()).collect();
-        (!who.is_empty()).then(|| format!("{} is in use by {} now", self.place, named(&who)))
+        // Who reads it is not known here, so nobody is named.
+        let used = users.iter().filter(|u| u.needs(&self.place)).count();
+        (used > 0).then(|| format!("{} is in use now; `/image used-by` tells by whom", self.place))
     }
 }

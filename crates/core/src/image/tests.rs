@@ -370,6 +370,7 @@ fn pruning_takes_only_what_gantry_fetched_and_nothing_needs() {
         volid: "local:vztmpl/alpine_3.tar".into(),
         node: node.map(str::to_owned),
         who: "pod web-0".into(),
+        of: None,
     };
     let filter = PruneFilter { days: 30, ..PruneFilter::default() };
     let find =

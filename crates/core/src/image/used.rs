@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::ImageVolid;
 use super::step::{Doomed, Place, PruneFilter};
-use crate::id::ClusterId;
+use crate::id::{ClusterId, Vmid};
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -56,6 +56,19 @@ pub struct Usage {
     pub node: Option<String>,
     /// Who, as people read it: `pod web-0 (lab/201)`.
     pub who: String,
+    /// What somebody has to be allowed to see to be told who; `None`: everybody may be told.
+    #[serde(default)]
+    pub of: Option<UsedBy>,
+}
+
+/// What uses an image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsedBy {
+    /// A guest, by its number.
+    Guest(Vmid),
+    /// A set, by its name.
+    Set(String),
 }
 
 impl Usage {

@@ -1,7 +1,8 @@
 //! What each change of a network asks for, on the configuration as it is: the edits, or why not.
 
-use super::{Edit, Net, NetworkChange};
+use super::{Edit, FIREWALL, Flip, Kernel, Net, NetworkChange, Settings, Switch};
 use crate::plan::Planned;
+use crate::world::Users;
 
 /// What is asked for, ready to be planned.
 pub(super) struct Asked {
@@ -9,6 +10,8 @@ pub(super) struct Asked {
     pub(super) target: String,
     pub(super) effect: String,
     pub(super) edits: Vec<Edit>,
+    /// What is set over the node shell.
+    pub(super) flips: Vec<Flip>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -30,7 +33,7 @@ pub(super) fn asked(
     change: &NetworkChange,
     net: &Net,
     place: &str,
-    users: &[String],
+    users: &Users,
 ) -> Result<Asked, No> {
     let refused = |why: String| No { nothing: false, why };
     let nothing = |why: String| No { nothing: true, why };
@@ -92,9 +95,17 @@ pub(super) fn asked(
                     "{place} already has its default gateway on {other}; a node has one."
                 )));
             }
-            let mut warnings = Vec::new();
-            if spec.stp {
-                warnings.push(beyond(&["spanning tree"]));
+            let (mut warnings, mut flips) = (Vec::new(), Vec::new());
+            match &net.kernel {
+                _ if !spec.stp => {}
+                Kernel::Said(_) => flips.push(Flip {
+                    bridge: name.to_owned(),
+                    port: None,
+                    switch: Switch::Stp,
+                    on: true,
+                }),
+                Kernel::Silent(why) => return Err(refused(silent(place, why))),
+                _ => warnings.push(beyond(place, &[Switch::Stp])),
             }
             if spec.ports.is_empty() {
                 warnings.push(
@@ -106,6 +117,7 @@ pub(super) fn asked(
                 target: format!("{name} on {place}"),
                 effect: format!("Create the bridge {name} on {place}."),
                 edits: vec![Edit::Create { key: name.to_owned(), settings }],
+                flips,
                 warnings,
             })
         }
@@ -113,27 +125,62 @@ pub(super) fn asked(
             let before = bridge(name.as_str())?;
             let after = how.settings(before);
             let beyond_api = how.beyond_the_api();
-            if after == *before {
-                return Err(if beyond_api.is_empty() {
+            let (mut warnings, mut edits, mut flips) = (Vec::new(), Vec::new(), Vec::new());
+            let mut left = Vec::new();
+            match &net.kernel {
+                _ if beyond_api.is_empty() => {}
+                Kernel::Said(bridges) => {
+                    let Some(now) = bridges.get(name.as_str()) else {
+                        return Err(refused(format!("{name} on {place} is not up.")));
+                    };
+                    let uplinks = before.get("bridge_ports").map_or("", String::as_str);
+                    flips = how.flips(name.as_str(), uplinks, now);
+                    flips.retain(|f| net.kernel.now(f) != Some(f.on));
+                    if how.isolate_ports == Some(true) {
+                        warnings.push(
+                            "A guest's port is a new one at each of its starts and not isolated then: ask again, or use a \
+                             vnet with isolated ports, which stays so."
+                                .to_owned(),
+                        );
+                    }
+                }
+                Kernel::Silent(why) => return Err(refused(silent(place, why))),
+                _ => left = beyond_api,
+            }
+            if after != *before {
+                if after.contains_key("bridge_vlan_aware")
+                    != before.contains_key("bridge_vlan_aware")
+                {
+                    warnings.push(
+                        "Guests with a VLAN tag on it may lose their connection until they are restarted.".into(),
+                    );
+                }
+                edits.push(Edit::update(name.as_str(), before, after));
+            }
+            let empty = Settings::new();
+            let firewall = net.objects.get(FIREWALL).unwrap_or(&empty);
+            if let Some(after) = how.firewall(firewall).filter(|after| after != firewall) {
+                edits.push(Edit::update(FIREWALL, firewall, after));
+                warnings.push(format!(
+                    "The firewall's defaults are {place}'s, for all its bridges; they hold where the cluster's firewall is switched on."
+                ));
+            }
+            if edits.is_empty() && flips.is_empty() {
+                return Err(if left.is_empty() {
                     nothing(format!("{name} on {place} is already like that."))
                 } else {
-                    refused(beyond(&beyond_api))
+                    refused(beyond(place, &left))
                 });
             }
-            let mut warnings = Vec::new();
-            if !beyond_api.is_empty() {
-                warnings.push(beyond(&beyond_api));
-            }
-            if after.contains_key("bridge_vlan_aware") != before.contains_key("bridge_vlan_aware") {
-                warnings.push(
-                    "Guests with a VLAN tag on it may lose their connection until they are restarted.".into(),
-                );
+            if !left.is_empty() {
+                warnings.push(beyond(place, &left));
             }
             Ok(Asked {
                 name: name.to_string(),
                 target: format!("{name} on {place}"),
                 effect: format!("Change the bridge {name} on {place}."),
-                edits: vec![Edit::update(name.as_str(), before, after)],
+                edits,
+                flips,
                 warnings,
             })
         }
@@ -141,9 +188,8 @@ pub(super) fn asked(
             bridge(name.as_str())?;
             if !users.is_empty() {
                 return Err(refused(format!(
-                    "{} guests are on {name}: {}. Move their network cards first.",
-                    users.len(),
-                    users.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+                    "{} on {name}. Move their network cards first.",
+                    users.words()
                 )));
             }
             if let Some((user, _)) = net
@@ -158,6 +204,7 @@ pub(super) fn asked(
                 target: format!("{name} on {place}"),
                 effect: format!("Remove the bridge {name} from {place}."),
                 edits: vec![Edit::Delete { key: name.to_string() }],
+                flips: Vec::new(),
                 warnings: Vec::new(),
             })
         }
@@ -205,6 +252,7 @@ pub(super) fn asked(
                     if spec.new_zone.is_some() { ", which is new" } else { "" }
                 ),
                 edits: spec.edits(),
+                flips: Vec::new(),
                 warnings: Vec::new(),
             })
         }
@@ -215,9 +263,8 @@ pub(super) fn asked(
             }
             if !users.is_empty() {
                 return Err(refused(format!(
-                    "{} guests are on {name}: {}. Move their network cards first.",
-                    users.len(),
-                    users.iter().take(8).cloned().collect::<Vec<_>>().join(", ")
+                    "{} on {name}. Move their network cards first.",
+                    users.words()
                 )));
             }
             let below = format!("subnet/{name}/");
@@ -233,6 +280,7 @@ pub(super) fn asked(
                 target: format!("vnet {name} in {place}"),
                 effect: format!("Remove the vnet {name} with its subnets from every node."),
                 edits,
+                flips: Vec::new(),
                 warnings: Vec::new(),
             })
         }
@@ -243,10 +291,18 @@ pub(super) fn asked(
 }
 
 /// What the API has no name for, and what does the same.
-fn beyond(what: &[&str]) -> String {
+fn beyond(place: &str, what: &[Switch]) -> String {
+    let what: Vec<&str> = what.iter().map(|s| s.words()).collect();
     format!(
-        "Proxmox's API cannot set {}, so that part is left as it is. A vnet with isolated ports (`/vnet create … isolate:True`) \
-         and the guests' own firewall do what bridges cannot. No command of gantry's sets it over the node shell.",
+        "Proxmox's API cannot set {}, and the node shell, which can, is not set up for {place}; so that part is left as it \
+         is. A vnet with isolated ports (`/vnet create … isolate:True`) and the guests' own firewall do what bridges cannot.",
         what.join(", ")
+    )
+}
+
+/// Why what the API cannot set is not set now.
+fn silent(place: &str, why: &str) -> String {
+    format!(
+        "What Proxmox's API cannot set goes over the node shell of {place}, which does not answer: {why}. Nothing was changed."
     )
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::{BridgeNow, Flip, Settings, Switch};
 use crate::pod::Problem;
 
 /// Longest interface name Linux takes (IFNAMSIZ less its end). Proxmox's schema says 20; the kernel does not.
@@ -195,6 +195,12 @@ impl BridgeSpec {
     }
 }
 
+/// The object that holds the defaults of a node's own firewall. No interface can be called so.
+pub const FIREWALL: &str = "node firewall";
+/// Defaults that keep nobody out who plays by the rules: packets with broadcast senders, and TCP flags that no
+/// honest program combines. They hold where the cluster's firewall is switched on.
+const FIREWALL_DEFAULTS: &[&str] = &["nosmurfs", "tcpflags"];
+
 /// What makes an existing bridge safer. `None` leaves a thing as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +220,9 @@ pub struct Secure {
     /// Spanning tree. The API cannot set it.
     #[serde(default)]
     pub stp: Option<bool>,
+    /// Defaults of the node's firewall that drop what no honest program sends.
+    #[serde(default)]
+    pub firewall: Option<bool>,
 }
 
 impl Secure {
@@ -244,14 +253,43 @@ impl Secure {
         after
     }
 
-    /// What was asked for that the API has no name for, in people's words.
-    pub fn beyond_the_api(&self) -> Vec<&'static str> {
+    /// The firewall's settings of a node that has `before` now; `None` where nobody speaks of them.
+    pub fn firewall(&self, before: &Settings) -> Option<Settings> {
+        let on = self.firewall?;
+        let mut after = before.clone();
+        for key in FIREWALL_DEFAULTS {
+            after.insert((*key).to_owned(), u8::from(on).to_string());
+        }
+        Some(after)
+    }
+
+    /// What was asked for that the API has no name for.
+    pub fn beyond_the_api(&self) -> Vec<Switch> {
         let asked = [
-            (self.stp, "spanning tree"),
-            (self.multicast_snooping, "multicast snooping"),
-            (self.isolate_ports, "port isolation"),
+            (self.stp, Switch::Stp),
+            (self.multicast_snooping, Switch::Snooping),
+            (self.isolate_ports, Switch::Isolated),
         ];
         asked.iter().filter(|(on, _)| on.is_some()).map(|(_, what)| *what).collect()
+    }
+
+    /// The switches that makes of a bridge. `uplinks` are ports of its configuration: guests are kept from each other,
+    /// never from what is beyond.
+    pub fn flips(&self, bridge: &str, uplinks: &str, now: &BridgeNow) -> Vec<Flip> {
+        let flip = |port: Option<&String>, switch: Switch, on: bool| Flip {
+            bridge: bridge.to_owned(),
+            port: port.cloned(),
+            switch,
+            on,
+        };
+        let mut all = Vec::new();
+        all.extend(self.stp.map(|on| flip(None, Switch::Stp, on)));
+        all.extend(self.multicast_snooping.map(|on| flip(None, Switch::Snooping, on)));
+        if let Some(on) = self.isolate_ports {
+            let guests = now.ports.keys().filter(|p| !uplinks.split(' ').any(|u| u == p.as_str()));
+            all.extend(guests.map(|port| flip(Some(port), Switch::Isolated, on)));
+        }
+        all
     }
 }
 

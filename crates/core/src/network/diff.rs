@@ -19,6 +19,8 @@ fn word(key: &str) -> &str {
         "autostart" => "up at boot",
         "isolate-ports" => "ports isolated",
         "snat" => "source NAT",
+        "nosmurfs" => "drops packets from broadcast senders",
+        "tcpflags" => "drops impossible TCP flags",
         other => other,
     }
 }
@@ -28,6 +30,8 @@ fn value(key: &str, value: &str) -> String {
         ("bridge_vlan_aware" | "autostart" | "vlanaware" | "isolate-ports" | "snat", "1") => {
             "yes".to_owned()
         }
+        ("nosmurfs" | "tcpflags", "1") => "yes".to_owned(),
+        ("nosmurfs" | "tcpflags", _) => "no".to_owned(),
         _ => value.to_owned(),
     }
 }

@@ -12,8 +12,9 @@ mod restore;
 mod scope;
 mod sdn;
 mod step;
+mod switch;
 
-pub use bridge::{BridgeSpec, IfaceName, Secure, settable};
+pub use bridge::{BridgeSpec, FIREWALL, IfaceName, Secure, settable};
 pub use diff::{diff_lines, former_of};
 pub use plan::{KEEP_DEFAULT_S, KEEP_RANGE_S, is_alarm, plan_network};
 pub use restore::{
@@ -22,3 +23,6 @@ pub use restore::{
 pub use scope::{Edit, Net, Objects, Scope, Settings, edited};
 pub use sdn::{SubnetSpec, VnetSpec, ZoneKind, ZoneSpec, settable_sdn, subnet_cidr};
 pub use step::{Decision, NetworkAction, NetworkChange, NetworkStep, NetworkVerbs};
+pub use switch::{
+    BridgeNow, Flip, Kernel, Switch, as_now, fingerprint, lost_by_reload, switch_lines,
+};

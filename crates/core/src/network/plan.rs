@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 
 use super::asked::{Asked, asked};
 use super::{
-    Edit, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope, diff_lines, edits_back,
+    Edit, FIREWALL, Flip, Kernel, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope,
+    as_now, diff_lines, edits_back, fingerprint, lost_by_reload, switch_lines,
 };
 use crate::operation::StepKind;
 use crate::plan::{Draft, Planned};
+use crate::world::Users;
 
 /// How long somebody has to press Keep where nobody says, seconds.
 pub const KEEP_DEFAULT_S: u32 = 300;
@@ -45,7 +47,7 @@ pub fn is_alarm(objects: &Objects, edits: &[Edit]) -> bool {
 }
 
 /// Plans `action` on `net`. `users` are guests that use what is removed, as people read them.
-pub fn plan_network(action: &NetworkAction, net: &Net, users: &[String]) -> Planned {
+pub fn plan_network(action: &NetworkAction, net: &Net, users: &Users) -> Planned {
     let refused = |why: String| Planned::Refused { why };
     let place = match &action.scope {
         Scope::Node(node) => format!("{node} ({})", action.cluster),
@@ -79,6 +81,7 @@ pub fn plan_network(action: &NetworkAction, net: &Net, users: &[String]) -> Plan
                         "Apply what somebody has staged on {place}: not staged by gantry."
                     ),
                     edits,
+                    flips: Vec::new(),
                     warnings: Vec::new(),
                 };
                 finish(action, net, asked)
@@ -159,8 +162,15 @@ fn excerpt(diff: &str) -> String {
     text
 }
 
+/// The switches as they were, those of bridges that go away again first: they are set back while there still is one.
+fn back(before: Vec<Flip>, edits: &[Edit]) -> (Vec<Flip>, Vec<Flip>) {
+    let made =
+        |name: &str| edits.iter().any(|e| matches!(e, Edit::Create { key, .. } if key == name));
+    before.into_iter().partition(|f| made(&f.bridge))
+}
+
 fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
-    let Asked { name, target, effect, edits, mut warnings } = asked;
+    let Asked { name, target, effect, edits, mut flips, mut warnings } = asked;
     let within_s = action.keep_s.clamp(*KEEP_RANGE_S.start(), *KEEP_RANGE_S.end());
     let before = &net.former().unwrap_or_else(|_| net.objects.clone());
     let minutes = if within_s.is_multiple_of(60) {
@@ -168,6 +178,12 @@ fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
     } else {
         format!("{within_s} s")
     };
+    let mut effects = vec![effect];
+    // The firewall's defaults hold at once.
+    let reloads = edits.iter().any(|e| e.key() != FIREWALL);
+    if reloads {
+        effects.push(format!("Reload the network of {} so that it is real.", action.scope));
+    }
     if matches!(action.scope, Scope::Node(_)) {
         if is_alarm(before, &edits) {
             warnings.insert(
@@ -175,28 +191,66 @@ fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
                 format!("It touches what carries an address of {}: a mistake here can cut the node off.", action.scope),
             );
         }
+        if let (Kernel::Silent(why), false) = (&net.kernel, !reloads) {
+            warnings.push(format!(
+                "A reload switches spanning tree off where it was switched on over the node shell, which does not answer now ({why})."
+            ));
+        }
         warnings.push(ONLY_WHILE.into());
     }
-    let mut steps = vec![StepKind::Network(NetworkStep::Save)];
-    let changes = diff_lines(before, &edits);
-    // What others have staged is staged already: the same edits are only looked for.
-    steps.push(StepKind::Network(NetworkStep::Stage { edits }));
-    steps.push(StepKind::Network(NetworkStep::Reload));
-    steps.push(StepKind::Network(NetworkStep::Keep { within_s }));
-    steps.push(StepKind::Network(NetworkStep::PutBack));
-    steps.push(StepKind::Network(NetworkStep::PutBackReload));
+    let mut steps = vec![NetworkStep::Save];
+    let mut changes = diff_lines(before, &edits);
+    changes.extend(switch_lines(&flips, &as_now(&net.kernel, &flips)));
+    let mut shown: Vec<&str> = flips.iter().map(|f| f.switch.words()).collect();
+    shown.dedup();
+    if !shown.is_empty() {
+        effects.push(format!("Set over the node shell: {}.", shown.join(", ")));
+    }
+    if !edits.is_empty() {
+        // What others have staged is staged already: the same edits are only looked for.
+        steps.push(NetworkStep::Stage { edits: edits.clone() });
+    }
+    if reloads {
+        let lost = lost_by_reload(&net.kernel, &edits, &flips);
+        for flip in &lost {
+            effects.push(format!(
+                "Switch spanning tree of {} on again, which the reload switches off.",
+                flip.bridge
+            ));
+        }
+        flips.extend(lost);
+        steps.push(NetworkStep::Reload);
+    }
+    let was = as_now(&net.kernel, &flips);
+    let print = fingerprint(net, &was);
+    let (gone, stay) = back(was, &edits);
+    if !flips.is_empty() {
+        steps.push(NetworkStep::Switch { flips });
+    }
+    steps.push(NetworkStep::Keep { within_s });
+    if !gone.is_empty() {
+        steps.push(NetworkStep::SwitchBack { flips: gone });
+    }
+    if !edits.is_empty() {
+        steps.push(NetworkStep::PutBack);
+    }
+    if reloads {
+        steps.push(NetworkStep::PutBackReload);
+    }
+    if !stay.is_empty() {
+        steps.push(NetworkStep::SwitchBack { flips: stay });
+    }
+    effects.push(format!(
+        "If nobody presses Keep within {minutes}, put the former configuration back."
+    ));
     Planned::Ready(Draft {
         name,
         target,
-        effects: vec![
-            effect,
-            format!("Reload the network of {} so that it is real.", action.scope),
-            format!("If nobody presses Keep within {minutes}, put the former configuration back."),
-        ],
+        effects,
         changes,
         warnings,
-        steps,
-        fingerprint: net.fingerprint(),
+        steps: steps.into_iter().map(StepKind::Network).collect(),
+        fingerprint: print,
         digest: String::new(),
     })
 }

@@ -131,7 +131,7 @@ fn holds(is: &Settings, want: &Settings, unset: &[String]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Scope;
+    use super::super::{Kernel, Scope};
     use super::*;
 
     fn objects() -> impl Strategy<Value = Objects> {
@@ -182,6 +182,7 @@ mod tests {
             running: None,
             pending: None,
             active: BTreeSet::new(),
+            kernel: Kernel::Unasked,
             read_ms: 0,
         };
         let told = |five, six| changed_since(&now(five, six), &former, &edits);

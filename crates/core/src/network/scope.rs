@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Kernel;
 use crate::id::NodeName;
 
 /// One object's settings, under the API's own names: `bridge_ports` → `eno1 eno2`. Only what can be set is kept.
@@ -47,6 +48,9 @@ pub struct Net {
     /// Objects that are up now; empty for the SDN.
     #[serde(default)]
     pub active: BTreeSet<String>,
+    /// What the kernel says of the bridges, where that was asked.
+    #[serde(default)]
+    pub kernel: Kernel,
     /// When this was read, milliseconds.
     #[serde(default)]
     pub read_ms: i64,

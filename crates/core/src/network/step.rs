@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BridgeSpec, Edit, IfaceName, Scope, Secure, VnetSpec};
+use super::{BridgeSpec, Edit, Flip, IfaceName, Scope, Secure, VnetSpec};
 use crate::action::Verb;
 use crate::id::ClusterId;
 
@@ -115,6 +115,11 @@ pub enum NetworkStep {
     },
     /// Make real what is staged.
     Reload,
+    /// Set over the node shell what the API has no name for.
+    Switch {
+        /// The switches as they shall be.
+        flips: Vec<Flip>,
+    },
     /// Wait for somebody to press Keep.
     Keep {
         /// How long, seconds.
@@ -124,6 +129,11 @@ pub enum NetworkStep {
     PutBack,
     /// Make it real again, unless the change is kept.
     PutBackReload,
+    /// Set the switches as they were, unless the change is kept.
+    SwitchBack {
+        /// The switches as they were.
+        flips: Vec<Flip>,
+    },
     /// Drop what is staged.
     Revert,
 }
@@ -135,6 +145,8 @@ impl NetworkStep {
             Self::Save => "Saving the former configuration",
             Self::Stage { .. } => "Writing the change",
             Self::Reload => "Reloading the network",
+            Self::Switch { .. } => "Setting what the API cannot",
+            Self::SwitchBack { .. } => "Setting back what the API cannot",
             Self::Keep { .. } => "Waiting for Keep",
             Self::PutBack => "Writing the former configuration back",
             Self::PutBackReload => "Reloading the former configuration",
@@ -148,6 +160,8 @@ impl NetworkStep {
             Self::Save => "save the former configuration",
             Self::Stage { .. } => "write the change",
             Self::Reload => "reload the network",
+            Self::Switch { .. } => "set what the API cannot",
+            Self::SwitchBack { .. } => "set back what the API cannot",
             Self::Keep { .. } => "wait for Keep",
             Self::PutBack => "put back",
             Self::PutBackReload => "reload what was put back",
@@ -165,7 +179,7 @@ impl NetworkStep {
 
     /// Whether it belongs to putting things back: done although something failed or somebody cancelled.
     pub fn is_undo(&self) -> bool {
-        matches!(self, Self::PutBack | Self::PutBackReload)
+        matches!(self, Self::PutBack | Self::PutBackReload | Self::SwitchBack { .. })
     }
 
     /// Whether its call may be sent again once a look has shown that it was not carried out. Writing down what shall

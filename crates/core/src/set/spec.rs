@@ -395,6 +395,11 @@ impl SetSpec {
             "tags that begin with gantry- are gantry's own",
         );
         check(
+            self.template.ports.iter().all(|p| p.node_port.is_none()),
+            "template.ports.node_port",
+            "several pods of a set would want the same port of a node; `/forward add` leads one to a pod of your choice",
+        );
+        check(
             self.template.mounts.is_empty(),
             "template.mounts",
             "pods of a set have `volumes` instead, which outlive the pod",

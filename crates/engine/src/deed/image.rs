@@ -76,7 +76,7 @@ impl Engine {
                 plan_fetch(cluster, fetches, &live, &self.inner.settings.images)
             }
             ImageAction::Delete { cluster, place } => {
-                plan_delete(cluster, place, &self.look_at_doomed(cluster, place).await?)
+                plan_delete(cluster, place, &self.look_at_doomed(actor, cluster, place).await?)
             }
             ImageAction::Prune { cluster, filter } => {
                 let (unused, foreign) = self.unused_images(cluster, filter).await?;

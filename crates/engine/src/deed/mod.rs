@@ -185,7 +185,7 @@ impl Engine {
             StepKind::Pod(step) => self.look_before_pod_step(op, n, step).await,
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             StepKind::Image(step) => self.look_before_image(op, n, step).await,
-            StepKind::Forward(step) => Box::pin(self.look_before_forward(op, n, *step)).await,
+            StepKind::Forward(step) => Box::pin(self.look_before_forward(op, step)).await,
             StepKind::Unlock => Box::pin(self.look_before_unlock(op)).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
@@ -212,7 +212,7 @@ impl Engine {
             StepKind::Network(_) => self.call_network(op, n).await,
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
             StepKind::Image(step) => self.call_image(op, step, aim, meter).await,
-            StepKind::Forward(step) => Box::pin(self.call_forward(op, *step)).await.map(|()| None),
+            StepKind::Forward(step) => Box::pin(self.call_forward(op, step)).await.map(|()| None),
             StepKind::Unlock => Box::pin(self.call_unlock(op, aim)).await.map(|()| None),
             kind => self.call_guest(op, kind, aim).await,
         }
@@ -228,7 +228,7 @@ impl Engine {
             StepKind::Network(_) => self.is_network_met(op, n).await,
             StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
             StepKind::Image(step) => self.is_image_met(op, step).await,
-            StepKind::Forward(step) => Box::pin(self.is_forward_met(op, *step)).await,
+            StepKind::Forward(step) => Box::pin(self.is_forward_met(op, step)).await,
             StepKind::Unlock => Box::pin(self.is_unlock_met(op)).await,
             _ => self.is_guest_met(op, n).await,
         }

@@ -8,6 +8,7 @@ use gantry_core::plan::Planned;
 use gantry_core::pod::placement::Choice;
 use gantry_core::pod::{self, LivePlace, PodSpec, plan_new};
 use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::world::Guest;
 use gantry_proxmox::{CreateLxc, Error as ProxmoxError};
 use gantry_store::PodRow;
 
@@ -53,11 +54,14 @@ impl Engine {
     ) -> Result<Planning, Error> {
         let (spec, why) = (&spec.placed(placed), placed.map_or(&[][..], |p| &p.why));
         let ruling = self.may_make(actor, verb, cluster, spec);
-        let ruling = self.with_fetch(actor, cluster, fetch, ruling);
+        let mut ruling = self.with_fetch(actor, cluster, fetch, ruling);
         let Some(node) = &spec.node else {
             let planned = Planned::Refused { why: "No node was chosen for it.".into() };
             return Ok(Planning { planned, ruling, read_ms: self.now_ms() });
         };
+        if let Some(opens) = self.ports_ruling(actor, (cluster, spec, node), None).await? {
+            ruling = ruling.and(opens);
+        }
         let mut place = if spec.problems().is_empty() {
             self.look_at_place(cluster, node, spec).await?
         } else {
@@ -79,7 +83,7 @@ impl Engine {
         let mut planned = plan_new(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
-        self.tell_ports(cluster, spec, &mut planned).await?;
+        self.tell_ports((cluster, spec), None, &mut planned).await?;
         if let Some((step, effect)) = first {
             pod::fetch_first(&mut planned, step, effect);
         }
@@ -87,14 +91,24 @@ impl Engine {
     }
 
     /// Whether somebody may see the guest of that address; one that is not known yet, only who may see all.
-    fn sees(&self, actor: &Actor, cluster: &ClusterId, address: &str) -> bool {
+    pub(crate) fn sees(&self, actor: &Actor, cluster: &ClusterId, address: &str) -> bool {
         let view = self.view(cluster);
         let vmid = address.rsplit('/').next().and_then(|n| n.parse().ok());
-        let guest = view.as_ref().zip(vmid).and_then(|(v, vmid)| v.guest(vmid));
-        [Verb::GuestShow, Verb::PodShow].into_iter().any(|verb| {
-            let target = guest.map_or(Target::Cluster(cluster), Target::Guest);
-            self.may(actor, verb, target).is_allowed()
-        })
+        match view.as_ref().zip(vmid).and_then(|(v, vmid)| v.guest(vmid)) {
+            Some(guest) => self.sees_guest(actor, guest),
+            None => self.sees_target(actor, Target::Cluster(cluster)),
+        }
+    }
+
+    /// Whether somebody may see that guest.
+    pub(crate) fn sees_guest(&self, actor: &Actor, guest: &Guest) -> bool {
+        self.sees_target(actor, Target::Guest(guest))
+    }
+
+    fn sees_target(&self, actor: &Actor, target: Target<'_>) -> bool {
+        [Verb::GuestShow, Verb::PodShow]
+            .into_iter()
+            .any(|verb| self.may(actor, verb, target).is_allowed())
     }
 
     pub(super) async fn look_before_pod(&self, op: &Operation) -> Result<Look, Error> {

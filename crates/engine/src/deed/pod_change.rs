@@ -1,7 +1,7 @@
 //! Pods that exist: making one what its specification says, and deleting what a creation left behind.
 
 use gantry_core::action::{Action, GuestRef, Verb};
-use gantry_core::id::{GuestKind, OperationId, Upid};
+use gantry_core::id::{GuestKind, NodeName, OperationId, Upid};
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::{Planned, describe};
 use gantry_core::pod::{
@@ -78,18 +78,30 @@ impl Engine {
         if !is.is_allowed() {
             return is;
         }
-        let tags = spec.all_tags();
         let view = self.view(&guest.cluster);
         let seen = view.as_ref().and_then(|v| v.guest(guest.vmid));
+        let nodes = seen.map(|g| std::slice::from_ref(&g.node)).unwrap_or_default();
+        is.and(self.may_be(actor, verb, guest, spec, nodes))
+    }
+
+    /// Policy on what a pod would become on those nodes.
+    pub(crate) fn may_be(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        guest: &GuestRef,
+        spec: &PodSpec,
+        nodes: &[NodeName],
+    ) -> Ruling {
         let target = Target::NewPod {
             cluster: &guest.cluster,
             name: &spec.name,
-            tags: &tags,
+            tags: &spec.all_tags(),
             pool: spec.template.pool.as_deref(),
-            nodes: seen.map(|g| std::slice::from_ref(&g.node)).unwrap_or_default(),
+            nodes,
             vmids: Some((guest.vmid, guest.vmid)),
         };
-        is.and(self.may(actor, verb, target))
+        self.may(actor, verb, target)
     }
 
     /// What shows that a container its creation left behind was put to use since, as a sentence; `None` where nothing
@@ -176,6 +188,16 @@ impl Engine {
             // Tags and pool may have changed since the summary was read.
             ruling = denied;
         }
+        let opened = match (action, &found) {
+            (PodAction::Apply { spec, .. }, Some(found)) => {
+                let g = &found.live.guest;
+                Box::pin(self.ports_ruling(actor, (&g.cluster, spec, &g.node), Some(g))).await?
+            }
+            _ => None,
+        };
+        if let Some(opens) = opened {
+            ruling = ruling.and(opens);
+        }
         let mut used = None;
         if let (PodAction::Clean { operation, .. }, Some(found)) = (action, &found) {
             ruling = ruling.and(self.may(actor, Verb::PodDelete, Target::Guest(&found.live.guest)));
@@ -193,6 +215,9 @@ impl Engine {
                 let mut planned = plan_apply(&how, found);
                 let g = &found.live.guest;
                 self.tell_lacking_shell(&mut planned, spec, (&g.cluster, &g.node));
+                if only.is_empty() {
+                    Box::pin(self.tell_ports((&g.cluster, spec), Some(g), &mut planned)).await?;
+                }
                 planned
             }
         };

@@ -1,12 +1,16 @@
 //! Live reads of images and of who uses them, past every cache.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
-use gantry_core::action::Action;
+use gantry_core::action::{Action, Verb};
 use gantry_core::id::{ClusterId, GuestKind, NodeName};
 use gantry_core::image::{
     Content, Doomed, Fetch, ImageAction, ImageRef, LiveDoomed, LivePlace, LiveVolume, Place,
-    PruneFilter, Room, Source, Unused, Usage, unused,
+    PruneFilter, Room, Source, Unused, Usage, UsedBy, unused,
 };
+use gantry_core::policy::Actor;
+use gantry_core::set::SetRef;
 use gantry_core::world::NodeState;
 use gantry_proxmox::{Freshness, GuestRef as At, ResourceKind, Storage, Volume};
 use gantry_store::OpFilter;
@@ -151,8 +155,10 @@ impl Engine {
         self.store().list_images(Some(cluster)).await.map_err(Error::store("read the images"))
     }
 
+    /// What stands against deleting an image, as `actor` may know it.
     pub(crate) async fn look_at_doomed(
         &self,
+        actor: &Actor,
         cluster: &ClusterId,
         place: &Place,
     ) -> Result<LiveDoomed, Error> {
@@ -162,9 +168,34 @@ impl Engine {
         Ok(LiveDoomed {
             file,
             record: records.into_iter().find(|r| r.is_of(place)),
-            users: usages.into_iter().filter(|u| u.needs(place)).map(|u| u.who).collect(),
+            users: self.users_told(actor, cluster, usages.into_iter().filter(|u| u.needs(place))),
             others,
         })
+    }
+
+    /// Who uses an image, as `actor` may know it: those they may not see are counted.
+    pub(super) fn users_told(
+        &self,
+        actor: &Actor,
+        cluster: &ClusterId,
+        usages: impl Iterator<Item = Usage>,
+    ) -> Vec<String> {
+        let sees = |usage: &Usage| match &usage.of {
+            None => true,
+            Some(UsedBy::Guest(vmid)) => self.sees(actor, cluster, &format!("{cluster}/{vmid}")),
+            Some(UsedBy::Set(name)) => {
+                let set = SetRef { cluster: cluster.clone(), name: name.clone() };
+                self.may_set(actor, Verb::SetShow, &set).is_allowed()
+            }
+        };
+        let (shown, hidden): (BTreeSet<Usage>, BTreeSet<Usage>) = usages.partition(sees);
+        let mut told: Vec<String> = shown.into_iter().map(|u| u.who).collect();
+        told.sort();
+        told.dedup();
+        if !hidden.is_empty() {
+            told.push(format!("{} that you may not see", hidden.len()));
+        }
+        told
     }
 
     /// Who uses the images at these places: specifications of pods, and drives of virtual machines where one of
@@ -204,6 +235,7 @@ impl Engine {
                 volid,
                 node: node.clone(),
                 who: format!("pod {} ({cluster}/{})", pod.name, pod.vmid),
+                of: Some(UsedBy::Guest(pod.vmid)),
             }));
         }
         found.extend(self.set_usages(cluster, places).await?);
@@ -235,6 +267,7 @@ impl Engine {
                         volid: place.volid.to_string(),
                         node: None,
                         who: format!("{} ({cluster}, under way)", op.id),
+                        of: None,
                     });
                 }
             }
@@ -255,6 +288,7 @@ impl Engine {
                     volid: p.volid.to_string(),
                     node: None,
                     who: format!("set {} ({cluster}, revision {})", spec.name, revision.number),
+                    of: Some(UsedBy::Set(spec.name.clone())),
                 }));
             }
         }
@@ -304,6 +338,7 @@ impl Engine {
                         volid: value.split(',').next().unwrap_or_default().to_owned(),
                         node: Some(at.node.to_string()),
                         who: format!("{key} of VM {name} ({cluster}/{})", at.vmid),
+                        of: Some(UsedBy::Guest(at.vmid)),
                     });
                 }
             }

@@ -168,11 +168,9 @@ impl Engine {
         let places: Vec<Place> = list.rows.iter().map(|r| r.place.clone()).collect();
         match self.image_usages(cluster, &places).await {
             Ok(usages) => {
-                for place in &places {
-                    detail.users.extend(who(&usages, place));
-                }
-                detail.users.sort();
-                detail.users.dedup();
+                let needed = |u: &Usage| places.iter().any(|p| u.needs(p));
+                let used = usages.into_iter().filter(needed);
+                detail.users = self.users_told(actor, cluster, used);
             }
             Err(error) => detail.faults.push(format!("who uses it is not known: {error}")),
         }

@@ -102,6 +102,9 @@ impl Carrier<'_> {
             StepKind::Forward(step) if step.is_undo() => Some(
                 "`/forward list` shows what is left; gantry puts the node's table right once it can be reached.".to_owned(),
             ),
+            StepKind::Network(NetworkStep::SwitchBack { .. }) => Some(
+                "`/bridge show` tells how it stands once the node shell answers, and `/bridge secure` sets it.".to_owned(),
+            ),
             StepKind::Network(step) if step.is_undo() => match &self.op.action {
                 Action::Network(action) => Some(cut_off(&action.scope)),
                 _ => None,
@@ -216,6 +219,8 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Network(NetworkStep::PutBack | NetworkStep::PutBackReload) => {
             "put back what was before"
         }
+        StepKind::Network(NetworkStep::Switch { .. }) => "set over the node shell",
+        StepKind::Network(NetworkStep::SwitchBack { .. }) => "set back over the node shell",
         StepKind::Network(NetworkStep::Revert) => "drop the",
         StepKind::Pod(PodStep::Configure { .. }) => "change",
         StepKind::Pod(PodStep::Grow { .. }) => "grow a disk of",

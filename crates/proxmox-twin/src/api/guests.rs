@@ -128,6 +128,7 @@ fn link_local(mac: &str) -> String {
     }
 }
 
+/// What whoever is root inside has made of them goes before what was given.
 /// A stopped container has `null`, not an empty list (measured).
 pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
     let guest = call.guest()?;
@@ -159,7 +160,9 @@ pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
             "name": part("name=").unwrap_or("eth0"), "hwaddr": mac, "hardware-address": mac,
             "inet6": format!("{}/64", link_local(&mac)),
         });
+        let said = call.state.said_addresses.get(&guest.vmid).filter(|s| !s.is_empty());
         let inet = match part("ip=") {
+            _ if said.is_some() => said.and_then(|s| s.first()).map(|a| format!("{a}/16")),
             Some(fixed) if fixed.contains('/') => Some(fixed.to_owned()),
             Some("dhcp") if leased => {
                 call.state.lease(guest, part("bridge=").unwrap_or_default(), &mac)
@@ -171,6 +174,9 @@ pub(super) fn interfaces(call: &mut Call<'_>) -> Reply {
             let shown = json!({"ip-address": address, "ip-address-type": "inet", "prefix": prefix});
             addresses.insert(0, shown);
             map.insert("inet".into(), json!(inet));
+        }
+        for more in said.into_iter().flatten().skip(1) {
+            addresses.push(json!({"ip-address": more, "ip-address-type": "inet", "prefix": "16"}));
         }
         if let Some(map) = row.as_object_mut() {
             if let Some(fixed) = part("ip6=").filter(|v| v.contains('/')) {

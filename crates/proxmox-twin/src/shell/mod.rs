@@ -109,6 +109,13 @@ pub enum NodeMeddling {
         #[serde(default)]
         output: String,
     },
+    /// Whoever is root in a container gives its cards these addresses, beside those it was given.
+    Says {
+        /// Which guest.
+        vmid: u32,
+        /// IPv4 addresses without their prefix; none: it says what it was given again.
+        addresses: Vec<String>,
+    },
 }
 
 impl State {
@@ -153,6 +160,9 @@ impl State {
             }
             NodeMeddling::Exec { vmid, status, output } => {
                 self.exec_answers.insert(vmid, (status, output));
+            }
+            NodeMeddling::Says { vmid, addresses } => {
+                self.said_addresses.insert(vmid, addresses);
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use gantry_core::audit::AuditEvent;
-use gantry_core::forward::{Family, ForwardSpec, KeptForward, Proto};
+use gantry_core::forward::{Confirmed, Family, ForwardSpec, KeptForward, Proto};
 use gantry_core::id::ForwardId;
-use gantry_core::network::{Decision, Net, Objects, Scope};
+use gantry_core::network::{Decision, Kernel, Net, Objects, Scope};
 
 use crate::harness::*;
 
@@ -17,6 +17,7 @@ fn net(mtu: &str) -> Net {
         running: None,
         pending: None,
         active: BTreeSet::new(),
+        kernel: Kernel::Unasked,
         read_ms: NOW,
     }
 }
@@ -36,6 +37,7 @@ fn forward(n: u32, node: &str, port: u16, to: u32) -> KeptForward {
             target_port: 80,
         },
         port: None,
+        pinned: None,
         created_by: "ada".into(),
         created_ms: NOW,
     }
@@ -93,6 +95,30 @@ both! {
         assert!(!store.remove_forward(&one.id).await.unwrap());
         assert_eq!(store.remove_forwards_to(&lab(), vmid(202)).await.unwrap(), 3);
         assert!(store.list_forwards(None).await.unwrap().is_empty());
+    }
+
+    async fn an_address_is_learned_once_and_confirmed_as_often_as_somebody_asks(db: Db) {
+        let store = &db.store;
+        let (one, other) = (forward(1, "pve1", 8080, 201), forward(2, "pve2", 8080, 202));
+        for one in [&one, &other] {
+            store.add_forward(one).await.unwrap();
+        }
+        let at = |text: &str| -> std::net::IpAddr { text.parse().unwrap() };
+        assert!(store.pin_forward(&one.id, at("10.9.0.7")).await.unwrap());
+        assert!(!store.pin_forward(&one.id, at("10.9.0.8")).await.unwrap(), "the first one stays");
+        let kept = async || store.find_forward(&one.id).await.unwrap().unwrap();
+        assert_eq!(kept().await.pinned, Some(at("10.9.0.7")));
+        let mut new = Confirmed { id: one.id.clone(), node: "pve1".parse().unwrap(), pinned: Some(at("fd09::8")) };
+        assert!(store.confirm_forward(&new).await.unwrap());
+        assert!(store.confirm_forward(&new).await.unwrap(), "the same again is fine");
+        assert_eq!(kept().await.pinned, Some(at("fd09::8")));
+        // Another node, where nobody listens at that port; then one where somebody does.
+        new.node = "pve3".parse().unwrap();
+        assert!(store.confirm_forward(&new).await.unwrap());
+        assert_eq!(kept().await.spec.node, new.node);
+        new.node = "pve2".parse().unwrap();
+        assert!(!store.confirm_forward(&new).await.unwrap());
+        assert_eq!(kept().await.spec.node.as_str(), "pve3");
     }
 
     async fn forwards_of_a_specification_follow_it_and_leave_the_others_alone(db: Db) {

@@ -3,7 +3,9 @@
 //! What was before is in the store before anything is written. Only what an operation touched is put back, and
 //! never together with what somebody else has staged.
 
+mod back;
 mod read;
+mod switch;
 mod write;
 
 use std::collections::BTreeSet;
@@ -11,19 +13,19 @@ use std::collections::BTreeSet;
 use gantry_core::action::{Action, Verb};
 use gantry_core::id::{NodeName, Upid};
 use gantry_core::network::{
-    Decision, Edit, Net, NetworkAction, NetworkStep, Objects, Scope, changed_since, edits_back,
-    is_as_edited, is_as_former, is_made, only_ours, plan_network, touched,
+    Decision, Edit, FIREWALL, Flip, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope,
+    as_now, fingerprint, is_as_edited, is_as_former, is_made, only_ours, plan_network, touched,
 };
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::NodeState;
+use gantry_core::world::{NodeState, Users};
 use gantry_store::NetworkChangeRow;
 
-use super::{Aim, CallFault, Look, Planning, Seen, is_new};
-use crate::{Engine, Error};
+use back::{foreign, in_use};
 
-/// Guests named where their network would be removed.
-const USERS_SHOWN: usize = 8;
+use super::{Aim, CallFault, Look, Planning, Seen, is_new};
+use crate::shell::Who;
+use crate::{Engine, Error};
 
 fn action(op: &Operation) -> Result<&NetworkAction, Error> {
     match &op.action {
@@ -48,6 +50,22 @@ fn edits(op: &Operation) -> &[Edit] {
             _ => None,
         })
         .unwrap_or_default()
+}
+
+/// The switches an operation sets.
+fn flips(op: &Operation) -> &[Flip] {
+    op.steps
+        .iter()
+        .find_map(|s| match &s.kind {
+            StepKind::Network(NetworkStep::Switch { flips }) => Some(flips.as_slice()),
+            _ => None,
+        })
+        .unwrap_or_default()
+}
+
+/// Whether an operation changes the defaults of the node's firewall.
+fn has_firewall(op: &Operation) -> bool {
+    edits(op).iter().any(|e| e.key() == FIREWALL)
 }
 
 /// Whether the reload was ever sent, or may have been.
@@ -83,8 +101,18 @@ impl Engine {
         verb: Verb,
         action: &NetworkAction,
     ) -> Result<Planning, Error> {
-        let net = self.network(&action.cluster, &action.scope).await?;
+        let firewall = matches!(&action.change,
+            NetworkChange::SecureBridge { how, .. } if how.firewall.is_some());
+        let mut net = self.network_and(&action.cluster, &action.scope, firewall).await?;
+        if let (Scope::Node(node), false) =
+            (&action.scope, matches!(action.change, NetworkChange::Revert))
+        {
+            let shown = action.shown();
+            let who = Who::Asker(actor, verb, &shown);
+            net.kernel = self.kernel(who, (&action.cluster, node), &net).await?;
+        }
         let users = self.network_users(&action.cluster, &action.scope, &action.change).await?;
+        let users = self.users_for(Some(actor), &users);
         Ok(Planning {
             planned: plan_network(action, &net, &users),
             ruling: self.network_ruling(actor, verb, action),
@@ -132,15 +160,20 @@ impl Engine {
         let go = |seen| -> Result<Look, Error> {
             Ok(Look::Go(Aim { node: self.network_node(action)?, vmid: None, seen }))
         };
-        if matches!(step, NetworkStep::Keep { .. }) {
-            return go(Vec::new());
+        match step {
+            NetworkStep::Keep { .. } => return go(Vec::new()),
+            NetworkStep::Switch { flips } | NetworkStep::SwitchBack { flips } => {
+                let look = self.look_before_switch(op, action, flips, step.is_undo());
+                return Box::pin(look).await;
+            }
+            _ => {}
         }
-        let net = self.network(&action.cluster, place).await?;
+        let net = self.network_and(&action.cluster, place, has_firewall(op)).await?;
         let ours = touched(edits(op));
         let former = row.as_ref().map(|r| &r.former.objects);
         match (step, former) {
             (NetworkStep::Save | NetworkStep::Revert, _) => {
-                if net.fingerprint() == op.fingerprint {
+                if self.is_as_confirmed(op, action, &net).await? {
                     return go(Vec::new());
                 }
                 if *step == NetworkStep::Revert && net.pending.is_none() {
@@ -207,8 +240,28 @@ impl Engine {
                 }
                 go(self.reloads(&action.cluster, place).await?)
             }
-            (NetworkStep::Keep { .. }, Some(_)) => go(Vec::new()),
+            (
+                NetworkStep::Keep { .. }
+                | NetworkStep::Switch { .. }
+                | NetworkStep::SwitchBack { .. },
+                Some(_),
+            ) => go(Vec::new()),
         }
+    }
+
+    /// Whether the network and the switches are what they were when the change was confirmed.
+    async fn is_as_confirmed(
+        &self,
+        op: &Operation,
+        action: &NetworkAction,
+        net: &Net,
+    ) -> Result<bool, Error> {
+        let flips = flips(op);
+        let before = match flips {
+            [] => Vec::new(),
+            flips => as_now(&Box::pin(self.kernel_for(op, action, flips)).await?, flips),
+        };
+        Ok(fingerprint(net, &before) == op.fingerprint)
     }
 
     pub(super) async fn call_network(
@@ -225,8 +278,9 @@ impl Engine {
         match step(op, n).map_err(unsent)? {
             NetworkStep::Save => {
                 // The look before this has read it; once more, so that what is saved is what was compared.
-                let net = self.network(cluster, scope).await.map_err(unsent)?;
-                if net.fingerprint() != op.fingerprint {
+                let net =
+                    self.network_and(cluster, scope, has_firewall(op)).await.map_err(unsent)?;
+                if !self.is_as_confirmed(op, action, &net).await.map_err(unsent)? {
                     return Err(CallFault::never_sent(
                         "the network configuration was changed since this was confirmed",
                     ));
@@ -256,6 +310,9 @@ impl Engine {
                 Ok(None)
             }
             NetworkStep::PutBack => self.put_back(op, action).await.map(|()| None),
+            NetworkStep::Switch { flips } | NetworkStep::SwitchBack { flips } => {
+                Box::pin(self.call_switch(op, action, flips)).await.map(|()| None)
+            }
             NetworkStep::Revert => {
                 match scope {
                     Scope::Node(node) => client.revert_network(node).await?,
@@ -267,62 +324,10 @@ impl Engine {
     }
 
     /// Guests on what an action removes, by the guests there are now.
-    async fn users_of_removed(&self, action: &NetworkAction) -> Result<Vec<String>, Error> {
-        self.network_users(&action.cluster, &action.scope, &action.change).await
-    }
-
-    /// Why what was touched must stay as it is now: somebody has changed it since, or guests are on what would go.
-    async fn not_put_back(
-        &self,
-        action: &NetworkAction,
-        net: &Net,
-        former: &Objects,
-        edits: &[Edit],
-    ) -> Result<Option<String>, Error> {
-        let newer = changed_since(net, former, edits);
-        if !newer.is_empty() {
-            return Ok(Some(format!(
-                "somebody has changed {} on {} since, which gantry does not write over",
-                newer.join(", "),
-                action.scope
-            )));
-        }
-        for edit in edits_back(&net.objects, former, &touched(edits)) {
-            let Edit::Delete { key } = edit else { continue };
-            let name = key.strip_prefix("vnet/").unwrap_or(&key);
-            if name.contains('/') {
-                continue;
-            }
-            let users = self.users_of(&action.cluster, &action.scope, name).await?;
-            if let Some(why) = in_use(&users) {
-                return Ok(Some(why));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Stages what leads back to the former configuration; nothing else.
-    async fn put_back(&self, op: &Operation, action: &NetworkAction) -> Result<(), CallFault> {
-        let unsent = |e: Error| CallFault::never_sent(e.to_string());
-        let (cluster, scope) = (&action.cluster, &action.scope);
-        let Some(row) = self.change_row(op).await.map_err(unsent)? else { return Ok(()) };
-        let (former, ours) = (&row.former.objects, touched(edits(op)));
-        let net = self.network(cluster, scope).await.map_err(unsent)?;
-        if !only_ours(&net, former, &ours) {
-            return Err(CallFault::never_sent(foreign(scope)));
-        }
-        if let Some(why) =
-            self.not_put_back(action, &net, former, edits(op)).await.map_err(unsent)?
-        {
-            return Err(CallFault::never_sent(why));
-        }
-        if let (Scope::Node(node), true, false) = (scope, net.pending.is_some(), reload_sent(op)) {
-            // Nothing of it is real yet: Proxmox's own way of dropping it is exact.
-            let client = self.client(cluster).map_err(unsent)?;
-            client.revert_network(node).await?;
-            return Ok(());
-        }
-        self.stage(cluster, scope, &edits_back(&net.objects, former, &ours)).await
+    async fn users_of_removed(&self, action: &NetworkAction) -> Result<Users, Error> {
+        let users = self.network_users(&action.cluster, &action.scope, &action.change).await?;
+        // Who reads it is not known here, so nobody is named.
+        Ok(self.users_for(None, &users))
     }
 
     pub(super) async fn is_network_met(&self, op: &Operation, n: usize) -> Result<Seen, Error> {
@@ -332,7 +337,16 @@ impl Engine {
         if *step == NetworkStep::Save && row.is_some() {
             return Ok(Seen { met: true, now: "The former configuration is saved.".into() });
         }
-        let net = self.network(&action.cluster, &action.scope).await?;
+        match step {
+            NetworkStep::SwitchBack { .. } if row.as_ref().is_none_or(|r| kept(r).is_some()) => {
+                return Ok(Seen { met: true, now: "What was switched stays so.".into() });
+            }
+            NetworkStep::Switch { flips } | NetworkStep::SwitchBack { flips } => {
+                return Box::pin(self.is_switch_met(op, action, flips, step.is_undo())).await;
+            }
+            _ => {}
+        }
+        let net = self.network_and(&action.cluster, &action.scope, has_firewall(op)).await?;
         let ours = touched(edits(op));
         let quiet = net.pending.is_none();
         let met = match (step, &row) {
@@ -352,6 +366,7 @@ impl Engine {
                 kept(row).is_some()
                     || (quiet && is_as_former(&net.objects, &row.former.objects, &ours))
             }
+            (NetworkStep::Switch { .. } | NetworkStep::SwitchBack { .. }, Some(_)) => false,
         };
         Ok(Seen { met, now: describe(&net, &ours) })
     }
@@ -393,20 +408,6 @@ fn is_up(net: &Net, edits: &[Edit]) -> bool {
         })
 }
 
-/// That guests are on what would be removed; `None`: none are.
-fn in_use(users: &[String]) -> Option<String> {
-    (!users.is_empty()).then(|| {
-        let some = users.iter().take(USERS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
-        format!("{} guests are on what would be removed: {some}", users.len())
-    })
-}
-
-fn foreign(place: &Scope) -> String {
-    format!(
-        "somebody else has staged changes on {place} meanwhile, which gantry does not apply along"
-    )
-}
-
 /// What is true of some objects, as a sentence.
 fn describe(net: &Net, keys: &BTreeSet<String>) -> String {
     let place = &net.scope;
@@ -421,7 +422,8 @@ fn describe(net: &Net, keys: &BTreeSet<String>) -> String {
     let mut parts: Vec<String> = there
         .keys()
         .map(|k| {
-            let up = if matches!(place, Scope::Node(_)) && !net.active.contains(k) {
+            let up = if matches!(place, Scope::Node(_)) && *k != FIREWALL && !net.active.contains(k)
+            {
                 " (not up)"
             } else {
                 ""

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use gantry_core::action::GuestRef;
 use gantry_core::id::{ClusterId, NodeName, Upid};
 use gantry_core::network::{
-    Net, NetworkChange, Objects, Scope, diff_lines, edits_back, settable, settable_sdn,
+    FIREWALL, Kernel, Net, NetworkChange, Objects, Scope, Settings, diff_lines, edits_back,
+    settable, settable_sdn,
 };
-use gantry_core::world::Guest;
+use gantry_core::policy::Actor;
+use gantry_core::world::{Guest, Users};
 use gantry_proxmox::{
-    Client, Error as ProxmoxError, Freshness, GuestRef as At, Row, SdnView, TaskFilter,
+    Client, Error as ProxmoxError, FirewallAt, Freshness, GuestRef as At, Row, SdnView, TaskFilter,
 };
 
+use crate::observe::placed;
 use crate::{Engine, Error};
 
 /// Most vnets whose subnets are read; more than a cluster's bridges can carry.
@@ -60,13 +64,13 @@ fn without_stamps(diff: &str) -> String {
     diff.lines().filter(named).collect::<Vec<_>>().join("\n")
 }
 
-/// How people read a guest whose network cards name `wanted`; `None` for others.
+/// A guest if its network cards name `wanted`; `None` for others.
 async fn uses(
     client: &Client,
     cluster: &ClusterId,
     guest: &Guest,
     wanted: &str,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<Guest>, Error> {
     let at = At::new(guest.node.clone(), guest.kind, guest.vmid);
     let config = match client.guest_config(&at, Freshness::Fresh).await {
         Ok(config) => config,
@@ -80,7 +84,7 @@ async fn uses(
         .raw
         .iter()
         .any(|(k, v)| k.starts_with("net") && v.split(',').any(|part| part == wanted));
-    Ok(uses.then(|| format!("{} ({} {})", guest.name, guest.kind.short(), guest.vmid)))
+    Ok(uses.then(|| guest.clone()))
 }
 
 impl Engine {
@@ -105,6 +109,7 @@ impl Engine {
                         .collect(),
                     running: None,
                     pending: seen.changes.map(|diff| without_stamps(&diff)),
+                    kernel: Kernel::Unasked,
                     read_ms: self.now_ms(),
                 })
             }
@@ -123,19 +128,40 @@ impl Engine {
                     running: Some(running),
                     pending: (!pending.is_empty()).then(|| pending.join("\n")),
                     active: BTreeSet::new(),
+                    kernel: Kernel::Unasked,
                     read_ms: self.now_ms(),
                 })
             }
         }
     }
 
-    /// Guests that use what `change` removes, as people read them: `web-0 (CT 201)`.
+    /// The same, with the defaults of the node's firewall where those are asked for.
+    pub(super) async fn network_and(
+        &self,
+        cluster: &ClusterId,
+        scope: &Scope,
+        firewall: bool,
+    ) -> Result<Net, Error> {
+        let mut net = self.network(cluster, scope).await?;
+        if let (Scope::Node(node), true) = (scope, firewall) {
+            let fail = Error::proxmox(format!("read the firewall of {scope}"), cluster);
+            let at = FirewallAt::Node(node.clone());
+            let options = self.client(cluster)?.firewall_options(&at).await.map_err(fail)?;
+            let kept = options.into_iter().filter(|(k, _)| k == "nosmurfs" || k == "tcpflags");
+            let mut settings: Settings = kept.collect();
+            settings.insert("type".into(), "firewall".into());
+            net.objects.insert(FIREWALL.to_owned(), settings);
+        }
+        Ok(net)
+    }
+
+    /// Guests that use what `change` removes.
     pub(super) async fn network_users(
         &self,
         cluster: &ClusterId,
         scope: &Scope,
         change: &NetworkChange,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<Guest>, Error> {
         let name = match change {
             NetworkChange::DeleteBridge { name } => name.as_str(),
             NetworkChange::DeleteVnet { name } => name.as_str(),
@@ -144,20 +170,34 @@ impl Engine {
         self.users_of(cluster, scope, name).await
     }
 
-    /// Guests whose network cards name a bridge or vnet, as people read them.
+    /// Guests as `actor` may know them: those they may see by name, the others by their number alone.
+    pub(crate) fn users_for(&self, actor: Option<&Actor>, guests: &[Guest]) -> Users {
+        let sees = |g: &&Guest| actor.is_some_and(|a| self.sees_guest(a, g));
+        let named = |g: &Guest| format!("{} ({} {})", g.name, g.kind.short(), g.vmid);
+        let shown: Vec<String> = guests.iter().filter(sees).map(named).collect();
+        Users { hidden: guests.len() - shown.len(), shown }
+    }
+
+    /// Guests whose network cards name a bridge or vnet, by the guests there are right now.
     pub(super) async fn users_of(
         &self,
         cluster: &ClusterId,
         scope: &Scope,
         name: &str,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Vec<Guest>, Error> {
         let client = self.client(cluster)?;
-        let Some(view) = self.view(cluster) else { return Ok(Vec::new()) };
+        // A guest that came or moved since the last reading counts as much as the others.
+        let fail = Error::proxmox(format!("look for guests that use {name}"), cluster);
+        let rows = client.resources(Freshness::Fresh).await.map_err(fail)?;
+        let all = rows.iter().filter_map(|row| {
+            let guest = GuestRef { cluster: cluster.clone(), vmid: row.vmid? };
+            placed(row, &guest, row.guest_kind()?)
+        });
         let here = |node: &NodeName| match scope {
             Scope::Node(only) => only == node,
             Scope::Sdn => true,
         };
-        let guests: Vec<_> = view.guests.iter().filter(|g| here(&g.node)).collect();
+        let guests: Vec<Guest> = all.filter(|g| here(&g.node)).collect();
         if guests.len() > GUESTS_MAX {
             return Err(Error::Missing {
                 what: format!(

@@ -1,8 +1,8 @@
 //! Edits on their way to Proxmox. Each only changes what is staged.
 
 use gantry_core::id::ClusterId;
-use gantry_core::network::{Edit, Scope, subnet_cidr};
-use gantry_proxmox::{Client, IfaceChange};
+use gantry_core::network::{Edit, FIREWALL, Scope, subnet_cidr};
+use gantry_proxmox::{Client, FirewallAt, IfaceChange};
 
 use crate::Engine;
 use crate::deed::CallFault;
@@ -18,6 +18,14 @@ impl Engine {
         let client = self.client(cluster).map_err(|e| CallFault::never_sent(e.to_string()))?;
         for edit in edits {
             match scope {
+                Scope::Node(node) if edit.key() == FIREWALL => {
+                    if let Edit::Update { settings, unset, .. } = edit {
+                        let mut set = settings.clone();
+                        set.remove("type");
+                        let at = FirewallAt::Node(node.clone());
+                        client.set_firewall_options(&at, &set, unset, None).await?;
+                    }
+                }
                 Scope::Node(node) => match edit {
                     Edit::Create { key, settings } => {
                         let change = IfaceChange { set: settings.clone(), unset: Vec::new() };

@@ -1,0 +1,186 @@
+//! What only the kernel of a node knows of its bridges, and the API has no name for: spanning tree, multicast snooping,
+//! isolation of ports. Set over the node shell, seen by reading it back, put back with everything else.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Edit, Net};
+use crate::plan::Change;
+
+/// A switch of a bridge or of one of its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// The spanning tree protocol.
+    Stp,
+    /// Multicast snooping.
+    Snooping,
+    /// Whether a port is kept from other isolated ones.
+    Isolated,
+}
+
+impl Switch {
+    /// What people call it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stp => "spanning tree",
+            Self::Snooping => "multicast snooping",
+            Self::Isolated => "port isolation",
+        }
+    }
+}
+
+/// A switch and how it shall be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flip {
+    /// The bridge.
+    pub bridge: String,
+    /// The port, for what is a port's.
+    #[serde(default)]
+    pub port: Option<String>,
+    /// Which switch.
+    pub switch: Switch,
+    /// On or off.
+    pub on: bool,
+}
+
+impl Flip {
+    /// The bridge or the port, as people read it.
+    pub fn shown(&self) -> String {
+        match &self.port {
+            Some(port) => format!("{} of {}", port, self.bridge),
+            None => self.bridge.clone(),
+        }
+    }
+}
+
+/// A bridge as the kernel has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeNow {
+    /// Whether it runs the spanning tree protocol.
+    pub stp: bool,
+    /// Whether it follows multicast memberships.
+    pub snooping: bool,
+    /// Its ports, and whether each is isolated.
+    pub ports: BTreeMap<String, bool>,
+}
+
+/// The bridges of a node as its kernel has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kernel {
+    /// Nobody has asked.
+    #[default]
+    Unasked,
+    /// There is no node shell for that node.
+    NotSetUp,
+    /// It did not answer.
+    Silent(String),
+    /// What it said.
+    Said(BTreeMap<String, BridgeNow>),
+}
+
+impl Kernel {
+    /// Its bridges; none where it was not read.
+    pub fn bridges(&self) -> BTreeMap<String, BridgeNow> {
+        match self {
+            Self::Said(bridges) => bridges.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// How a switch stands; `None`: there is no such bridge or port.
+    pub fn now(&self, flip: &Flip) -> Option<bool> {
+        let Self::Said(bridges) = self else { return None };
+        let bridge = bridges.get(&flip.bridge)?;
+        match (flip.switch, &flip.port) {
+            (Switch::Stp, _) => Some(bridge.stp),
+            (Switch::Snooping, _) => Some(bridge.snooping),
+            (Switch::Isolated, Some(port)) => bridge.ports.get(port).copied(),
+            (Switch::Isolated, None) => None,
+        }
+    }
+
+    /// Whether all stand as they shall; what is not there any more needs nothing where `gone` is fine.
+    pub fn has(&self, flips: &[Flip], gone: bool) -> bool {
+        flips.iter().all(|f| self.now(f).map_or(gone, |on| on == f.on))
+    }
+}
+
+/// The same switches as they stand now; what is not there yet is off.
+pub fn as_now(kernel: &Kernel, flips: &[Flip]) -> Vec<Flip> {
+    let now = |f: &Flip| Flip { on: kernel.now(f).unwrap_or(false), ..f.clone() };
+    flips.iter().map(now).collect()
+}
+
+/// Which bridges lose their spanning tree by a reload although nobody asked for that: Proxmox writes `bridge-stp off`
+/// into every one. `asked` are the switches somebody did ask for.
+pub fn lost_by_reload(kernel: &Kernel, edits: &[Edit], asked: &[Flip]) -> Vec<Flip> {
+    let stays =
+        |name: &str| !edits.iter().any(|e| matches!(e, Edit::Delete { key } if key == name));
+    let is_asked = |name: &str| asked.iter().any(|f| f.bridge == name && f.switch == Switch::Stp);
+    let bridges = kernel.bridges();
+    let lost = bridges.iter().filter(|(name, now)| now.stp && stays(name) && !is_asked(name));
+    lost.map(|(name, _)| Flip { bridge: name.clone(), port: None, switch: Switch::Stp, on: true })
+        .collect()
+}
+
+/// Before and after of each switch that changes, a line each.
+pub fn switch_lines(flips: &[Flip], before: &[Flip]) -> Vec<Change> {
+    let word = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let pairs = flips.iter().zip(before).filter(|(f, b)| f.on != b.on);
+    pairs
+        .map(|(flip, before)| Change {
+            what: format!("{}: {}", flip.shown(), flip.switch.words()),
+            before: word(before.on),
+            after: word(flip.on),
+        })
+        .collect()
+}
+
+/// Fingerprint of everything a change rests on, with the switches it touches as they stand.
+pub fn fingerprint(net: &Net, before: &[Flip]) -> String {
+    if before.is_empty() {
+        return net.fingerprint();
+    }
+    let text = serde_json::json!([net.fingerprint(), before]).to_string();
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(stp: bool) -> Kernel {
+        let now = BridgeNow { stp, snooping: true, ports: [("veth5".to_owned(), false)].into() };
+        Kernel::Said([("vmbr5".to_owned(), now)].into())
+    }
+
+    fn flip(bridge: &str, port: Option<&str>, switch: Switch, on: bool) -> Flip {
+        Flip { bridge: bridge.into(), port: port.map(Into::into), switch, on }
+    }
+
+    #[test]
+    fn how_a_switch_stands_and_what_is_not_there() {
+        let kernel = kernel(true);
+        assert_eq!(kernel.now(&flip("vmbr5", None, Switch::Stp, true)), Some(true));
+        assert_eq!(kernel.now(&flip("vmbr5", Some("veth5"), Switch::Isolated, true)), Some(false));
+        assert_eq!(kernel.now(&flip("vmbr5", Some("veth6"), Switch::Isolated, true)), None);
+        let gone = [flip("vmbr7", None, Switch::Stp, true)];
+        assert!(kernel.has(&gone, true) && !kernel.has(&gone, false));
+        assert_eq!(as_now(&kernel, &gone), [flip("vmbr7", None, Switch::Stp, false)]);
+        assert!(Kernel::NotSetUp.bridges().is_empty());
+    }
+
+    #[test]
+    fn a_reload_takes_the_spanning_tree_of_bridges_nobody_spoke_of() {
+        let stp = flip("vmbr5", None, Switch::Stp, true);
+        assert_eq!(lost_by_reload(&kernel(true), &[], &[]), [stp.clone()]);
+        assert!(lost_by_reload(&kernel(false), &[], &[]).is_empty());
+        assert!(lost_by_reload(&kernel(true), &[], &[Flip { on: false, ..stp }]).is_empty());
+        let gone = [Edit::Delete { key: "vmbr5".into() }];
+        assert!(lost_by_reload(&kernel(true), &gone, &[]).is_empty());
+    }
+}

@@ -1,0 +1,211 @@
+//! Switches of bridges that only the node shell can set: read, set one after another, read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gantry_core::action::Verb;
+use gantry_core::id::{ClusterId, NodeName};
+use gantry_core::network::{BridgeNow, Flip, Kernel, Net, NetworkAction, Scope, Switch};
+use gantry_core::operation::Operation;
+use gantry_core::policy::Actor;
+use gantry_nodeshell::{BridgeSetting, BridgeState, Error as ShellError, PortFlag};
+
+use crate::deed::{Aim, CallFault, Look, Seen};
+use crate::shell::{Need, Shell, Who};
+use crate::{Engine, Error};
+
+/// Bridges of a node that are asked for before its network is reloaded; more than a node has.
+const BRIDGES_MAX: usize = 32;
+
+fn now(state: &BridgeState) -> BridgeNow {
+    BridgeNow {
+        stp: state.stp,
+        snooping: state.mcast_snooping,
+        ports: state.ports.iter().map(|p| (p.name.clone(), p.isolated)).collect(),
+    }
+}
+
+/// A bridge as the kernel has it; `None`: there is no bridge of that name.
+async fn ask(shell: &Shell<'_>, who: Who<'_>, name: &str) -> Result<Option<BridgeNow>, Error> {
+    // What the node shell has no word for is not a bridge it can switch.
+    let Ok(bridge) = name.parse() else { return Ok(None) };
+    match shell.bridge(who, bridge).await {
+        Ok(state) => Ok(Some(now(&state))),
+        Err(Error::Shell { source, .. }) if matches!(*source, ShellError::Failed { .. }) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How switches stand, as a sentence.
+fn told(kernel: &Kernel, flips: &[Flip]) -> String {
+    let parts: Vec<String> = flips
+        .iter()
+        .map(|f| match kernel.now(f) {
+            Some(on) => {
+                format!(
+                    "{} of {} is {}",
+                    f.switch.words(),
+                    f.shown(),
+                    if on { "on" } else { "off" }
+                )
+            }
+            None => format!("{} is not there", f.shown()),
+        })
+        .collect();
+    let text = parts.join("; ");
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+        .unwrap_or_default()
+}
+
+fn node(action: &NetworkAction) -> Result<&NodeName, Error> {
+    match &action.scope {
+        Scope::Node(node) => Ok(node),
+        Scope::Sdn => Err(Error::Missing { what: "a node whose bridges are switched".into() }),
+    }
+}
+
+impl Engine {
+    /// What the kernel of a node says of the bridges in `net`, for somebody who asks.
+    ///
+    /// # Errors
+    /// When the audit log cannot be written; a node that does not answer is part of the answer.
+    pub(super) async fn kernel(
+        &self,
+        who: Who<'_>,
+        (cluster, node): (&ClusterId, &NodeName),
+        net: &Net,
+    ) -> Result<Kernel, Error> {
+        let bridges = net.objects.iter().filter(|(name, settings)| {
+            settings.get("type").is_some_and(|t| t == "bridge") && net.active.contains(*name)
+        });
+        let names: Vec<&String> = bridges.map(|(name, _)| name).take(BRIDGES_MAX).collect();
+        let Some(shell) = self.shell(cluster, node) else { return Ok(Kernel::NotSetUp) };
+        let mut said = BTreeMap::new();
+        for name in names {
+            match ask(&shell, who, name).await {
+                Ok(Some(bridge)) => {
+                    said.insert(name.clone(), bridge);
+                }
+                Ok(None) => {}
+                Err(Error::Shell { source, .. }) => return Ok(Kernel::Silent(source.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Kernel::Said(said))
+    }
+
+    /// The network of a node with what its kernel says of one bridge. `actor` asked.
+    ///
+    /// # Errors
+    /// What Proxmox says, or that the audit log cannot be written.
+    pub async fn bridge(
+        &self,
+        actor: &Actor,
+        (cluster, node): (&ClusterId, &NodeName),
+        name: &str,
+    ) -> Result<Net, Error> {
+        let net = self.network(cluster, &Scope::Node(node.clone())).await?;
+        let only = |net: &Net| Net {
+            objects: net
+                .objects
+                .iter()
+                .filter(|(k, _)| *k == name)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+            ..net.clone()
+        };
+        let shown = format!("{name} on {node} ({cluster})");
+        let who = Who::Asker(actor, Verb::BridgeShow, &shown);
+        let kernel = self.kernel(who, (cluster, node), &only(&net)).await?;
+        Ok(Net { kernel, ..net })
+    }
+
+    /// What the kernel says of the bridges that `flips` are about, for a step.
+    pub(super) async fn kernel_for(
+        &self,
+        op: &Operation,
+        action: &NetworkAction,
+        flips: &[Flip],
+    ) -> Result<Kernel, Error> {
+        let shell = self.need_shell(&action.cluster, node(action)?, Need::Bridges)?;
+        let names: BTreeSet<&String> = flips.iter().map(|f| &f.bridge).collect();
+        let mut said = BTreeMap::new();
+        for name in names {
+            if let Some(bridge) = ask(&shell, Who::Step(op), name).await? {
+                said.insert(name.clone(), bridge);
+            }
+        }
+        Ok(Kernel::Said(said))
+    }
+
+    /// `back`: whether they are set as they were; then what is gone needs nothing.
+    pub(super) async fn look_before_switch(
+        &self,
+        op: &Operation,
+        action: &NetworkAction,
+        flips: &[Flip],
+        back: bool,
+    ) -> Result<Look, Error> {
+        let kernel = self.kernel_for(op, action, flips).await?;
+        if kernel.has(flips, back) {
+            return Ok(Look::Already("it is so already".into()));
+        }
+        match flips.iter().find(|f| !back && kernel.now(f).is_none()) {
+            Some(gone) => Ok(Look::Changed(format!("{} is not there", gone.shown()))),
+            None => {
+                let node = node(action)?.clone();
+                Ok(Look::Go(Aim { node, vmid: None, seen: Vec::new() }))
+            }
+        }
+    }
+
+    /// Sets what is not so yet. Each switch is once, however often it is set.
+    pub(super) async fn call_switch(
+        &self,
+        op: &Operation,
+        action: &NetworkAction,
+        flips: &[Flip],
+    ) -> Result<(), CallFault> {
+        let kernel = self.kernel_for(op, action, flips).await.map_err(CallFault::shell)?;
+        let at = node(action).map_err(CallFault::shell)?;
+        let shell =
+            self.need_shell(&action.cluster, at, Need::Bridges).map_err(CallFault::shell)?;
+        let who = Who::Step(op);
+        for flip in flips.iter().filter(|f| kernel.now(f).is_some_and(|on| on != f.on)) {
+            let strange = |e: &dyn std::fmt::Display| CallFault::never_sent(e.to_string());
+            let bridge = flip.bridge.parse().map_err(|e| strange(&e))?;
+            let done = match (&flip.port, flip.switch) {
+                (Some(port), _) => {
+                    let port = port.parse().map_err(|e| strange(&e))?;
+                    shell.set_port(who, (bridge, port), PortFlag::Isolated, flip.on).await
+                }
+                (None, Switch::Stp) => {
+                    shell.set_bridge(who, bridge, BridgeSetting::Stp, flip.on).await
+                }
+                (None, Switch::Snooping) => {
+                    shell.set_bridge(who, bridge, BridgeSetting::McastSnooping, flip.on).await
+                }
+                (None, Switch::Isolated) => {
+                    return Err(CallFault::never_sent("isolation is a port's, not a bridge's"));
+                }
+            };
+            done.map_err(CallFault::shell)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn is_switch_met(
+        &self,
+        op: &Operation,
+        action: &NetworkAction,
+        flips: &[Flip],
+        back: bool,
+    ) -> Result<Seen, Error> {
+        let kernel = self.kernel_for(op, action, flips).await?;
+        Ok(Seen { met: kernel.has(flips, back), now: told(&kernel, flips) })
+    }
+}

@@ -1,0 +1,289 @@
+//! Port forwards beside their operations: asking for them and showing them. `keep` keeps every node's table what was
+//! asked for; `ports` are the forwards that come and go with their guests.
+
+mod keep;
+mod ports;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use futures::future::join_all;
+use gantry_core::action::{Action, Verb};
+use gantry_core::forward::{Entry, Family, ForwardAction, ForwardSpec, KeptForward, Proto, drift};
+use gantry_core::id::{ClusterId, ForwardId, NodeName};
+use gantry_core::plan::describe;
+use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::world::{Found, find_guest};
+use tokio::sync::Notify;
+
+use crate::deed::forward::{Own, facts, is_touched};
+use crate::propose::Answer;
+use crate::shell::Who;
+use crate::{Engine, Error, random};
+
+/// Nodes shown at most; more than a cluster has.
+const NODES_MAX: usize = 64;
+
+/// What somebody asks of forwards.
+#[derive(Debug, Clone)]
+pub enum ForwardAsk {
+    /// One more.
+    Add {
+        /// The guest as typed or completed.
+        who: String,
+        /// Where it listens; the guest's node where nobody says.
+        node: Option<NodeName>,
+        /// TCP or UDP.
+        proto: Proto,
+        /// IPv4 or IPv6; that of `listen`, or IPv4.
+        family: Option<Family>,
+        /// The address it listens at; every one where left out.
+        listen: Option<IpAddr>,
+        /// The port it listens at.
+        port: u16,
+        /// The port of the guest.
+        target_port: u16,
+    },
+    /// One less.
+    Remove {
+        /// Which.
+        forward: ForwardId,
+    },
+    /// Make a node's table what was asked for.
+    Apply {
+        /// In which cluster.
+        cluster: ClusterId,
+        /// On which node.
+        node: NodeName,
+    },
+}
+
+/// How a node's table stands to what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// As asked for.
+    AsAsked,
+    /// There is no node shell for it.
+    NotSetUp,
+    /// It could not be read.
+    Unread {
+        /// Why.
+        why: String,
+    },
+    /// It is not; gantry puts it right by itself unless somebody has a hand in it.
+    Differs {
+        /// In force, and not asked for.
+        extra: Vec<Entry>,
+        /// Asked for, and not in force.
+        missing: Vec<Entry>,
+        /// Whether somebody has changed it by hand.
+        touched: bool,
+    },
+}
+
+/// The forwards of one node.
+#[derive(Debug, Clone)]
+pub struct NodeForwards {
+    /// The node.
+    pub node: NodeName,
+    /// What was asked for.
+    pub kept: Vec<KeptForward>,
+    /// Which of them lead nowhere now, and why.
+    pub broken: Vec<(ForwardSpec, String)>,
+    /// How its table stands to that.
+    pub standing: Standing,
+}
+
+/// The forwards of a cluster.
+#[derive(Debug, Clone)]
+pub struct ForwardList {
+    /// Which.
+    pub cluster: ClusterId,
+    /// Its nodes, by name.
+    pub nodes: Vec<NodeForwards>,
+    /// When this was read, milliseconds.
+    pub read_ms: i64,
+}
+
+/// What is known of one cluster's forwards.
+#[derive(Debug, Default)]
+struct Known {
+    kept: Vec<KeptForward>,
+    /// Nodes from whose tables something has to go although they have no forwards any more.
+    unsettled: BTreeSet<NodeName>,
+    /// Forwards whose firewall rule was seen.
+    allowed: BTreeSet<ForwardId>,
+    /// What was said of a node last, so that it is said once.
+    told: BTreeMap<NodeName, String>,
+    /// The nodes' own addresses.
+    own: Own,
+}
+
+/// What the engine remembers of forwards between two looks.
+#[derive(Default)]
+pub(crate) struct Memory {
+    known: Mutex<BTreeMap<ClusterId, Known>>,
+    due: Notify,
+}
+
+impl Memory {
+    fn of<T>(&self, cluster: &ClusterId, look: impl FnOnce(&mut Known) -> T) -> T {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        look(all.entry(cluster.clone()).or_default())
+    }
+
+    /// The nodes' own addresses as read last.
+    pub(crate) fn own(&self, cluster: &ClusterId) -> Own {
+        self.of(cluster, |k| k.own.clone())
+    }
+
+    /// Remembers the nodes' own addresses.
+    pub(crate) fn learn_own(&self, cluster: &ClusterId, own: Own) {
+        self.of(cluster, |k| k.own = own);
+    }
+}
+
+impl Engine {
+    /// Forwards as read last, for completion. Memory only.
+    pub fn known_forwards(&self) -> Vec<KeptForward> {
+        let all = self.inner.forwards.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().flat_map(|k| k.kept.iter().cloned()).collect()
+    }
+
+    /// Whether somebody may remove a forward. Memory only.
+    pub fn may_remove(&self, actor: &Actor, forward: &KeptForward) -> Ruling {
+        let action = ForwardAction::Remove { forward: Box::new(forward.clone()) };
+        self.ruling_on_forward(actor, Verb::ForwardRemove, &action)
+    }
+
+    /// What policy says about something done to forwards. Memory only.
+    pub fn ruling_on_forward(&self, actor: &Actor, verb: Verb, action: &ForwardAction) -> Ruling {
+        self.ruling(actor, verb, &Action::Forward(action.clone()))
+    }
+
+    /// Looks at the tables soon.
+    pub(crate) fn forwards_due(&self) {
+        self.inner.forwards.due.notify_waiters();
+    }
+
+    pub(crate) async fn propose_forward(
+        &self,
+        actor: &Actor,
+        ask: ForwardAsk,
+    ) -> Result<Answer, Error> {
+        let action = match ask {
+            ForwardAsk::Add { who, node, proto, family, listen, port, target_port } => {
+                let verb = Verb::ForwardAdd;
+                if let Ruling::Denied { because } = self.may(actor, verb, Target::Any) {
+                    return self.refuse(actor, verb, &who, because).await;
+                }
+                let views = self.views_for(actor, verb);
+                let guest = match find_guest(&views, &who) {
+                    Found::One(guest) => guest.clone(),
+                    Found::Several(guests) => {
+                        let list: Vec<String> = guests.into_iter().map(describe).collect();
+                        let why = format!(
+                            "Several guests answer to that: {}. Say which, as cluster/number.",
+                            list.join(", ")
+                        );
+                        return Ok(Answer::Refused { why });
+                    }
+                    Found::Nothing { similar } => {
+                        return Ok(Answer::NotFound { text: who, similar });
+                    }
+                };
+                let family = family.or(listen.map(Family::of)).unwrap_or(Family::Ipv4);
+                let forward = KeptForward {
+                    id: ForwardId::new(self.now_ms(), random()),
+                    spec: ForwardSpec {
+                        cluster: guest.cluster.clone(),
+                        node: node.unwrap_or_else(|| guest.node.clone()),
+                        proto,
+                        family,
+                        listen,
+                        port,
+                        vmid: guest.vmid,
+                        name: guest.name.clone(),
+                        target_port,
+                    },
+                    port: None,
+                    pinned: None,
+                    created_by: actor.name.clone(),
+                    created_ms: self.now_ms(),
+                };
+                ForwardAction::Add { forward: Box::new(forward) }
+            }
+            ForwardAsk::Remove { forward } => {
+                let verb = Verb::ForwardRemove;
+                if let Ruling::Denied { because } = self.may(actor, verb, Target::Any) {
+                    return self.refuse(actor, verb, forward.as_str(), because).await;
+                }
+                let found = self.store().find_forward(&forward).await;
+                match found.map_err(Error::store("read the forwards"))? {
+                    Some(found) => ForwardAction::Remove { forward: Box::new(found) },
+                    None => {
+                        let why = "There is no such forward any more.".to_owned();
+                        return Ok(Answer::Nothing { why });
+                    }
+                }
+            }
+            ForwardAsk::Apply { cluster, node } => ForwardAction::Apply { cluster, node },
+        };
+        let (verb, shown) = (action.verb(), action.shown());
+        self.propose_action(actor, verb, Action::Forward(action), &shown).await
+    }
+
+    /// The forwards of a cluster with how each node's table stands to them, read now. `actor` asked.
+    ///
+    /// # Errors
+    /// When the database does not answer; a node that does not is shown as such.
+    pub async fn forwards(&self, actor: &Actor, cluster: &ClusterId) -> Result<ForwardList, Error> {
+        let kept = self.kept_forwards(cluster).await?;
+        self.inner.forwards.of(cluster, |k| k.kept.clone_from(&kept));
+        let mut nodes: BTreeSet<NodeName> = kept.iter().map(|k| k.spec.node.clone()).collect();
+        nodes.extend(self.inner.forwards.of(cluster, |k| k.unsettled.clone()));
+        let reads = nodes.into_iter().take(NODES_MAX).map(|node| {
+            let kept = &kept;
+            async move {
+                let (standing, broken) = Box::pin(self.standing(actor, cluster, &node, kept)).await;
+                let kept = kept.iter().filter(|k| k.spec.node == node).cloned().collect();
+                NodeForwards { node, kept, broken, standing }
+            }
+        });
+        let nodes = join_all(reads).await;
+        Ok(ForwardList { cluster: cluster.clone(), nodes, read_ms: self.now_ms() })
+    }
+
+    async fn standing(
+        &self,
+        actor: &Actor,
+        cluster: &ClusterId,
+        node: &NodeName,
+        kept: &[KeptForward],
+    ) -> (Standing, Vec<(ForwardSpec, String)>) {
+        let unread = |e: Error| (Standing::Unread { why: e.to_string() }, Vec::new());
+        let desired = match self.desired_forwards(cluster, node, kept).await {
+            Ok(desired) => desired,
+            Err(error) => return unread(error),
+        };
+        let broken = desired.broken.iter().map(|(s, why)| (s.clone(), why.words(s))).collect();
+        let Some(shell) = self.shell(cluster, node) else { return (Standing::NotSetUp, broken) };
+        let shown = format!("the forwards of {node} ({cluster})");
+        let who = Who::Asker(actor, Verb::ForwardList, &shown);
+        let state = match shell.forwards(who).await {
+            Ok(state) => state,
+            Err(error) => return (Standing::Unread { why: error.to_string() }, broken),
+        };
+        let has = facts(&state).has.unwrap_or_default();
+        let touched = is_touched(&state);
+        let standing = match drift(&has, &desired) {
+            None if !touched => Standing::AsAsked,
+            difference => {
+                let difference = difference.unwrap_or_default();
+                Standing::Differs { extra: difference.extra, missing: difference.missing, touched }
+            }
+        };
+        (standing, broken)
+    }
+}

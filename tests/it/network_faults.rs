@@ -1,0 +1,294 @@
+//! Changes of networks under kill -9, lost answers, errors and a node that is cut off: whatever happens and nobody
+//! having pressed Keep, everything is as it was, and what the card says is true.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gantry_core::operation::{OpState, Operation};
+use gantry_proxmox::{Client, ClusterConfig, IfaceChange, SdnView, TaskStatus, Tls};
+use proxmox_twin::Trouble;
+use secrecy::Secret;
+
+use crate::bot_test;
+use crate::harness::{Bot, Reply, until};
+
+/// Somebody with Proxmox's own page open: the same cluster, not through gantry.
+pub fn somebody(bot: &Bot) -> Client {
+    let endpoints = bot.proxmox.endpoints().iter().map(|e| e.parse().unwrap()).collect();
+    let (id, secret) = bot.proxmox.token();
+    let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
+    config.tls = Tls::CaPem(bot.proxmox.ca_pem());
+    Client::new(config).unwrap()
+}
+
+fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
+    let all = [("type", "bridge"), ("autostart", "1")];
+    let set: BTreeMap<String, String> =
+        all.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    IfaceChange { set, unset: Vec::new() }
+}
+
+async fn over(client: &Client, accepted: gantry_proxmox::Accepted) {
+    until("the task is over", async || {
+        matches!(client.task_status(&accepted.upid).await, Ok(TaskStatus::Stopped { .. }))
+    })
+    .await;
+}
+
+/// A change of a network that is asked for again and again, and put back each time.
+struct Change {
+    ask: &'static str,
+    /// What is typed for what cannot be undone.
+    typed: &'static str,
+    /// How many steps it has.
+    steps: usize,
+}
+
+/// Makes the world in which a change can be asked for.
+async fn ready(bot: &Bot, change: &Change) {
+    let (client, node) = (somebody(bot), "pve1".parse().unwrap());
+    let there = client.node_network(&node).await.unwrap();
+    if !there.ifaces.iter().any(|i| i.id == "vmbr7") {
+        client
+            .create_iface(&node, "vmbr7", &bridge(&[("mtu", "9000"), ("comments", "old")]))
+            .await
+            .unwrap();
+        over(&client, client.reload_network(&node).await.unwrap()).await;
+    }
+    if change.ask.starts_with("/vnet delete")
+        && client.sdn_vnets(SdnView::Running).await.unwrap().is_empty()
+    {
+        let kept = kept(
+            bot,
+            "/vnet create name:web zone:z1 kind:simple subnet:10.8.0.0/24 gateway:10.8.0.1 keep:20",
+        )
+        .await;
+        assert_eq!(kept.state, OpState::Succeeded, "{:?}", kept.outcome);
+    }
+    if change.ask.starts_with("/bridge apply") && there.changes.is_none() {
+        client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300")])).await.unwrap();
+    }
+}
+
+/// Asks, confirms, and presses Keep once that is asked for.
+async fn kept(bot: &Bot, ask: &str) -> Operation {
+    let question = bot.admin().runs(ask).await;
+    bot.admin().confirms(&question, "").await;
+    bot.until_says(question.message, "Press it once you have seen").await;
+    bot.admin().does(&question, "keep").await;
+    bot.settle().await.remove(0)
+}
+
+async fn starts(bot: &Bot, change: &Change) -> Reply {
+    let question = bot.admin().runs(change.ask).await;
+    bot.admin().confirms(&question, change.typed).await;
+    question
+}
+
+/// Everything that runs, and whether anything is pending. What somebody has staged for `/bridge apply` is gone then:
+/// it was real for a while, and putting back takes it away.
+async fn world(bot: &Bot) -> String {
+    let (client, node) = (somebody(bot), "pve1".parse().unwrap());
+    let net = client.node_network(&node).await.unwrap();
+    let ifaces: Vec<_> = net.ifaces.iter().filter(|i| i.id != "vmbr8").collect();
+    let staged = net.changes.is_some();
+    let vnets = client.sdn_vnets(SdnView::Running).await.unwrap();
+    let zones = client.sdn_zones(SdnView::Running).await.unwrap();
+    let mut subnets = Vec::new();
+    for vnet in &vnets {
+        subnets.push(client.sdn_subnets(&vnet.id, SdnView::Running).await.unwrap());
+    }
+    let shown = bot.admin().runs("/bridge show bridge:vmbr7 node:pve1").await.text();
+    let switches: Vec<&str> = shown
+        .lines()
+        .filter(|l| {
+            ["spanning tree", "multicast snooping", "isolated"].iter().any(|w| l.contains(w))
+        })
+        .collect();
+    format!("{ifaces:?} {staged} {vnets:?} {zones:?} {subnets:?} {switches:?}")
+}
+
+/// Lets time pass until the newest operation has ended, whatever it waits for.
+async fn ends(bot: &Bot) -> Operation {
+    let engine = bot.engine();
+    let all = gantry_engine::store::OpFilter::default();
+    let mut lapsed = false;
+    until("the operation has ended", async || {
+        let Ok(page) = engine.operations(&all, 0, 1).await else { return false };
+        let Some(op) = page.rows.first() else { return false };
+        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
+            lapsed = true;
+            bot.clock.advance(Duration::from_secs(61));
+        }
+        op.state.is_terminal()
+    })
+    .await;
+    engine.operations(&all, 0, 1).await.unwrap().rows.remove(0)
+}
+
+async fn is_as_before(bot: &Bot, before: &str, at: &str) {
+    let op = ends(bot).await;
+    assert!(
+        matches!(op.state, OpState::Cancelled | OpState::Failed),
+        "{at}: ended as {:?}: {:?}",
+        op.state,
+        op.outcome
+    );
+    assert_eq!(world(bot).await, before, "{at}: {:?}", op.outcome);
+}
+
+/// The world before a change: for what somebody else has staged, without it.
+async fn before(bot: &Bot, change: &Change) -> String {
+    ready(bot, &Change { ask: "", ..*change }).await;
+    if change.ask.starts_with("/vnet delete") {
+        ready(bot, change).await;
+    }
+    world(bot).await
+}
+
+/// Kill -9 at the points of every step.
+async fn killed(bot: &mut Bot, change: Change) {
+    let before = before(bot, &change).await;
+    let mut reached = 0;
+    for step in 0..change.steps {
+        for point in ["after intent", "after call", "after upid"] {
+            ready(bot, &change).await;
+            bot.guillotine.set(point, step);
+            starts(bot, &change).await;
+            let mut fell = bot.guillotine.has_fallen(Duration::from_millis(1500)).await;
+            if !fell {
+                // The later steps come only once the time is over.
+                bot.clock.advance(Duration::from_secs(61));
+                fell = bot.guillotine.has_fallen(Duration::from_millis(2000)).await;
+            }
+            if fell {
+                reached += 1;
+                bot.restart().await;
+            }
+            bot.guillotine.lift();
+            is_as_before(bot, &before, &format!("{}, killed {point} of step {step}", change.ask))
+                .await;
+        }
+    }
+    assert!(reached > change.steps, "only {reached} points were reached");
+}
+
+/// Every call lost, cut off or refused once.
+async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
+    let before = before(bot, &change).await;
+    for call in calls {
+        for kind in 0..4 {
+            ready(bot, &change).await;
+            let (matching, times) = ((*call).to_owned(), Some(1));
+            let trouble = match (kind, call.starts_with("SSH")) {
+                (0, _) => Trouble::AnswerLost { matching, times },
+                (1, _) => Trouble::RequestLost { matching, times },
+                (2, _) => Trouble::Truncate { matching, times },
+                (_, false) => Trouble::Error {
+                    matching,
+                    status: 500,
+                    reason: "unable to fork worker".into(),
+                    times,
+                },
+                (_, true) => Trouble::ShellFails {
+                    matching,
+                    status: 65,
+                    reason: "the bridge does not take it".into(),
+                    times,
+                },
+            };
+            let at = format!("{}, {trouble:?}", change.ask);
+            bot.trouble(trouble);
+            starts(bot, &change).await;
+            is_as_before(bot, &before, &at).await;
+            bot.proxmox.clear_all_trouble();
+        }
+    }
+}
+
+const SECURE: &str =
+    "/bridge secure bridge:vmbr7 node:pve1 vlans:\"10 20\" stp:True snooping:False keep:1";
+const DELETE: &str = "/bridge delete bridge:vmbr7 node:pve1 keep:1";
+const APPLY: &str = "/bridge apply node:pve1 keep:1";
+const VNET: &str =
+    "/vnet create name:shop zone:z2 kind:simple subnet:10.7.0.0/24 gateway:10.7.0.1 keep:1";
+const VNET_DELETE: &str = "/vnet delete vnet:web keep:1";
+
+bot_test! {
+    async fn kill_9_while_a_bridge_is_made_safer(bot: &mut Bot) {
+        killed(bot, Change { ask: SECURE, typed: "", steps: 8 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_bridge_is_removed(bot: &mut Bot) {
+        killed(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_what_somebody_staged_is_applied(bot: &mut Bot) {
+        killed(bot, Change { ask: APPLY, typed: "", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_vnet_is_made(bot: &mut Bot) {
+        killed(bot, Change { ask: VNET, typed: "", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_vnet_is_removed(bot: &mut Bot) {
+        killed(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_a_bridge_is_made_safer(bot: &mut Bot) {
+        let calls = ["PUT /nodes/*/network/*", "PUT /nodes/*/network", "SSH /nodes/*/bridge-set"];
+        gone_wrong(bot, Change { ask: SECURE, typed: "", steps: 8 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_a_bridge_is_removed(bot: &mut Bot) {
+        let calls = ["DELETE /nodes/*/network/*", "PUT /nodes/*/network", "POST /nodes/*/network"];
+        gone_wrong(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_a_vnet_is_made(bot: &mut Bot) {
+        let calls = ["POST /cluster/sdn/zones", "POST /cluster/sdn/vnets", "PUT /cluster/sdn", "DELETE /cluster/sdn/vnets/*"];
+        gone_wrong(bot, Change { ask: VNET, typed: "", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_a_vnet_is_removed(bot: &mut Bot) {
+        let calls = ["DELETE /cluster/sdn/vnets/*", "PUT /cluster/sdn", "POST /cluster/sdn/vnets"];
+        gone_wrong(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn a_change_that_cuts_its_node_off_says_what_to_do_at_the_console(bot: &mut Bot) {
+        let question = bot.admin().runs("/bridge create name:vmbr6 node:pve1 keep:1").await;
+        bot.admin().confirms(&question, "").await;
+        bot.until_says(question.message, "Press it once you have seen").await;
+        // Its own mistake, or somebody else's: from now on nobody reaches the node.
+        let broken = bot.trouble(Trouble::NetworkBroken { node: "pve1".into() });
+        let text = bot.until_says(question.message, "may have cut pve1 off").await;
+        assert!(text.contains("/etc/network/interfaces") && text.contains("ifreload -a"), "{text}");
+        bot.clock.advance(Duration::from_secs(61));
+        // Somebody was at the console: it is put back as soon as the node answers.
+        bot.proxmox.clear_trouble(broken);
+        bot.clock.advance(Duration::from_secs(60));
+        bot.until_says(question.message, "Nobody pressed Keep").await;
+        let op = bot.settle().await.remove(0);
+        assert_eq!(op.state, OpState::Cancelled, "{:?}", op.outcome);
+        let net = somebody(bot).node_network(&"pve1".parse().unwrap()).await.unwrap();
+        assert!(!net.ifaces.iter().any(|i| i.id == "vmbr6") && net.changes.is_none());
+    }
+}
