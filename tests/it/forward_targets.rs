@@ -12,7 +12,8 @@ use crate::bot_test;
 use crate::harness::{Bot, Reply, until};
 use crate::pods::{file, plans};
 
-/// What the simulated cluster gives guest 5000 by DHCP.
+/// What a container without a fixed address says first. The simulated DHCP gives loopback addresses, which nothing is
+/// ever led to.
 const LEASED: &str = "10.20.21.2";
 
 fn in_force(bot: &Bot, node: &str) -> Vec<String> {
@@ -31,13 +32,23 @@ async fn asks(bot: &Bot, command: &str) -> Reply {
 async fn adds(bot: &Bot, command: &str) -> Reply {
     let question = asks(bot, command).await;
     bot.admin().confirms(&question, "").await;
-    bot.until_says(question.message, "in force").await;
+    let op = bot.settle().await.remove(0);
+    assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
     question
 }
 
-fn says(bot: &Bot, addresses: &[&str]) {
+fn says(bot: &Bot, vmid: u32, addresses: &[&str]) {
     let addresses = addresses.iter().map(|a| (*a).to_owned()).collect();
-    bot.proxmox.meddle_node(NodeMeddling::Says { vmid: 5000, addresses });
+    bot.proxmox.meddle_node(NodeMeddling::Says { vmid, addresses });
+}
+
+/// Creates the pod of a file, which says an address once it runs.
+async fn made(bot: &Bot, text: &str) {
+    let plan = plans(bot, text).await;
+    bot.admin().confirms(&plan, "").await;
+    let op = bot.settle().await.remove(0);
+    assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
+    says(bot, op.vmid.unwrap().get(), &[LEASED]);
 }
 
 async fn listed(bot: &Bot) -> String {
@@ -59,25 +70,28 @@ bot_test! {
     async fn what_a_container_says_of_itself_counts_only_as_it_was_confirmed(bot: &mut Bot) {
         bot.has_guest(GuestSpec::lxc(5000, "shop-0").on("pve1").running()).await;
         let add = "/forward add guest:shop-0 port:8080 to:80";
-        until("it has its address", async || asks(bot, add).await.text().contains(LEASED)).await;
+        let no = asks(bot, add).await.text();
+        assert!(no.contains("a loopback address"), "{no}");
+        says(bot, 5000, &[LEASED]);
         // Whoever is root inside takes an address of a node, between question and press.
         let question = asks(bot, add).await;
-        assert!(question.text().contains("no fixed address"), "{}", question.text());
-        says(bot, &["10.20.0.11"]);
+        let text = question.text();
+        assert!(text.contains("no fixed address") && text.contains(LEASED), "{text}");
+        says(bot, 5000, &["10.20.0.11"]);
         bot.admin().confirms(&question, "").await;
         bot.until_says(question.message, "an address of a node").await;
         assert!(in_force(bot, "pve1").is_empty());
         let no = asks(bot, add).await.text();
         assert!(no.contains("an address of a node"), "{no}");
 
-        says(bot, &[]);
+        says(bot, 5000, &[LEASED]);
         adds(bot, add).await;
         assert_eq!(in_force(bot, "pve1"), leads(LEASED));
         // Another address beside the confirmed one changes nothing; another one instead breaks it.
-        says(bot, &["10.20.9.9", LEASED]);
+        says(bot, 5000, &["10.20.9.9", LEASED]);
         bot.clock.advance(std::time::Duration::from_secs(31));
         assert_eq!(in_force(bot, "pve1"), leads(LEASED));
-        says(bot, &["10.20.9.9"]);
+        says(bot, 5000, &["10.20.9.9"]);
         until("nothing is led there", async || in_force(bot, "pve1").is_empty()).await;
         let text = listed(bot).await;
         for words in [LEASED, "10.20.9.9", "/forward apply node:pve1"] {
@@ -169,9 +183,7 @@ bot_test! {
         let no = sends(bot, &pod("pve2", 8081)).await;
         assert!(no.contains("ports are closed") && no.contains("forward.add"), "{no}");
         // On another node it is not forbidden, and its first address is learned.
-        let plan = plans(bot, &pod("pve1", 8081)).await;
-        bot.admin().confirms(&plan, "").await;
-        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+        made(bot, &pod("pve1", 8081)).await;
         until("its port is led to it", async || in_force(bot, "pve1").len() == 1).await;
         // A second port of a pod that is there is one more port.
         bot.configured(&denied("*")).await;
@@ -185,9 +197,7 @@ bot_test! {
 
 bot_test! {
     async fn a_changed_port_of_a_pod_is_told_and_follows(bot: &mut Bot) {
-        let plan = plans(bot, &pod("pve1", 8081)).await;
-        bot.admin().confirms(&plan, "").await;
-        bot.settle().await;
+        made(bot, &pod("pve1", 8081)).await;
         until("its port is led to it", async || in_force(bot, "pve1").len() == 1).await;
         let plan = plans(bot, &pod("pve1", 8082)).await;
         let text = discord_twin::text_of(&bot.message(plan.message));
