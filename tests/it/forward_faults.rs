@@ -40,21 +40,6 @@ fn by_hand(bot: &Bot, port: usize) {
 }
 
 bot_test! {
-    async fn a_forward_is_removed_once(bot: &mut Bot) {
-        a_guest(bot).await;
-        let case = Case { steps: 3, done: &["firewall", "forward-apply"] };
-        through_all_points_from(
-            bot,
-            case,
-            async |bot, round| added(bot, 20_000 + round).await,
-            async |bot, _, id| confirmed(bot, &format!("/forward remove forward:{id}")).await,
-        )
-        .await;
-        assert!(in_force(bot).is_empty());
-    }
-}
-
-bot_test! {
     async fn a_table_is_made_what_was_asked_for_once(bot: &mut Bot) {
         a_guest(bot).await;
         added(bot, 8080).await;
@@ -112,24 +97,6 @@ bot_test! {
                 // Whatever the card says: it is not wanted any more, and the table follows.
                 crate::harness::until("its line is gone", async || in_force(bot).is_empty()).await;
             }
-        }
-    }
-}
-
-bot_test! {
-    async fn calls_of_an_apply_that_go_wrong_are_looked_for_and_told(bot: &mut Bot) {
-        a_guest(bot).await;
-        added(bot, 8080).await;
-        for (n, trouble) in mishaps("SSH /nodes/*/forward-apply").into_iter().enumerate() {
-            by_hand(bot, 9000 + n);
-            let (at, is_error) = (format!("{trouble:?}"), matches!(trouble, Trouble::ShellFails { .. }));
-            bot.trouble(trouble);
-            confirmed(bot, "/forward apply node:pve1").await;
-            let op = bot.settle().await.remove(0);
-            let right = in_force(bot) == ["tcp,ipv4,any,8080,10.20.5.5,80"];
-            assert_eq!(op.state == OpState::Succeeded, right, "{at}: {:?}", op.outcome);
-            assert!(is_error || right, "{at}: {:?}", op.outcome);
-            bot.proxmox.clear_all_trouble();
         }
     }
 }

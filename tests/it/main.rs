@@ -16,7 +16,6 @@ mod crash;
 mod docs;
 mod forward;
 mod forward_faults;
-mod forward_targets;
 mod graph;
 mod harness;
 mod health;

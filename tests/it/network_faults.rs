@@ -1,5 +1,5 @@
-//! Changes of networks under kill -9, lost answers, errors and a node that is cut off: whatever happens and nobody
-//! having pressed Keep, everything is as it was, and what the card says is true.
+//! Changes of networks under lost answers, errors and a node that is cut off: whatever happens and nobody having pressed
+//! Keep, everything is as it was, and what the card says is true.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::bot_test;
 use crate::harness::{Bot, Reply, until};
 
 /// Somebody with Proxmox's own page open: the same cluster, not through gantry.
-pub fn somebody(bot: &Bot) -> Client {
+fn somebody(bot: &Bot) -> Client {
     let endpoints = bot.proxmox.endpoints().iter().map(|e| e.parse().unwrap()).collect();
     let (id, secret) = bot.proxmox.token();
     let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
@@ -40,12 +40,10 @@ struct Change {
     ask: &'static str,
     /// What is typed for what cannot be undone.
     typed: &'static str,
-    /// How many steps it has.
-    steps: usize,
 }
 
 /// Makes the world in which a change can be asked for.
-async fn ready(bot: &Bot, change: &Change) {
+async fn ready(bot: &Bot) {
     let (client, node) = (somebody(bot), "pve1".parse().unwrap());
     let there = client.node_network(&node).await.unwrap();
     if !there.ifaces.iter().any(|i| i.id == "vmbr7") {
@@ -55,28 +53,6 @@ async fn ready(bot: &Bot, change: &Change) {
             .unwrap();
         over(&client, client.reload_network(&node).await.unwrap()).await;
     }
-    if change.ask.starts_with("/vnet delete")
-        && client.sdn_vnets(SdnView::Running).await.unwrap().is_empty()
-    {
-        let kept = kept(
-            bot,
-            "/vnet create name:web zone:z1 kind:simple subnet:10.8.0.0/24 gateway:10.8.0.1 keep:20",
-        )
-        .await;
-        assert_eq!(kept.state, OpState::Succeeded, "{:?}", kept.outcome);
-    }
-    if change.ask.starts_with("/bridge apply") && there.changes.is_none() {
-        client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300")])).await.unwrap();
-    }
-}
-
-/// Asks, confirms, and presses Keep once that is asked for.
-async fn kept(bot: &Bot, ask: &str) -> Operation {
-    let question = bot.admin().runs(ask).await;
-    bot.admin().confirms(&question, "").await;
-    bot.until_says(question.message, "Press it once you have seen").await;
-    bot.admin().does(&question, "keep").await;
-    bot.settle().await.remove(0)
 }
 
 async fn starts(bot: &Bot, change: &Change) -> Reply {
@@ -85,12 +61,11 @@ async fn starts(bot: &Bot, change: &Change) -> Reply {
     question
 }
 
-/// Everything that runs, and whether anything is pending. What somebody has staged for `/bridge apply` is gone then:
-/// it was real for a while, and putting back takes it away.
+/// Everything that runs, and whether anything is pending.
 async fn world(bot: &Bot) -> String {
     let (client, node) = (somebody(bot), "pve1".parse().unwrap());
     let net = client.node_network(&node).await.unwrap();
-    let ifaces: Vec<_> = net.ifaces.iter().filter(|i| i.id != "vmbr8").collect();
+    let ifaces = &net.ifaces;
     let staged = net.changes.is_some();
     let vnets = client.sdn_vnets(SdnView::Running).await.unwrap();
     let zones = client.sdn_zones(SdnView::Running).await.unwrap();
@@ -137,48 +112,13 @@ async fn is_as_before(bot: &Bot, before: &str, at: &str) {
     assert_eq!(world(bot).await, before, "{at}: {:?}", op.outcome);
 }
 
-/// The world before a change: for what somebody else has staged, without it.
-async fn before(bot: &Bot, change: &Change) -> String {
-    ready(bot, &Change { ask: "", ..*change }).await;
-    if change.ask.starts_with("/vnet delete") {
-        ready(bot, change).await;
-    }
-    world(bot).await
-}
-
-/// Kill -9 at the points of every step.
-async fn killed(bot: &mut Bot, change: Change) {
-    let before = before(bot, &change).await;
-    let mut reached = 0;
-    for step in 0..change.steps {
-        for point in ["after intent", "after call", "after upid"] {
-            ready(bot, &change).await;
-            bot.guillotine.set(point, step);
-            starts(bot, &change).await;
-            let mut fell = bot.guillotine.has_fallen(Duration::from_millis(1500)).await;
-            if !fell {
-                // The later steps come only once the time is over.
-                bot.clock.advance(Duration::from_secs(61));
-                fell = bot.guillotine.has_fallen(Duration::from_millis(2000)).await;
-            }
-            if fell {
-                reached += 1;
-                bot.restart().await;
-            }
-            bot.guillotine.lift();
-            is_as_before(bot, &before, &format!("{}, killed {point} of step {step}", change.ask))
-                .await;
-        }
-    }
-    assert!(reached > change.steps, "only {reached} points were reached");
-}
-
 /// Every call lost, cut off or refused once.
 async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
-    let before = before(bot, &change).await;
+    ready(bot).await;
+    let before = world(bot).await;
     for call in calls {
         for kind in 0..4 {
-            ready(bot, &change).await;
+            ready(bot).await;
             let (matching, times) = ((*call).to_owned(), Some(1));
             let trouble = match (kind, call.starts_with("SSH")) {
                 (0, _) => Trouble::AnswerLost { matching, times },
@@ -209,66 +149,27 @@ async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
 const SECURE: &str =
     "/bridge secure bridge:vmbr7 node:pve1 vlans:\"10 20\" stp:True snooping:False keep:1";
 const DELETE: &str = "/bridge delete bridge:vmbr7 node:pve1 keep:1";
-const APPLY: &str = "/bridge apply node:pve1 keep:1";
 const VNET: &str =
     "/vnet create name:shop zone:z2 kind:simple subnet:10.7.0.0/24 gateway:10.7.0.1 keep:1";
-const VNET_DELETE: &str = "/vnet delete vnet:web keep:1";
-
-bot_test! {
-    async fn kill_9_while_a_bridge_is_made_safer(bot: &mut Bot) {
-        killed(bot, Change { ask: SECURE, typed: "", steps: 8 }).await;
-    }
-}
-
-bot_test! {
-    async fn kill_9_while_a_bridge_is_removed(bot: &mut Bot) {
-        killed(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }).await;
-    }
-}
-
-bot_test! {
-    async fn kill_9_while_what_somebody_staged_is_applied(bot: &mut Bot) {
-        killed(bot, Change { ask: APPLY, typed: "", steps: 6 }).await;
-    }
-}
-
-bot_test! {
-    async fn kill_9_while_a_vnet_is_made(bot: &mut Bot) {
-        killed(bot, Change { ask: VNET, typed: "", steps: 6 }).await;
-    }
-}
-
-bot_test! {
-    async fn kill_9_while_a_vnet_is_removed(bot: &mut Bot) {
-        killed(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }).await;
-    }
-}
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_bridge_is_made_safer(bot: &mut Bot) {
         let calls = ["PUT /nodes/*/network/*", "PUT /nodes/*/network", "SSH /nodes/*/bridge-set"];
-        gone_wrong(bot, Change { ask: SECURE, typed: "", steps: 8 }, &calls).await;
+        gone_wrong(bot, Change { ask: SECURE, typed: "" }, &calls).await;
     }
 }
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_bridge_is_removed(bot: &mut Bot) {
         let calls = ["DELETE /nodes/*/network/*", "PUT /nodes/*/network", "POST /nodes/*/network"];
-        gone_wrong(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }, &calls).await;
+        gone_wrong(bot, Change { ask: DELETE, typed: "vmbr7" }, &calls).await;
     }
 }
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_vnet_is_made(bot: &mut Bot) {
         let calls = ["POST /cluster/sdn/zones", "POST /cluster/sdn/vnets", "PUT /cluster/sdn", "DELETE /cluster/sdn/vnets/*"];
-        gone_wrong(bot, Change { ask: VNET, typed: "", steps: 6 }, &calls).await;
-    }
-}
-
-bot_test! {
-    async fn calls_that_go_wrong_while_a_vnet_is_removed(bot: &mut Bot) {
-        let calls = ["DELETE /cluster/sdn/vnets/*", "PUT /cluster/sdn", "POST /cluster/sdn/vnets"];
-        gone_wrong(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }, &calls).await;
+        gone_wrong(bot, Change { ask: VNET, typed: "" }, &calls).await;
     }
 }
 

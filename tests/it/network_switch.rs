@@ -1,16 +1,13 @@
 //! What the API cannot set of a bridge, as a person sees it: shown, set over the node shell, kept or put back with the
 //! rest, and said where there is no node shell.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gantry_core::operation::OpState;
-use gantry_proxmox::FirewallAt;
-use proxmox_twin::{GuestSpec, Trouble};
+use proxmox_twin::Trouble;
 
 use crate::bot_test;
 use crate::harness::{Bot, Reply};
-use crate::network_faults::somebody;
 
 async fn waits_for_keep(bot: &Bot, command: &str) -> Reply {
     let question = bot.admin().runs(command).await;
@@ -27,52 +24,6 @@ async fn shown(bot: &Bot, bridge: &str) -> String {
         .filter(|l| !l.starts_with("As of"))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-async fn firewall(bot: &Bot) -> BTreeMap<String, String> {
-    let at = FirewallAt::Node("pve1".parse().unwrap());
-    let mut all = somebody(bot).firewall_options(&at).await.unwrap();
-    all.remove("digest");
-    all
-}
-
-const SECURE: &str = "/bridge secure bridge:vmbr0 node:pve1 stp:True snooping:False isolate:True firewall:True keep:1";
-
-bot_test! {
-    async fn a_bridge_is_made_safer_over_the_node_shell_and_put_back(bot: &mut Bot) {
-        bot.has_guest(GuestSpec::lxc(5000, "shop-0").on("pve1").running()).await;
-        let (before, options) = (shown(bot, "vmbr0").await, firewall(bot).await);
-        assert!(before.contains("spanning tree: off"), "{before}");
-        let question = bot.admin().runs(SECURE).await;
-        let text = question.text();
-        for words in ["over the node shell", "spanning tree", "multicast snooping", "port isolation", "veth5000i0", "node firewall"] {
-            assert!(text.contains(words), "{words} is not in:\n{text}");
-        }
-        assert!(!text.contains("eno1"), "what leads outside is not isolated:\n{text}");
-        assert_eq!(shown(bot, "vmbr0").await, before, "asking changes nothing");
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "Press it once you have seen").await;
-        let now = shown(bot, "vmbr0").await;
-        for words in ["spanning tree: on", "multicast snooping: off", "isolated ports: 6 of 7"] {
-            assert!(now.contains(words), "{words} is not in:\n{now}");
-        }
-        assert_eq!(firewall(bot).await.get("tcpflags").map(String::as_str), Some("1"));
-        bot.clock.advance(Duration::from_secs(61));
-        bot.until_says(question.message, "Nobody pressed Keep").await;
-        assert_eq!(bot.settle().await[0].state, OpState::Cancelled);
-        let after = shown(bot, "vmbr0").await;
-        assert!(after.contains("spanning tree: off") && after.contains("multicast snooping: on"), "{after}");
-        assert!(after.contains("isolated ports: 0 of"), "{after}");
-        assert_eq!(firewall(bot).await, options);
-        // Every call over SSH has its rows.
-        let rows = bot.engine().audit(&Default::default(), 0, 100).await.unwrap().rows;
-        for words in ["bridge-set vmbr0 stp on", "port-set vmbr0 veth5000i0 isolated on", "bridge-set vmbr0 stp off"] {
-            for event in ["about-to", "answered"] {
-                let found = rows.iter().any(|r| r.event.as_str() == event && r.detail.contains(words));
-                assert!(found, "no row {event} {words}");
-            }
-        }
-    }
 }
 
 bot_test! {
