@@ -77,8 +77,12 @@ bot_test! {
         bot.trouble(start);
         bot.meddles(&json!({ "action": "stop", "vmid": 7401 }));
         answers_with(bot, &[0]).await;
-        let shown = bot.admin().runs("/set show set:front").await.text();
-        assert!(shown.contains("nginx.lab.example answers with 1 of them"), "{shown}");
+        // The records change first; then it is written down that they have.
+        until("the card counts the names that are left", async || {
+            let shown = bot.admin().runs("/set show set:front").await.text();
+            shown.contains("nginx.lab.example answers with 1 of them")
+        })
+        .await;
         bot.proxmox.clear_all_trouble();
         bot.clock.advance(Duration::from_secs(600));
         answers_with(bot, &[0, 1]).await;
