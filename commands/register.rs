@@ -3,8 +3,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::GuildId;
-use serde_json::Value;
-use serenity::all::{ApplicationId, Http};
+use serenity::all::{ApplicationId, Http, LightMethod, Request, Route};
 use sha2::{Digest, Sha256};
 
 use crate::face::{Face, FaceError, store_error};
@@ -74,38 +73,69 @@ fn localise(command: &mut poise::Command<Face, FaceError>, parent: &str) {
     }
 }
 
-/// The definitions as Discord gets them.
+/// The definitions as Discord gets them: a JSON array, and how many they are. Written one by one, since all of them as
+/// a tree take ten times the memory.
 fn definitions(
     global: bool,
     default_member_permissions: Option<u64>,
-) -> Result<Vec<Value>, serde_json::Error> {
+) -> Result<(String, usize), serde_json::Error> {
     let commands = commands();
-    let mut all = Vec::new();
-    for command in poise::builtins::create_application_commands(&commands) {
-        let mut value = serde_json::to_value(command)?;
-        if let Some(map) = value.as_object_mut() {
-            match default_member_permissions {
-                Some(bits) => {
-                    map.insert("default_member_permissions".into(), bits.to_string().into());
+    let mut all = String::from("[");
+    let mut count = 0;
+    for command in &commands {
+        for definition in
+            poise::builtins::create_application_commands(std::slice::from_ref(command))
+        {
+            let mut value = serde_json::to_value(definition)?;
+            if let Some(map) = value.as_object_mut() {
+                match default_member_permissions {
+                    Some(bits) => {
+                        map.insert("default_member_permissions".into(), bits.to_string().into());
+                    }
+                    None => {
+                        map.remove("default_member_permissions");
+                    }
                 }
-                None => {
-                    map.remove("default_member_permissions");
+                // Deprecated; `contexts` says it now.
+                map.remove("dm_permission");
+                if global {
+                    // In servers, installed by servers: without roles there is nothing to decide by.
+                    map.insert("contexts".into(), serde_json::json!([0]));
+                    map.insert("integration_types".into(), serde_json::json!([0]));
+                } else {
+                    map.remove("contexts");
+                    map.remove("integration_types");
                 }
             }
-            // Deprecated; `contexts` says it now.
-            map.remove("dm_permission");
-            if global {
-                // In servers, installed by servers: without roles there is nothing to decide by.
-                map.insert("contexts".into(), serde_json::json!([0]));
-                map.insert("integration_types".into(), serde_json::json!([0]));
-            } else {
-                map.remove("contexts");
-                map.remove("integration_types");
+            if count > 0 {
+                all.push(',');
             }
+            all.push_str(&value.to_string());
+            count += 1;
         }
-        all.push(value);
     }
-    Ok(all)
+    all.push(']');
+    Ok((all, count))
+}
+
+/// Puts the definitions in place. What Discord answers says them again, and is not kept.
+async fn put(
+    http: &Http,
+    application: ApplicationId,
+    place: Option<GuildId>,
+    definitions: &str,
+) -> Result<(), serenity::Error> {
+    let route = match place {
+        None => Route::Commands { application_id: application },
+        Some(guild) => {
+            Route::GuildCommands { application_id: application, guild_id: guild.0.into() }
+        }
+    };
+    let request = Request::new(route, LightMethod::Put).body(Some(definitions.into()));
+    let mut answer = http.request(request).await?;
+    // Read to its end, so that the connection can be used again.
+    while answer.chunk().await?.is_some() {}
+    Ok(())
 }
 
 impl Face {
@@ -122,9 +152,9 @@ impl Face {
         http.set_application_id(application);
         let global = *scope == Scope::Global;
         let bits = self.settings().default_member_permissions;
-        let definitions =
+        let (definitions, count) =
             definitions(global, bits).map_err(|e| FaceError::from(serenity::Error::from(e)))?;
-        let hash = hex::encode(Sha256::digest(Value::Array(definitions.clone()).to_string()));
+        let hash = hex::encode(Sha256::digest(&definitions));
         let places: Vec<Option<GuildId>> = match scope {
             Scope::Global => vec![None],
             Scope::Guilds(guilds) => guilds.iter().copied().map(Some).collect(),
@@ -143,10 +173,7 @@ impl Face {
             if known.as_deref() == Some(hash.as_str()) {
                 continue;
             }
-            match place {
-                None => http.create_global_commands(&definitions).await?,
-                Some(guild) => http.create_guild_commands(guild.0.into(), &definitions).await?,
-            };
+            put(http, application, place, &definitions).await?;
             store
                 .set_setting(&key, &hash, self.engine().now_ms())
                 .await
@@ -156,7 +183,7 @@ impl Face {
         Ok(if sent == 0 {
             Registered::Unchanged
         } else {
-            Registered::Updated { commands: definitions.len(), places: sent }
+            Registered::Updated { commands: count, places: sent }
         })
     }
 }
@@ -308,6 +335,8 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::card::page_of;
 
@@ -350,7 +379,13 @@ mod tests {
 
     #[test]
     fn definitions_are_within_discords_limits() {
-        let all = definitions(true, None).unwrap();
+        let read = |global, bits| {
+            let (json, count) = definitions(global, bits).unwrap();
+            let all: Vec<Value> = serde_json::from_str(&json).unwrap();
+            assert_eq!(all.len(), count);
+            all
+        };
+        let all = read(true, None);
         assert!(all.len() <= 100);
         for command in &all {
             assert_eq!(command["contexts"], serde_json::json!([0]));
@@ -358,7 +393,7 @@ mod tests {
             check(command);
             assert!(text_sum(command) <= 8000, "{} is too long", command["name"]);
         }
-        let guild = definitions(false, Some(32)).unwrap();
+        let guild = read(false, Some(32));
         assert!(guild.iter().all(|c| c.get("contexts").is_none()));
         assert!(guild.iter().all(|c| c["default_member_permissions"] == "32"));
     }

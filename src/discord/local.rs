@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
@@ -115,9 +116,10 @@ impl Hub {
 
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let Ok(Ok(mut socket)) =
-            timeout(IDENTIFY_TIMEOUT, tokio_tungstenite::accept_async(stream)).await
-        else {
+        // serenity says little; the default keeps 128 KiB for each shard.
+        let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
+        let accepting = tokio_tungstenite::accept_async_with_config(stream, Some(config));
+        let Ok(Ok(mut socket)) = timeout(IDENTIFY_TIMEOUT, accepting).await else {
             return;
         };
         let hello = serde_json::json!({
