@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_reload_takes_the_spanning_tree_of_bridges_nobody_spoke_of() {
         let stp = flip("vmbr5", None, Switch::Stp, true);
-        assert_eq!(lost_by_reload(&kernel(true), &[], &[]), [stp.clone()]);
+        assert_eq!(lost_by_reload(&kernel(true), &[], &[]), std::slice::from_ref(&stp));
         assert!(lost_by_reload(&kernel(false), &[], &[]).is_empty());
         assert!(lost_by_reload(&kernel(true), &[], &[Flip { on: false, ..stp }]).is_empty());
         let gone = [Edit::Delete { key: "vmbr5".into() }];

@@ -300,7 +300,8 @@ impl Engine {
         let shared: BTreeSet<&str> = seen.map(|s| s.id.as_str()).collect();
         for image in &view.images {
             let storage = image.volid.split(':').next().unwrap_or_default();
-            if !nodes.contains(&image.node) && !(image.shared && shared.contains(storage)) {
+            let at_hand = nodes.contains(&image.node) || (image.shared && shared.contains(storage));
+            if !at_hand {
                 continue;
             }
             let known = KnownImage { value: image.volid.clone(), hint: image.kind.clone() };
