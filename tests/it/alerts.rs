@@ -6,7 +6,7 @@ use proxmox_twin::{GuestSpec, Trouble};
 use serde_json::{Value, json};
 
 use crate::bot_test;
-use crate::harness::{Bot, PATIENCE};
+use crate::harness::{Bot, PATIENCE, until};
 
 /// Alerts for the server of the tests, with quick rules for stories about the clock.
 pub fn config(more: &str) -> String {
@@ -162,15 +162,10 @@ bot_test! {
         let begun = bot.operator().runs("/maintenance start hours:2 guest:shop reason:\"new disk\"").await;
         assert!(begun.text().contains("Maintenance of"), "{}", begun.text());
         bot.meddles(&json!({"action": "stop", "vmid": 5000}));
-        let mut text = String::new();
-        for _ in 0..200 {
-            let list = bot.operator().runs("/alert list").await;
-            text = list.text();
-            if text.contains("new disk") {
-                break;
-            }
-        }
-        assert!(text.contains("new disk"), "{text}");
+        until("the list gives the reason", async || {
+            bot.operator().runs("/alert list").await.text().contains("new disk")
+        })
+        .await;
         assert_eq!(cards(bot, "Guest went off"), 0, "nobody was told");
         let viewer = bot.viewer().runs("/alert ack").await;
         assert!(viewer.text().contains("Not allowed"), "{}", viewer.text());

@@ -157,14 +157,10 @@ bot_test! {
         })
         .await;
         says(bot, "proxmox/pve", note("vzdump", "vzdump backup status: failed", "error")).await;
-        let mut text = String::new();
-        for _ in 0..200 {
-            text = bot.operator().runs("/alert list").await.text();
-            if text.contains("saw it itself") {
-                break;
-            }
-        }
-        assert!(text.contains("saw it itself"), "{text}");
+        until("the list says that gantry saw it itself", async || {
+            bot.operator().runs("/alert list").await.text().contains("saw it itself")
+        })
+        .await;
         assert_eq!(cards(bot, "vzdump backup status"), 0);
     }
 }

@@ -135,8 +135,12 @@ fn grid(out: &mut String, plot: &Plot<'_>) {
     for (at, label) in scale::times(plot.chart.from_ms, plot.chart.to_ms) {
         let x = plot.x(at);
         rule(out, (x, plot.top), (x, BOTTOM), GRID, "stroke-dasharray=\"2 6\"");
-        // A label at the right end would leave the picture.
-        let anchor = if x > RIGHT - 40.0 { "end" } else { "middle" };
+        // A label at the right end would leave the picture; one at the left end would lie on "UTC".
+        let anchor = match x {
+            x if x > RIGHT - 40.0 => "end",
+            x if x < LEFT + 40.0 => "start",
+            _ => "middle",
+        };
         let style = format!("text-anchor=\"{anchor}\" font-size=\"22\"");
         text(out, (x.min(RIGHT), BOTTOM + 34.0), QUIET, &style, &label);
     }
