@@ -136,13 +136,14 @@ bot_test! {
         bot.configured(&config()).await;
         bot.looks().await;
         // Nodes have their own clock; the bot's runs ahead here.
-        let wall_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let note = |kind: &str, title: &str, severity: &str| {
-            json!({"title": title, "message": "see the log", "severity": severity,
-                   "timestamp": wall_s, "fields": {"type": kind, "hostname": "pve1"}})
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let wall_s = i64::try_from(wall.as_secs()).unwrap();
+        let note = |kind: &str, title: &str, at_s: i64| {
+            json!({"title": title, "message": "see the log", "severity": "error",
+                   "timestamp": at_s, "fields": {"type": kind, "hostname": "pve1"}})
             .to_string()
         };
-        let fencing = note("fencing", "Node pve3 fenced", "error");
+        let fencing = note("fencing", "Node pve3 fenced", wall_s);
         says(bot, "proxmox/pve", fencing.clone()).await;
         assert_eq!(says(bot, "proxmox/pve", fencing).await, r#"{"new":0,"again":1}"#, "a replay is counted");
         let message = told(bot, "Node pve3 fenced: pve1").await;
@@ -152,11 +153,15 @@ bot_test! {
         bot.proxmox.ran("vzdump", "", "pve1", "root@pam", "job errors");
         let engine = bot.engine();
         let lab = "lab".parse().unwrap();
+        let mut began_s = None;
         until("the task is seen", async || {
-            engine.recent_tasks(&lab).iter().any(|t| t.upid.kind() == "vzdump")
+            let tasks = engine.recent_tasks(&lab);
+            began_s = tasks.iter().find(|t| t.upid.kind() == "vzdump").map(|t| t.started_ms / 1000);
+            began_s.is_some()
         })
         .await;
-        says(bot, "proxmox/pve", note("vzdump", "vzdump backup status: failed", "error")).await;
+        let failed = note("vzdump", "vzdump backup status: failed", began_s.unwrap());
+        says(bot, "proxmox/pve", failed).await;
         until("the list says that gantry saw it itself", async || {
             bot.operator().runs("/alert list").await.text().contains("saw it itself")
         })

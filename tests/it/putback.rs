@@ -44,7 +44,8 @@ bot_test! {
         let card = "name=eth0,bridge=vmbr6,ip=dhcp";
         bot.has_guest(GuestSpec::lxc(5000, "moved-in").on("pve1").set("net0", card).running()).await;
         bot.clock.advance(Duration::from_secs(61));
-        let text = bot.until_says(question.message, "moved-in").await;
+        let text = bot.until_says(question.message, "1 guest is on what would be removed").await;
+        assert!(!text.contains("cut pve1 off"), "the node answers: {text}");
         let op = bot.settle().await.remove(0);
         assert_eq!(op.state, OpState::Failed, "{text}: {:?}", op.outcome);
         assert!(mtu(bot).await.contains("1400"), "the guest keeps its network");

@@ -48,6 +48,13 @@ bot_test! {
         for vmid in 7700..7703 {
             reads_configuration(bot, vmid).await;
         }
+        until("what was just made has been read", async || {
+            bot.proxmox.forget();
+            bot.looks().await;
+            bot.looks().await;
+            asked(bot, |line| line.contains("/lxc")).is_empty()
+        })
+        .await;
         bot.proxmox.forget();
         let readings = || asked(bot, |line| line == "GET /cluster/resources").len();
         until("it was read three times", async || {
@@ -166,7 +173,14 @@ bot_test! {
         a_set(bot, "hurt", 7750, 1, "").await;
         let store = bot.engine().store().clone();
         let broken = "UPDATE sets SET data = '{}' WHERE name = 'hurt'";
-        gantry_store::testing::execute(&store, broken).await.unwrap();
+        let set = SetRef { cluster: "lab".parse().unwrap(), name: "hurt".into() };
+        until("no pass that began before writes the row anew", async || {
+            gantry_store::testing::execute(&store, broken).await.unwrap();
+            bot.looks().await;
+            bot.looks().await;
+            store.find_set(&set).await.is_err()
+        })
+        .await;
         for vmid in [7740, 7750] {
             bot.meddles(&json!({ "action": "destroy", "vmid": vmid }));
         }
@@ -178,7 +192,6 @@ bot_test! {
         bot.settle().await;
         assert!(bot.proxmox.guest(7750).is_none(), "nothing is done about what cannot be read");
         // Nothing may be taken for unused because of it.
-        let set = SetRef { cluster: "lab".parse().unwrap(), name: "hurt".into() };
         assert!(store.find_set(&set).await.is_err());
     }
 }

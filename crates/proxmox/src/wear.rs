@@ -88,7 +88,7 @@ impl Client {
     /// See [`Error`].
     pub async fn replications(&self, node: &NodeName) -> Result<Arc<Vec<Replication>>, Error> {
         let path = Path::node("/nodes/{node}/replication", node);
-        self.list(self.get(path), Freshness::Shared).await
+        self.list(self.get(path), Freshness::Fresh).await
     }
 
     /// `GET /nodes/{node}/certificates/info`.
@@ -97,7 +97,7 @@ impl Client {
     /// See [`Error`].
     pub async fn certificates(&self, node: &NodeName) -> Result<Arc<Vec<Certificate>>, Error> {
         let path = Path::node("/nodes/{node}/certificates/info", node);
-        self.list(self.get(path), Freshness::Shared).await
+        self.list(self.get(path), Freshness::Fresh).await
     }
 
     /// `GET /nodes/{node}/disks/list`, with SMART. Needs `Sys.Audit` on the node.
@@ -106,7 +106,7 @@ impl Client {
     /// See [`Error`].
     pub async fn disks(&self, node: &NodeName) -> Result<Arc<Vec<Disk>>, Error> {
         let path = Path::node("/nodes/{node}/disks/list", node);
-        self.list(self.slow(path), Freshness::Shared).await
+        self.list(self.slow(path), Freshness::Fresh).await
     }
 
     /// `GET /nodes/{node}/disks/zfs`. Needs `Sys.Audit` on `/`.
@@ -115,7 +115,7 @@ impl Client {
     /// See [`Error`].
     pub async fn zfs_pools(&self, node: &NodeName) -> Result<Arc<Vec<ZfsPool>>, Error> {
         let path = Path::node("/nodes/{node}/disks/zfs", node);
-        self.list(self.slow(path), Freshness::Shared).await
+        self.list(self.slow(path), Freshness::Fresh).await
     }
 
     /// `GET /cluster/ceph/status`. Where there is no Ceph, Proxmox answers 500.
@@ -141,7 +141,7 @@ impl Client {
     /// See [`Error`].
     pub async fn not_backed_up(&self) -> Result<Vec<Vmid>, Error> {
         let path = Path::fixed("/cluster/backup-info/not-backed-up");
-        let rows: Arc<Vec<Uncovered>> = self.list(self.get(path), Freshness::Shared).await?;
+        let rows: Arc<Vec<Uncovered>> = self.list(self.get(path), Freshness::Fresh).await?;
         Ok(rows.iter().filter_map(|r| r.vmid).collect())
     }
 }

@@ -208,10 +208,13 @@ fn judge(value: &Value, returns: &Value, place: &str, out: &mut Vec<String>) {
 }
 
 /// Answers whose required fields differ in the real server too.
-const ANSWER_DEVIATIONS: &[(&str, &str)] = &[(
-    "GET /cluster/nextid",
-    "the schema says integer; the real answer is text that reads as one",
-)];
+const ANSWER_DEVIATIONS: &[(&str, &str)] = &[
+    ("GET /cluster/nextid", "the schema says integer; the real answer is text that reads as one"),
+    (
+        "GET /nodes/{node}/disks/list[].osdid-list",
+        "the schema says array; the real answer is null for a disk without an OSD",
+    ),
+];
 
 /// One of everything that can be asked for by name.
 async fn furnish(desk: &Desk) {
@@ -257,6 +260,7 @@ async fn answers_have_the_types_of_the_schema() {
     desk.exit(&desk.post("/nodes/pve1/lxc/114/status/stop", &[]).await).await;
     let upid = desk.twin.tasks()[0].upid.clone();
     furnish(&desk).await;
+    desk.twin.wears(|wear| wear.ceph = Some(("HEALTH_OK".into(), String::new())));
     let mut out = Vec::new();
     for (method, path, _) in routes().unwrap() {
         if method != "GET" {
