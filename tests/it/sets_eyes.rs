@@ -48,11 +48,14 @@ bot_test! {
         for vmid in 7700..7703 {
             reads_configuration(bot, vmid).await;
         }
+        let mut calm = 0;
         until("what was just made has been read", async || {
             bot.proxmox.forget();
+            bot.clock.advance(Duration::from_secs(61));
             bot.looks().await;
             bot.looks().await;
-            asked(bot, |line| line.contains("/lxc")).is_empty()
+            calm = if asked(bot, |line| line.contains("/lxc")).is_empty() { calm + 1 } else { 0 };
+            calm == 3
         })
         .await;
         bot.proxmox.forget();
