@@ -3,11 +3,13 @@
 //! `main`, the demo and every test start gantry through this crate, so that what is tested is what runs.
 
 pub mod cli;
+mod clients;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod discord;
 pub mod doctor;
+mod door;
 pub mod exit;
 mod http_side;
 mod logfile;

@@ -6,36 +6,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry_commands::{Face, FaceSettings, Scope};
+use gantry_commands::{Face, FaceSettings};
 use gantry_core::id::ClusterId;
-use gantry_dns::{Deadlines, PowerDnsConfig, Publisher, Rfc2136Config};
 use gantry_engine::{Clock, Engine, Settings, Witness};
 use gantry_nodeshell::NodeShell;
-use gantry_proxmox::{Client, ClusterConfig, Tls, Tuning};
 use gantry_store::{Store, StoreError};
 use secrecy::ExposeSecret as _;
 use serenity::http::Http;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::config::{self, Cluster, Config, Limits, Register, Shards};
-use crate::discord::{
-    self, Front, FrontError, FrontSettings, GatewayEnd, GatewaySettings, GatewayStatus, Preflight,
-    PreflightSettings,
-};
+use crate::clients::{client, publisher};
+use crate::config::Config;
+use crate::discord::{self, Front, FrontError, GatewayEnd, GatewayStatus};
+use crate::door::{Door, front_settings, gateway_settings, preflight_settings, reason, scope};
 use crate::exit;
 use crate::http_side;
-use crate::supervise::{Ended, Reason, Stage, Supervisor};
-
-/// Sessions of Discord's daily budget (1,000) that are never spent: enough to start again after the reason was found.
-const IDENTIFY_RESERVE: u32 = 50;
-/// A day's sessions are waited for at most this long; longer, and the process ends with the reason.
-const BUDGET_WAIT_MAX: Duration = Duration::from_secs(3_600);
-/// Pause between two tries to register commands.
-const REGISTER_PAUSE: Duration = Duration::from_secs(60);
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
+use crate::supervise::{Ended, Stage, Supervisor};
 
 /// Why gantry could not start.
 #[derive(Debug, thiserror::Error)]
@@ -223,6 +210,7 @@ pub async fn build(
     }
     {
         let door = Door {
+            asked: preflight_settings(&config.discord, &front, api_base.clone()),
             settings: gateway_settings(&config.discord, &front, api_base, ready_in, &store, &clock),
             face: face.clone(),
             http: Arc::clone(&http),
@@ -305,78 +293,6 @@ impl Running {
     }
 }
 
-/// What the gateway task works with.
-struct Door {
-    settings: GatewaySettings,
-    face: Face,
-    http: Arc<Http>,
-    scope: Scope,
-    status: GatewayStatus,
-    stop: CancellationToken,
-}
-
-impl Door {
-    /// Asks Discord whether it may connect, registers the commands, runs the shards.
-    async fn keep(self) -> Result<(), Reason> {
-        let asked = PreflightSettings {
-            front_url: self.settings.front_url.clone(),
-            api_base: self.settings.api_base.clone(),
-            token: self.settings.token.clone(),
-            identify_reserve: self.settings.identify_reserve,
-        };
-        let preflight = discord::preflight_patiently(&asked, BUDGET_WAIT_MAX, &self.stop).await;
-        let preflight = match preflight {
-            Ok(preflight) => preflight,
-            Err(_) if self.stop.is_cancelled() => return Ok(()),
-            Err(error) => return Err(reason(&error.into_end())),
-        };
-        tracing::info!(
-            bot = preflight.bot_name,
-            application = preflight.application_id,
-            sessions_left = preflight.remaining,
-            "Discord knows the bot"
-        );
-        let registering = self.register(&preflight);
-        let running = discord::run(
-            self.settings.clone(),
-            self.face.framework(),
-            &preflight,
-            self.status.clone(),
-            self.stop.clone(),
-        );
-        // Commands that cannot be registered yet do not keep those that are from working.
-        let ended = tokio::select! {
-            ended = running => ended,
-            () = async { registering.await; std::future::pending().await } => Ok(()),
-        };
-        ended.map_err(|end| reason(&end))?;
-        // What was asked before the door closed is still answered; the stage's deadline bounds it.
-        self.face.drained().await;
-        Ok(())
-    }
-
-    async fn register(&self, preflight: &Preflight) {
-        loop {
-            let done =
-                self.face.register(&self.http, preflight.application_id.into(), &self.scope).await;
-            match done {
-                Ok(registered) => {
-                    tracing::info!(?registered, "commands are registered");
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "commands could not be registered; trying again in {} s", REGISTER_PAUSE.as_secs());
-                }
-            }
-            tokio::time::sleep(REGISTER_PAUSE).await;
-        }
-    }
-}
-
-fn reason(end: &GatewayEnd) -> Reason {
-    Reason { text: end.to_string(), code: end.exit_code() }
-}
-
 /// Opens the database, brought up to date if the configuration says so.
 pub async fn open_store(config: &Config) -> Result<Store, Error> {
     let (url, connections) = (config.store.url.expose_secret(), config.store.connections);
@@ -392,82 +308,6 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
         }
     }
     Ok(store)
-}
-
-/// The name servers of the configuration, ready to be written.
-pub fn publisher(servers: &[config::Dns]) -> Result<Publisher, gantry_dns::Error> {
-    let provider = |dns: &config::Dns| {
-        let (name, zones, deadlines) = (&dns.name, dns.zones.clone(), Deadlines::default());
-        match &dns.provider {
-            config::Provider::PowerDns { url, tls } => {
-                let ca_file = match tls {
-                    config::Tls::CaFile(path) => Some(path.clone()),
-                    _ => None,
-                };
-                let (url, key) = (url.clone(), dns.key.clone());
-                let config = PowerDnsConfig { url, key, ca_file, deadlines };
-                gantry_dns::Provider::powerdns(name, zones, config)
-            }
-            config::Provider::Rfc2136 { server, key_name, algorithm } => {
-                let config = Rfc2136Config {
-                    server: server.clone(),
-                    key_name: key_name.to_string(),
-                    algorithm: match algorithm {
-                        config::Algorithm::HmacSha256 => gantry_dns::Algorithm::HmacSha256,
-                        config::Algorithm::HmacSha512 => gantry_dns::Algorithm::HmacSha512,
-                    },
-                    secret: dns.key.clone(),
-                    deadlines,
-                    clock: gantry_dns::Clock::system(),
-                };
-                gantry_dns::Provider::rfc2136(name, zones, config)
-            }
-        }
-    };
-    let loopback = servers.iter().any(|dns| dns.loopback);
-    let publisher = Publisher::new(servers.iter().map(provider).collect::<Result<_, _>>()?)?;
-    Ok(publisher.with_loopback(loopback))
-}
-
-/// A client for a configured cluster.
-pub fn client(cluster: &Cluster) -> Result<Client, gantry_proxmox::Error> {
-    Client::new(cluster_config(cluster)?)
-}
-
-/// The client's view of a configured cluster.
-pub fn cluster_config(cluster: &Cluster) -> Result<ClusterConfig, gantry_proxmox::Error> {
-    let mut config = ClusterConfig::new(
-        cluster.id.clone(),
-        cluster.endpoints.clone(),
-        cluster.token_id.clone(),
-        cluster.token_secret.clone(),
-    );
-    config.tls = match &cluster.tls {
-        config::Tls::System => Tls::SystemRoots,
-        config::Tls::CaFile(path) => Tls::CaFile(path.clone()),
-        config::Tls::Fingerprints(pins) => {
-            Tls::Fingerprint(pins.iter().map(|p| p.parse()).collect::<Result<_, _>>()?)
-        }
-        config::Tls::Insecure => Tls::Insecure,
-    };
-    config.proxy.clone_from(&cluster.proxy);
-    config.tuning = tuning(&cluster.limits);
-    Ok(config)
-}
-
-fn tuning(limits: &Limits) -> Tuning {
-    let seconds = |s: u32| Duration::from_secs(s.into());
-    Tuning {
-        connect_timeout: seconds(limits.connect_timeout_s),
-        read_timeout: seconds(limits.read_timeout_s),
-        // A read may be repeated at other endpoints, but not for ever.
-        read_total: seconds(limits.read_timeout_s) * 3,
-        write_timeout: seconds(limits.write_timeout_s),
-        per_second: limits.requests_per_second,
-        burst: limits.requests_per_second.saturating_mul(2),
-        in_flight: limits.concurrent as usize,
-        ..Tuning::default()
-    }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -498,77 +338,13 @@ fn owner() -> String {
     format!("{}-{random}", std::process::id())
 }
 
-pub(crate) fn front_settings(discord: &config::Discord, api_base: Url) -> FrontSettings {
-    FrontSettings {
-        api_base,
-        token: discord.token.clone(),
-        proxy: discord.proxy.clone(),
-        ..FrontSettings::default()
-    }
-}
-
-fn gateway_settings(
-    discord: &config::Discord,
-    front: &Front,
-    api_base: Url,
-    ready: watch::Sender<u32>,
-    store: &Store,
-    clock: &Clock,
-) -> GatewaySettings {
-    let mut settings = GatewaySettings::new(discord.token.clone(), front.url().clone(), api_base);
-    settings.shards = match discord.shards {
-        Shards::Auto => discord::Shards::Auto,
-        Shards::Range { first, last, total } => discord::Shards::Range { first, last, total },
-    };
-    settings.proxy.clone_from(&discord.proxy);
-    settings.identify_reserve = IDENTIFY_RESERVE;
-    let (store, clock) = (store.clone(), clock.clone());
-    settings.count_identify = Arc::new(move |shard| {
-        let (store, day) = (store.clone(), clock.now_ms() / DAY_MS);
-        Box::pin(async move {
-            match store.bump_counter("gateway identifies", day, 1).await {
-                Ok(today) => tracing::debug!(shard, today, "a gateway session is started"),
-                Err(error) => tracing::warn!(%error, "a gateway session was not counted"),
-            }
-        })
-    });
-    settings.on_ready = Arc::new(move |shard| {
-        tracing::info!(
-            shard = shard.shard,
-            of = shard.total,
-            bot = shard.bot_name,
-            servers = shard.guilds,
-            "connected to Discord"
-        );
-        ready.send_modify(|n| *n += 1);
-    });
-    settings
-}
-
-pub(crate) fn scope(register: &Register) -> Scope {
-    match register {
-        Register::Global => Scope::Global,
-        Register::Guilds(guilds) => Scope::Guilds(guilds.clone()),
-    }
-}
-
-pub(crate) fn preflight_settings(
-    discord: &config::Discord,
-    front: &Front,
-    api_base: Url,
-) -> PreflightSettings {
-    PreflightSettings {
-        front_url: front.url().clone(),
-        api_base,
-        token: discord.token.clone(),
-        identify_reserve: IDENTIFY_RESERVE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Operations;
+    use gantry_proxmox::Tuning;
+
+    use crate::clients::tuning;
+    use crate::config::{Limits, Operations};
 
     #[test]
     fn the_configuration_has_the_defaults_of_what_it_configures() {

@@ -6,8 +6,8 @@ use gantry_core::policy::Policy;
 use gantry_proxmox::{Client, Error, Freshness, TlsProblem};
 
 use super::{Report, privileges};
+use crate::clients::client;
 use crate::config::{Cluster, Tls};
-use crate::running::client;
 
 /// Oldest Proxmox VE that gantry is made for.
 const VERSION_MIN: u32 = 8;

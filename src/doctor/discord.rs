@@ -9,7 +9,7 @@ use url::Url;
 use super::Report;
 use crate::config::{Config, Register, Shards};
 use crate::discord::{self as face, Front, Preflight, PreflightError};
-use crate::running::{front_settings, preflight_settings};
+use crate::door::{front_settings, preflight_settings};
 
 /// What gantry needs in a server: View Channels, Send Messages, Embed Links, Attach Files, Read Message
 /// History (a reply needs it), Create Public Threads, Send Messages in Threads.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use gantry_dns::Error;
 
 use super::Report;
+use crate::clients::publisher;
 use crate::config::{Config, Provider};
-use crate::running::publisher;
 
 pub(super) async fn examine(config: &Config, report: &mut Report) {
     let publisher = match publisher(&config.dns) {

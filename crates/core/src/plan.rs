@@ -399,29 +399,13 @@ pub fn plan_cancel_task(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::GuestKind;
 
     #[test]
     fn a_guest_that_went_to_another_pool_is_not_as_it_was_confirmed() {
         let guest = Guest {
-            cluster: "lab".parse().unwrap(),
-            vmid: 150.try_into().unwrap(),
-            kind: GuestKind::Lxc,
-            name: "web-0".into(),
-            node: "pve1".parse().unwrap(),
             status: GuestStatus::Stopped,
-            lock: None,
-            tags: Vec::new(),
             pool: Some("dev".into()),
-            template: false,
-            cpu: 0.0,
-            cores: 1.0,
-            mem: 0,
-            mem_max: 0,
-            disk: 0,
-            disk_max: 0,
-            uptime_s: 0,
-            ha: None,
+            ..Guest::sample(150, "web-0")
         };
         let live = LiveGuest {
             guest,

@@ -385,14 +385,11 @@ impl Users {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn guest(cluster: &str, vmid: u32, name: &str) -> Guest {
-        Guest {
-            cluster: cluster.parse().unwrap(),
+impl Guest {
+    /// A running container of the cluster `lab` on `pve1`; tests change what they are about.
+    pub(crate) fn sample(vmid: u32, name: &str) -> Self {
+        Self {
+            cluster: "lab".parse().unwrap(),
             vmid: vmid.try_into().unwrap(),
             kind: GuestKind::Lxc,
             name: name.to_owned(),
@@ -411,6 +408,17 @@ mod tests {
             uptime_s: 0,
             ha: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn guest(cluster: &str, vmid: u32, name: &str) -> Guest {
+        Guest { cluster: cluster.parse().unwrap(), ..Guest::sample(vmid, name) }
     }
 
     fn views(guests: Vec<Guest>) -> Vec<Arc<ClusterView>> {

@@ -11,8 +11,9 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-/// Longest anything on the page may take on a loaded machine; the simulated tasks take some seconds by design.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// Longest anything on the page may take on a loaded machine; the simulated tasks take some seconds by design, and the
+/// demo calls for help after a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Pause between two looks at the page.
 const LOOK: Duration = Duration::from_millis(50);
 /// Size of the window unless a picture wants another.

@@ -3,6 +3,7 @@
 //! `derive` lays two looks at a cluster side by side and gives samples; `evaluate` holds samples against rules; `desk`
 //! groups, folds, mutes and escalates what fires. Nothing is ever dropped: what is not told is counted, with the reason.
 
+mod around;
 mod derive;
 mod desk;
 mod evaluate;
@@ -16,6 +17,8 @@ mod post_mortem;
 mod route;
 mod rule;
 mod sample;
+#[cfg(test)]
+mod stage;
 mod subject;
 mod tell;
 #[cfg(test)]
@@ -30,7 +33,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use derive::{Around, Derived, DiskSeen, NodeFigures, Snapshot, TaskSeen, Wear, derive};
+pub use around::{Around, DiskSeen, NodeFigures, TaskSeen, Wear};
+pub use derive::{Derived, Snapshot, derive};
 pub use desk::{Call, Desk, Outcome};
 pub use evaluate::{Book, Change, Ended, Key, Phase, Tracked, evaluate};
 pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Note, Summary};

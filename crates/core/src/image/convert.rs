@@ -244,24 +244,9 @@ mod tests {
 
     fn live(name: &str, vmid: u32, tags: &[&str]) -> LiveGuest {
         let guest = Guest {
-            cluster: "lab".parse().unwrap(),
-            vmid: vmid.try_into().unwrap(),
-            kind: GuestKind::Lxc,
-            name: name.to_owned(),
-            node: "pve1".parse().unwrap(),
             status: GuestStatus::Stopped,
-            lock: None,
             tags: tags.iter().map(|t| (*t).to_owned()).collect(),
-            pool: None,
-            template: false,
-            cpu: 0.0,
-            cores: 1.0,
-            mem: 0,
-            mem_max: 0,
-            disk: 0,
-            disk_max: 0,
-            uptime_s: 0,
-            ha: None,
+            ..Guest::sample(vmid, name)
         };
         LiveGuest {
             guest,

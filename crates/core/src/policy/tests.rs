@@ -1,8 +1,6 @@
 //! What the rules of a policy come to.
 
 use super::*;
-use crate::id::GuestKind;
-use crate::world::GuestStatus;
 
 fn actor(roles: &[u64], channel: u64) -> Actor {
     Actor {
@@ -17,24 +15,9 @@ fn actor(roles: &[u64], channel: u64) -> Actor {
 
 fn guest(name: &str, tags: &[&str]) -> Guest {
     Guest {
-        cluster: "lab".parse().unwrap(),
-        vmid: 150.try_into().unwrap(),
-        kind: GuestKind::Lxc,
-        name: name.into(),
-        node: "pve1".parse().unwrap(),
-        status: GuestStatus::Running,
-        lock: None,
         tags: tags.iter().map(|t| (*t).to_owned()).collect(),
         pool: Some("prod".into()),
-        template: false,
-        cpu: 0.0,
-        cores: 1.0,
-        mem: 0,
-        mem_max: 0,
-        disk: 0,
-        disk_max: 0,
-        uptime_s: 0,
-        ha: None,
+        ..Guest::sample(150, name)
     }
 }
 

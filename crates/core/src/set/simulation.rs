@@ -8,7 +8,7 @@ use super::seen::{Index, Observed, Readiness, observe};
 use super::spec::{Keep, Management, SetKind, SetSpec, Update, VmidRange, VolumeSpec};
 use super::state::{Facts, Halt, Revision, Set, SlotRecord};
 use super::{Act, Phase, reconcile};
-use crate::id::{ChannelId, GuestKind, GuildId, OperationId, UserId, Vmid};
+use crate::id::{ChannelId, GuildId, OperationId, UserId, Vmid};
 use crate::pod::{Network, PodTemplate, Root};
 use crate::world::{ClusterView, Guest, GuestStatus, Node, NodeState, OWN_TAG};
 
@@ -111,24 +111,11 @@ impl World {
 
     pub(super) fn guest(&self, vmid: Vmid, name: &str, node: &str, tags: Vec<String>) -> Guest {
         Guest {
-            cluster: "lab".parse().unwrap(),
-            vmid,
-            kind: GuestKind::Lxc,
-            name: name.into(),
             node: node.parse().unwrap(),
-            status: GuestStatus::Running,
-            lock: None,
             tags,
-            pool: None,
-            template: false,
-            cpu: 0.0,
-            cores: 1.0,
-            mem: 0,
             mem_max: 512 << 20,
-            disk: 0,
-            disk_max: 0,
             uptime_s: 100,
-            ha: None,
+            ..Guest::sample(vmid.get(), name)
         }
     }
 
