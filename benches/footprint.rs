@@ -1,4 +1,5 @@
-//! What `gantry run` costs: memory, CPU an acknowledgement, time to acknowledge, CPU when idle.
+//! What `gantry run` costs: memory, CPU an acknowledgement, time to acknowledge, CPU when idle, time until people are told
+//! what happened, memory in a storm of alerts.
 //!
 //! Starts the real program between the two twins, each a process of its own, acts through the twins' control APIs and
 //! reads `/proc`. Prints each figure with its bar and PASS or MISS; a miss is not a failure, since a busy machine
@@ -22,6 +23,16 @@ const GUILD: &str = "1100000000000000100";
 const CHANNEL: &str = "1100000000000000401";
 const ADMIN: &str = "1100000000000000301";
 const ADMIN_ROLE: &str = "1100000000000000201";
+/// Its channel of alerts.
+const ALERTS: &str = "1100000000000000402";
+/// The secret of the bench's webhook.
+const HOOK: &str = "bench-secret-of-the-webhook";
+/// Alerts of a storm, and its groups.
+const STORM: usize = 5_000;
+/// See [`STORM`].
+const GROUPS: usize = 4;
+/// A storm is told within this, and a change at Proxmox.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 /// Guests of the Proxmox twin's demo world.
 const DEMO_GUESTS: u32 = 25;
 /// A twin prints its addresses within this.
@@ -59,14 +70,14 @@ fn main() -> Fallible<()> {
     report.title("memory, 25 guests in 5 nodes")?;
     // Promised in MB, shown in MiB.
     for (guilds, bar) in [(0, 25e6 / MIB), (2_500, 40e6 / MIB)] {
-        let bench = Bench::start(&programs, Some(guilds), 0)?;
+        let bench = Bench::start(&programs, Some(guilds), 0, false)?;
         std::thread::sleep(SETTLE);
         let memory = bench.memory()?;
         report.memory(&format!("{guilds} guilds"), &memory, Some(bar))?;
     }
 
     report.title("acknowledging: policy, store, card, log; SQLite")?;
-    let bench = Bench::start(&programs, None, 0)?;
+    let bench = Bench::start(&programs, None, 0, false)?;
     for (command, rate, bars) in [
         ("/whoami", 50, Some((0.6, 5.0))),
         ("/node list", 50, Some((0.6, 5.0))),
@@ -78,14 +89,22 @@ fn main() -> Fallible<()> {
     report.memory("after these", &bench.memory()?, None)?;
     drop(bench);
 
-    report.title("idle, 5 nodes with 1,000 guests read every 10 s")?;
-    let bench = Bench::start(&programs, Some(1), 1_000 - DEMO_GUESTS)?;
-    std::thread::sleep(SETTLE);
-    let (before, began) = (bench.cpu_ms()?, Instant::now());
-    std::thread::sleep(IDLE);
-    let percent = (bench.cpu_ms()? - before) / began.elapsed().as_secs_f64() / 10.0;
-    report.line("CPU of one core", percent, "%", Some(0.2))?;
-    report.memory("1,000 guests", &bench.memory()?, None)
+    for (guests, bar) in [(10_000, 3.0), (1_000, 0.5)] {
+        report.title(&format!("idle, 5 nodes with {guests} guests read every 10 s, alerts on"))?;
+        let bench = Bench::start(&programs, None, guests - DEMO_GUESTS, true)?;
+        std::thread::sleep(SETTLE);
+        let (before, began) = (bench.cpu_ms()?, Instant::now());
+        std::thread::sleep(IDLE);
+        let percent = (bench.cpu_ms()? - before) / began.elapsed().as_secs_f64() / 10.0;
+        report.line("CPU of one core", percent, "%", Some(bar))?;
+        report.memory(&format!("{guests} guests"), &bench.memory()?, None)?;
+        if guests == 1_000 {
+            report.title("alerts, polled every 10 s, with Discord's limits")?;
+            report.line("from a dead node to its message", bench.told()?, "s", Some(12.0))?;
+            bench.storm(&mut report)?;
+        }
+    }
+    Ok(())
 }
 
 /// A process that ends with its handle.
@@ -103,17 +122,28 @@ impl Drop for Program {
 struct Bench {
     gantry: Program,
     discord: String,
+    proxmox: String,
+    hook: String,
     _twins: [Program; 2],
     _folder: tempfile::TempDir,
 }
 
 impl Bench {
     /// Starts all three; returns once the bot is online and has read the cluster.
-    fn start(programs: &Path, guilds: Option<u32>, guests: u32) -> Fallible<Self> {
+    /// With alerts, the twin of Discord keeps its limits.
+    fn start(
+        programs: &Path,
+        guilds: Option<u32>,
+        guests: u32,
+        alerts: bool,
+    ) -> Fallible<Self> {
         let folder = tempfile::Builder::new().prefix("gantry-footprint-").tempdir()?;
         let at = |name: &str| folder.path().join(name);
         let mut command = Command::new(programs.join("discord-twin"));
-        command.args(["--token", "bench-token", "--no-rate-limits"]);
+        command.args(["--token", "bench-token"]);
+        if !alerts {
+            command.arg("--no-rate-limits");
+        }
         if let Some(guilds) = guilds {
             command.args(["--guilds", &guilds.to_string()]);
         }
@@ -134,7 +164,16 @@ impl Bench {
              [[policy.rules]]\nname = \"admins\"\nroles = [{ADMIN_ROLE}]\nverbs = [\"*\"]\non = [\"*\"]\n",
             proxmox["endpoints"], proxmox["token_id"], proxmox["token_secret"],
         );
-        std::fs::write(at("gantry.toml"), config)?;
+        // A port that nobody listens on.
+        let hook = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let alerts = match alerts {
+            true => format!(
+                "\n[[alerts.servers]]\nguild = {GUILD}\nchannel = {ALERTS}\n\n[http]\nlisten = \"{hook}\"\n\n\
+                 [[http.hooks]]\nname = \"bench\"\nkind = \"alertmanager\"\ntoken = \"{HOOK}\"\n"
+            ),
+            false => String::new(),
+        };
+        std::fs::write(at("gantry.toml"), format!("{config}{alerts}"))?;
         let gantry = Command::new(programs.join("gantry"))
             .arg("run")
             .arg("--config")
@@ -149,6 +188,8 @@ impl Bench {
         let mut bench = Self {
             gantry: Program(gantry),
             discord,
+            proxmox: control.clone(),
+            hook,
             _twins: [discord_twin, proxmox_twin],
             _folder: folder,
         };
@@ -191,6 +232,70 @@ impl Bench {
         let words = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).ok_or("stat")?;
         let ticks = words.skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
         Ok(ticks * TICK_MS)
+    }
+
+    /// Headings of the messages in the channel of alerts.
+    fn headings(&self) -> Fallible<Vec<String>> {
+        let path = format!("/control/channels/{ALERTS}/messages?as={ADMIN}&limit=100");
+        let all = Line::to(&self.discord)?.get(&path)?;
+        let all = all.as_array().cloned().unwrap_or_default();
+        let heading = |m: &Value| m["embeds"][0]["title"].as_str().map(str::to_owned);
+        Ok(all.iter().filter_map(heading).collect())
+    }
+
+    /// Waits until `many` messages' headings contain `text`; seconds.
+    fn until_told(&self, text: &str, many: usize) -> Fallible<f64> {
+        let began = Instant::now();
+        while began.elapsed() < TOLD_WITHIN {
+            if self.headings()?.iter().filter(|h| h.contains(text)).count() >= many {
+                return Ok(began.elapsed().as_secs_f64());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = tail(&self._folder.path().join("gantry.log"));
+        Err(format!("“{text}” was not told {many} times; told was {:?}\n{log}", self.headings()?).into())
+    }
+
+    /// A node dies: seconds until people are told, the longest of three.
+    fn told(&self) -> Fallible<f64> {
+        let mut longest: f64 = 0.0;
+        for node in ["pve3", "pve4", "pve5"] {
+            let down = json!({"kind": "node_down", "node": node}).to_string();
+            Line::to(&self.proxmox)?.post("/control/trouble", &down)?;
+            longest = longest.max(self.until_told(node, 1)?);
+        }
+        Ok(longest)
+    }
+
+    /// Thousands of alerts in ten seconds, a hundred at a time.
+    fn storm(&self, report: &mut Report<impl Write>) -> Fallible<()> {
+        let before = self.memory()?;
+        let (began, mut line) = (Instant::now(), Line::to(&format!("http://{}", self.hook))?);
+        for part in 0..STORM / 100 {
+            let due = began + Duration::from_secs(10) * part as u32 / (STORM / 100) as u32;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let title = format!("Flood {}", part % GROUPS);
+            let alerts: Vec<Value> = (0..100)
+                .map(|n| {
+                    let name = format!("host-{part}-{n}");
+                    let labels = json!({"alertname": title, "host": name, "severity": "error"});
+                    json!({"status": "firing", "fingerprint": name, "labels": labels,
+                           "startsAt": "2026-11-21T01:29:58Z"})
+                })
+                .collect();
+            let body = json!({"version": "4", "groupKey": title, "alerts": alerts}).to_string();
+            line.call("POST", "/hooks/alertmanager/bench", HOOK, &body)?;
+        }
+        report.line("a storm of 5,000: taken in", began.elapsed().as_secs_f64(), "s", Some(11.0))?;
+        let more = format!("{} more", STORM / GROUPS - 1);
+        let told = self.until_told(&more, GROUPS)?;
+        report.line("told to the last one after it", told, "s", Some(20.0))?;
+        let after = self.memory()?;
+        report.line("memory more than before (RssAnon)", after.own - before.own, "MiB", Some(20.0))?;
+        report.line("highest so far (VmHWM)", after.peak, "MiB", None)?;
+        let log = Line::to(&self.discord)?.get("/control/log")?;
+        let limited = log.as_array().map_or(0, |all| all.iter().filter(|e| e["status"] == 429).count());
+        report.line("limits run into (429)", limited as f64, "", Some(0.0))
     }
 
     fn memory(&self) -> Fallible<Memory> {
@@ -319,17 +424,21 @@ impl Line {
     }
 
     fn get(&mut self, path: &str) -> Fallible<Value> {
-        self.call("GET", path, "")
+        self.call("GET", path, "", "")
     }
 
     fn post(&mut self, path: &str, body: &str) -> Fallible<Value> {
-        self.call("POST", path, body)
+        self.call("POST", path, "", body)
     }
 
-    fn call(&mut self, method: &str, path: &str, body: &str) -> Fallible<Value> {
+    fn call(&mut self, method: &str, path: &str, token: &str, body: &str) -> Fallible<Value> {
         let (host, length) = (&self.host, body.len());
+        let secret = match token {
+            "" => String::new(),
+            token => format!("Authorization: Bearer {token}\r\n"),
+        };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{secret}Content-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.stream.get_mut().write_all(request.as_bytes())?;

@@ -39,6 +39,15 @@ const RETRY_LONGEST: Duration = Duration::from_secs(60);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long sends under way may take when the process stops.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before an incident's message that was refused is tried again: somebody may give gantry its rights back, and
+/// what fires must not stay untold for ever.
+const REFUSED_PAUSE: Duration = Duration::from_secs(600);
+/// So often; a day.
+const REFUSED_TRIES: u32 = 144;
+/// How long Discord is sure to know a nonce again. Its documentation says “a few minutes”.
+const NONCE_HOLDS: Duration = Duration::from_secs(120);
+/// Messages that are looked through for one that was posted before a crash.
+const LOOKED_THROUGH: u8 = 100;
 /// Discord's longest nonce.
 const NONCE_MAX: usize = 25;
 
@@ -172,20 +181,22 @@ impl Delivery {
             // What was sent may still arrive, after what the new owner sends. `card_shown` sees whose it is.
             None => {
                 tracing::warn!("another process has taken this message over");
-                Ok(())
+                Ok(false)
             }
         };
         let engine = self.face.engine();
         let (id, owner) = (&self.card.id, &self.face.settings().owner);
         let noted = match outcome {
-            Ok(()) => {
+            Ok(more) => {
                 let every = match &self.card.about {
                     CardAbout::Plan(_) => self.face.settings().edit_every,
                     CardAbout::Incident(_) => INCIDENT_EVERY,
                     CardAbout::Board(_) => self.face.settings().board_every,
                 };
                 let due = engine.now_ms().saturating_add(millis(every));
-                engine.store().card_shown(id, owner, self.card.wanted, due).await
+                // Where more is to be told, this version is not all shown yet: it is taken up again when it is due.
+                let shown = self.card.wanted - i64::from(more);
+                engine.store().card_shown(id, owner, shown, due).await
             }
             Err(Failed::Later(why)) => {
                 let pause =
@@ -196,6 +207,18 @@ impl Delivery {
                     "a message could not be brought up to date; trying again"
                 );
                 let due = engine.now_ms().saturating_add(millis(pause));
+                engine.store().card_retry(id, owner, due, &why).await
+            }
+            Err(Failed::Never(why))
+                if matches!(self.card.about, CardAbout::Incident(_))
+                    && self.card.attempts < REFUSED_TRIES =>
+            {
+                tracing::error!(
+                    why,
+                    pause = ?REFUSED_PAUSE,
+                    "Discord refuses an incident's message; `/alert list` has it; trying again"
+                );
+                let due = engine.now_ms().saturating_add(millis(REFUSED_PAUSE));
                 engine.store().card_retry(id, owner, due, &why).await
             }
             Err(Failed::Never(why)) => {
@@ -211,7 +234,8 @@ impl Delivery {
         }
     }
 
-    async fn send(&self) -> Result<(), Failed> {
+    /// `true`: shown, and more is to be told of it.
+    async fn send(&self) -> Result<bool, Failed> {
         let engine = self.face.engine();
         let shows =
             engine.card_shows(&self.card).await.map_err(|e| Failed::Later(e.to_string()))?;
@@ -219,13 +243,17 @@ impl Delivery {
             CardShows::Plan(view) => card_for(view, engine.now_ms()),
             CardShows::Incident(incident) => card::incident(incident),
             CardShows::Board(board) => card::board(board, Some(engine.now_ms())),
-            CardShows::BoardGone(board) => return self.take_down(board).await,
+            CardShows::BoardGone(board) => return self.take_down(board).await.map(|()| false),
         };
         if let CardShows::Incident(incident) = &shows {
             shown.picture = Box::pin(crate::alert_chart::picture(engine, incident)).await;
         }
         let painted = paint(&shown);
-        let (channel, message) = match self.card.message {
+        let made = match (self.card.message, &shows) {
+            (None, CardShows::Incident(incident)) => self.made_before(incident).await?,
+            (made, _) => made,
+        };
+        let (channel, message) = match made {
             Some(message) => match self.edit(message, &painted).await {
                 Ok(()) => (self.card.channel, message),
                 Err(error) => match code_of(Some(&error)) {
@@ -239,9 +267,9 @@ impl Delivery {
                             error = words_of(&error),
                             "Discord refused a card; showing its title only"
                         );
-                        let bare = Card::new(Tone::Warning, card_title(&shows))
-                            .foot(self.card.id.to_string());
-                        self.edit(message, &paint(&bare)).await.map_err(|e| Failed::from(&e))?;
+                        self.edit(message, &self.bare(&shows))
+                            .await
+                            .map_err(|e| Failed::from(&e))?;
                         (self.card.channel, message)
                     }
                     _ => return Err(Failed::from(&error)),
@@ -250,8 +278,8 @@ impl Delivery {
             None => self.post(&shows, None, &painted).await?,
         };
         match &shows {
-            CardShows::Board(_) | CardShows::BoardGone(_) => Ok(()),
-            CardShows::Plan(view) => self.call_asker(view, message).await,
+            CardShows::Board(_) | CardShows::BoardGone(_) => Ok(false),
+            CardShows::Plan(view) => self.call_asker(view, message).await.map(|()| false),
             CardShows::Incident(incident) => {
                 self.call_people(incident, channel, message).await?;
                 let thread =
@@ -259,6 +287,44 @@ impl Delivery {
                 Box::pin(thread.keep()).await
             }
         }
+    }
+
+    /// Our own mistake, most likely, when Discord refuses a card: the bare truth is better than none.
+    fn bare(&self, shows: &CardShows) -> Painted {
+        let reference = match shows {
+            CardShows::Incident(incident) => incident.id.to_string(),
+            _ => self.card.id.to_string(),
+        };
+        paint(&Card::new(Tone::Warning, card_title(shows)).foot(format!("ref {reference}")))
+    }
+
+    /// The message of an incident that was posted before a crash, or whose answer was lost, so long ago that its nonce
+    /// may be forgotten: looked for rather than posted twice.
+    async fn made_before(&self, incident: &Incident) -> Result<Option<MessageId>, Failed> {
+        let asked_ms = incident.posted_ms.unwrap_or(incident.opened_ms);
+        if self.face.engine().now_ms() - asked_ms <= millis(NONCE_HOLDS) {
+            return Ok(None);
+        }
+        let channel = serenity::all::ChannelId::new(self.card.channel.0);
+        let latest = self.http.get_messages(channel, None, Some(LOOKED_THROUGH)).await;
+        let latest = match latest {
+            Ok(latest) => latest,
+            Err(error) => match Failed::from(&error) {
+                // Nothing may be read here, or it is a forum, whose posts are looked through before one is made.
+                Failed::Never(_) => return Ok(None),
+                later @ Failed::Later(_) => return Err(later),
+            },
+        };
+        let ours = latest.iter().find(|m| {
+            let feet = m.embeds.iter().filter_map(|e| e.footer.as_ref());
+            m.author.bot && feet.into_iter().any(|f| f.text.contains(incident.id.as_str()))
+        });
+        let Some(ours) = ours else { return Ok(None) };
+        let message = MessageId(ours.id.get());
+        let noted =
+            self.face.engine().store().card_posted(&self.card.id, self.card.channel, message).await;
+        noted.map_err(|e| Failed::Later(e.to_string()))?;
+        Ok(Some(message))
     }
 
     /// Deletes the message of a board that was taken down, then forgets the board.
@@ -378,15 +444,17 @@ impl Delivery {
     ) -> Result<(ChannelId, MessageId), Failed> {
         let nonce =
             nonce(&["card", self.card.id.as_str(), &in_place_of.map_or(0, |m| m.0).to_string()]);
-        let posted = CreateMessage::new()
-            .allowed_mentions(CreateAllowedMentions::new())
-            .embed(painted.embed())
-            .components(painted.components())
-            .add_files(painted.attachments())
-            .nonce(Nonce::String(nonce))
-            .enforce_nonce(true)
-            .execute(&*self.http, (self.card.channel.0.into(), None))
-            .await;
+        let create = |painted: &Painted| {
+            CreateMessage::new()
+                .allowed_mentions(CreateAllowedMentions::new())
+                .embed(painted.embed())
+                .components(painted.components())
+                .add_files(painted.attachments())
+                .nonce(Nonce::String(nonce.clone()))
+                .enforce_nonce(true)
+        };
+        let place = (self.card.channel.0.into(), None);
+        let posted = create(painted).execute(&*self.http, place).await;
         let posted = match (posted, shows) {
             (Err(error), CardShows::Incident(incident))
                 if code_of(Some(&error)) == Some(NOT_A_TEXT_CHANNEL) =>
@@ -394,6 +462,14 @@ impl Delivery {
                 let (face, http) = (&self.face, &self.http);
                 return Box::pin(incident_thread::post(face, http, &self.card, incident, painted))
                     .await;
+            }
+            (Err(error), CardShows::Incident(_)) if status_of(&error) == Some(400) => {
+                tracing::error!(
+                    error = words_of(&error),
+                    "Discord refused a card; showing its title only"
+                );
+                let bare = create(&self.bare(shows)).execute(&*self.http, place).await;
+                bare.map_err(|e| Failed::from(&e))?
             }
             (posted, _) => posted.map_err(|e| Failed::from(&e))?,
         };

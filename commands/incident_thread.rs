@@ -22,8 +22,6 @@ use crate::paint::{Painted, cut, label, units};
 const NAME_MAX: usize = 100;
 /// Longest message in a thread; Discord takes 2,000.
 const TEXT_MAX: usize = 1900;
-/// Messages of the course in one go; more follow with the next change.
-const MESSAGES_MAX: usize = 4;
 /// Notes told in one go.
 const NOTES_MAX: usize = 8;
 /// Most tags of a post.
@@ -52,14 +50,15 @@ fn later(error: &gantry_engine::store::StoreError) -> Failed {
 }
 
 impl Thread<'_> {
-    /// Opens the thread where it is missing, then tells what is not told yet.
-    pub async fn keep(&self) -> Result<(), Failed> {
+    /// Opens the thread where it is missing, then tells what is not told yet: one message of its course each time, so
+    /// that a storm is no storm there either. `true`: more is to be told.
+    pub async fn keep(&self) -> Result<bool, Failed> {
         let store = self.face.engine().store();
         let id = &self.incident.id;
         let wanted = self.face.engine().alert_route(self.incident.guild).is_none_or(|r| r.threads);
         let is_post = self.channel.0 == self.message.0;
         if self.incident.kind != Kind::Alerts || !(wanted || is_post) {
-            return Ok(());
+            return Ok(false);
         }
         let kept = store.incident_thread(id).await.map_err(|e| later(&e))?;
         let mut kept = match kept.filter(|k| k.starter == self.message) {
@@ -77,7 +76,7 @@ impl Thread<'_> {
                 kept
             }
         };
-        let Some(thread) = kept.thread else { return Ok(()) };
+        let Some(thread) = kept.thread else { return Ok(false) };
         match self.tell(thread, &mut kept).await {
             Err(Told::Gone(why)) => {
                 tracing::warn!(
@@ -85,10 +84,11 @@ impl Thread<'_> {
                     "an incident's thread is gone or closed; it is told there no more"
                 );
                 kept.thread = None;
-                store.save_incident_thread(id, &kept).await.map_err(|e| later(&e))
+                store.save_incident_thread(id, &kept).await.map_err(|e| later(&e))?;
+                Ok(false)
             }
             Err(Told::Failed(failed)) => Err(failed),
-            Ok(()) => Ok(()),
+            Ok(more) => Ok(more),
         }
     }
 
@@ -120,17 +120,14 @@ impl Thread<'_> {
         }
     }
 
-    async fn tell(&self, thread: ChannelId, kept: &mut IncidentThread) -> Result<(), Told> {
+    async fn tell(&self, thread: ChannelId, kept: &mut IncidentThread) -> Result<bool, Told> {
         let store = self.face.engine().store();
         let id = &self.incident.id;
         let failed = |e: gantry_engine::store::StoreError| Told::Failed(later(&e));
-        for _ in 0..MESSAGES_MAX {
-            let (from, whole) = (kept.told, self.incident.entries());
-            // What may have been sent before a crash is sent in the same words' place: up to where that reached.
-            let until = if kept.telling > from { kept.telling } else { self.fits(from, whole) };
-            if until <= from {
-                break;
-            }
+        let (from, whole) = (kept.told, self.incident.entries());
+        // What may have been sent before a crash is sent in the same words' place: up to where that reached.
+        let until = if kept.telling > from { kept.telling } else { self.fits(from, whole) };
+        if until > from {
             if kept.telling != until {
                 kept.telling = until;
                 store.save_incident_thread(id, kept).await.map_err(failed)?;
@@ -144,7 +141,8 @@ impl Thread<'_> {
             kept.told = until;
             store.save_incident_thread(id, kept).await.map_err(failed)?;
         }
-        for note in self.incident.notes.iter().filter(|n| !n.told).take(NOTES_MAX) {
+        let notes: Vec<_> = self.incident.notes.iter().filter(|n| !n.told).collect();
+        for note in notes.iter().take(NOTES_MAX) {
             let text = cut(
                 &format!("**{}** wrote:\n{}", escape::markdown(&note.name), quoted(&note.text)),
                 TEXT_MAX,
@@ -152,7 +150,8 @@ impl Thread<'_> {
             self.send(thread, text, nonce(&["note", note.id.as_str()])).await?;
             store.note_told(&note.id).await.map_err(failed)?;
         }
-        self.tag(thread, kept).await
+        self.tag(thread, kept).await?;
+        Ok(kept.told < whole || notes.len() > NOTES_MAX)
     }
 
     /// How far the course reaches in one message.

@@ -203,3 +203,74 @@ bot_test! {
         assert_eq!(posts().len(), 1, "one post");
     }
 }
+
+bot_test! {
+    async fn a_note_whose_message_was_lost_stands_in_the_thread_once(bot: &mut Bot) {
+        bot.configured(&config("")).await;
+        bot.trouble(fill());
+        let message = told(bot, "Storage fills up: local-lvm on pve1").await;
+        thread_says(bot, message, "began").await;
+        bot.discord.clear_log();
+        // Written into the thread, and the answer does not arrive; the process is killed then.
+        bot.discord.trouble(Weather::CutAfter { route: "create message".into(), times: 2 });
+        let button = bot.custom_id(message, "note");
+        let form = bot.discord.press(message, "operator", &button).await.unwrap();
+        let text = json!({ "text": "a disk is on its way" });
+        bot.discord.submit(form.interaction_id, "operator", &text).await.unwrap();
+        until("the note was written", async || {
+            says(bot, message).iter().any(|m| m.contains("on its way"))
+        })
+        .await;
+        bot.restart().await;
+        bot.discord.end_troubles();
+        let store = bot.engine().store().clone();
+        until("everything is told", async || !store.cards_pending().await.unwrap_or(true)).await;
+        let thread = says(bot, message);
+        assert_eq!(thread.iter().filter(|m| m.contains("on its way")).count(), 1, "{thread:?}");
+        assert_eq!(thread.iter().filter(|m| m.contains("began")).count(), 1, "{thread:?}");
+    }
+}
+
+bot_test! {
+    async fn a_message_made_long_before_a_crash_is_found_again(bot: &mut Bot) {
+        bot.discord.trouble(Weather::CutAfter { route: "create message".into(), times: 4 });
+        bot.configured(&config("")).await;
+        bot.trouble(fill());
+        told(bot, "Storage fills up: local-lvm on pve1").await;
+        bot.kill();
+        // So long that Discord has forgotten the nonce.
+        bot.discord.advance(std::time::Duration::from_secs(1200));
+        bot.clock.advance(std::time::Duration::from_secs(1200));
+        bot.discord.end_troubles();
+        bot.begin().await;
+        let message = told(bot, "Storage fills up: local-lvm on pve1").await;
+        thread_says(bot, message, "began").await;
+        let cards = alerts(bot)
+            .iter()
+            .filter(|m| m["embeds"][0]["title"].as_str().is_some_and(|t| t.contains("Storage fills up")))
+            .count();
+        assert_eq!(cards, 1, "looked for, not posted again");
+    }
+}
+
+bot_test! {
+    async fn what_discord_refused_for_a_while_is_told_when_it_does_no_more(bot: &mut Bot) {
+        bot.discord.trouble(Weather::Error {
+            route: "create message".into(),
+            status: 403,
+            times: 2,
+            body: Some(json!({"message": "Missing Access", "code": 50001})),
+        });
+        bot.configured(&config("")).await;
+        bot.trouble(fill());
+        until("it was refused", async || bot.discord.log().iter().any(|e| e.status == 403)).await;
+        bot.clock.advance(std::time::Duration::from_secs(700));
+        bot.looks().await;
+        until("it was refused again, or told", async || {
+            bot.discord.log().iter().filter(|e| e.route.ends_with("/messages")).count() > 1
+        })
+        .await;
+        bot.clock.advance(std::time::Duration::from_secs(700));
+        told(bot, "Storage fills up: local-lvm on pve1").await;
+    }
+}

@@ -47,6 +47,7 @@ mod sets_eyes;
 mod sets_leaders;
 mod sets_lost;
 mod sets_names;
+mod storm;
 mod story;
 mod tidy;
 mod wear;

@@ -33,7 +33,7 @@ mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use gantry_core::action::Verb;
@@ -163,6 +163,10 @@ struct Inner {
     figures: figures::Memory,
     /// Whether a webhook told something that the desks have not looked for.
     heard: AtomicBool,
+    /// Things that webhooks told and that were not kept.
+    turned_away: AtomicU64,
+    /// Alerts that the desks of this process remember.
+    tracked: AtomicU64,
     /// Wakes whoever mirrors silences.
     mirrors: Notify,
     /// Wakes the runner when there is something to do.
@@ -198,6 +202,8 @@ impl Engine {
                 recent: recent::Memory::default(),
                 figures: figures::Memory::default(),
                 heard: AtomicBool::new(true),
+                turned_away: AtomicU64::new(0),
+                tracked: AtomicU64::new(0),
                 mirrors: Notify::new(),
                 work: Notify::new(),
                 cards: Notify::new(),

@@ -38,10 +38,10 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 32 * 1024;
 /// Most header lines.
 const HEADERS_MAX: usize = 64;
-/// Largest body, bytes; a thousand alerts of Alertmanager's.
-const BODY_MAX: usize = 2 * 1024 * 1024;
+/// Largest body, bytes; thousands of alerts of Alertmanager's.
+const BODY_MAX: usize = 4 * 1024 * 1024;
 /// Bodies read at once: what they take together stays small.
-const BODIES: usize = 8;
+const BODIES: usize = 4;
 /// Answers under way get this long when gantry stops; its stage has two seconds.
 const STOP_WITHIN: Duration = Duration::from_millis(1_500);
 /// Pause after a connection could not be taken, such as for want of descriptors.
@@ -269,6 +269,9 @@ async fn take(
     let length = headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
     if length.and_then(|v| v.parse::<usize>().ok()).is_some_and(|n| n > BODY_MAX) {
         count("refused", 1);
+        // Its sender will not say it again, so people have to hear of it.
+        shared.engine.turn_away(1);
+        tracing::warn!(hook = hook.name, "a webhook said more than is read at once");
         return say(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {BODY_MAX} bytes\n"));
     }
     let Ok(_turn) = shared.bodies.acquire().await else {
@@ -278,6 +281,7 @@ async fn take(
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
             count("refused", 1);
+            shared.engine.turn_away(1);
             return say(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {BODY_MAX} bytes\n"));
         }
         Err(_) => {
@@ -289,11 +293,13 @@ async fn take(
         Ok(read) => read,
         Err(why) => {
             count("refused", 1);
+            shared.engine.turn_away(1);
             tracing::warn!(hook = hook.name, %why, "a webhook said something that cannot be read");
             return say(StatusCode::BAD_REQUEST, format!("{why}\n"));
         }
     };
     count("left-out", read.left_out);
+    shared.engine.turn_away(usize::try_from(read.left_out).unwrap_or(usize::MAX));
     match shared.engine.hear(read.heard).await {
         Ok(Some(kept)) => {
             count("new", kept.new.into());

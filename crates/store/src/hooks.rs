@@ -73,14 +73,19 @@ impl Store {
     ) -> Result<Option<Kept>, StoreError> {
         self.call("keep what a webhook told", async {
             let mut tx = self.pool.begin().await?;
-            let waiting = total_of(tx.row(sql::HOOKS_COUNT, args![]).await?)?;
+            let row = tx.row(sql::HOOKS_COUNT, args![]).await?;
+            let newest = row.as_ref().map(|row| row.int("newest")).transpose()?.unwrap_or(0);
+            let waiting = total_of(row)?;
             if waiting.saturating_add(u64::try_from(heard.len()).unwrap_or(u64::MAX)) > most {
                 return Ok(None);
             }
+            // In the order of arrival, also within a millisecond and where two machines' clocks differ: what is said to be
+            // over must not be taken in before it is said to be so.
+            let first = now_ms.saturating_mul(1000).max(newest.saturating_add(1));
             let mut kept = Kept::default();
-            for (n, one) in heard.iter().enumerate() {
+            for (one, n) in heard.iter().zip(0_i64..) {
                 let id = hex::encode(Sha256::digest(one.identity().as_bytes()));
-                let seq = now_ms.saturating_mul(1000).saturating_add(i64::try_from(n).unwrap_or(0));
+                let seq = first.saturating_add(n);
                 let text = match one.state {
                     HeardState::Event => sql::HOOK_SAVE_EVENT,
                     HeardState::Firing | HeardState::Resolved => sql::HOOK_SAVE,
@@ -93,6 +98,14 @@ impl Store {
             }
             tx.commit().await?;
             Ok(Some(kept))
+        })
+        .await
+    }
+
+    /// How much waits for the desks.
+    pub async fn heard_waiting(&self) -> Result<u64, StoreError> {
+        self.call("count what webhooks told", async {
+            total_of(self.pool.row(sql::HOOKS_COUNT, args![]).await?)
         })
         .await
     }

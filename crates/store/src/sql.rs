@@ -465,7 +465,8 @@ texts! {
     ALERT_LEAD_FREE = Text::same("UPDATE alert_lead SET lease_until_ms = 0");
 
     // What others told, and silences mirrored to them.
-    HOOKS_COUNT = Text::same("SELECT COUNT(*) AS total FROM hook_events WHERE taken_ms IS NULL");
+    HOOKS_COUNT = Text::same(
+        "SELECT COUNT(*) AS total, COALESCE(MAX(seq), 0) AS newest FROM hook_events WHERE taken_ms IS NULL");
     HOOK_SAVE = Text::same(
         "INSERT INTO hook_events (id, hook, seq, data) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET \
          again = hook_events.again + 1, seq = excluded.seq, taken_ms = NULL, data = excluded.data RETURNING again");

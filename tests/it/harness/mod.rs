@@ -64,13 +64,26 @@ macro_rules! bot_test {
 
 /// Starts a bot on `database` and lets `test` have it.
 pub fn run<F: Future<Output = ()>>(database: Database, test: impl FnOnce(Bot) -> F) {
+    run_with(database, false, test);
+}
+
+/// The same at a Discord that keeps its limits, in real time: twenty times as tight for a bot whose clock is that fast.
+pub fn run_limited<F: Future<Output = ()>>(database: Database, test: impl FnOnce(Bot) -> F) {
+    run_with(database, true, test);
+}
+
+fn run_with<F: Future<Output = ()>>(
+    database: Database,
+    limits: bool,
+    test: impl FnOnce(Bot) -> F,
+) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     canary::install();
     canary::watch_for(DISCORD_TOKEN);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async move {
-        let bot = Bot::start(database).await;
+        let bot = Bot::start(database, limits).await;
         test(bot).await;
     });
 }
@@ -101,13 +114,13 @@ struct Process {
 
 impl Bot {
     /// Starts the twins and a bot that is connected and has read the cluster.
-    pub async fn start(database: Database) -> Self {
+    pub async fn start(database: Database, limits: bool) -> Self {
         let discord = discord_twin::Twin::start(discord_twin::Options {
             token: DISCORD_TOKEN.into(),
             identify_window: Duration::from_millis(50),
-            // Limits are real time; the bot's clock here is not. Tests about limits make them as trouble.
-            rate_limits: false,
-            global_per_second: 0,
+            // Limits are real time; the bot's clock here is not. Most tests about limits make them as trouble.
+            rate_limits: limits,
+            global_per_second: if limits { 50 } else { 0 },
             ..discord_twin::Options::default()
         })
         .await
@@ -306,6 +319,11 @@ loopback = true
         self.kill();
         self.clock.advance(Duration::from_secs(60));
         self.begin().await;
+    }
+
+    /// The bot's clock runs like any other from its next start on.
+    pub fn real_clock(&mut self) {
+        self.clock = Clock::adjustable(1.0);
     }
 
     /// Starts again with more configuration.

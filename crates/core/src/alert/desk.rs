@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::incident::NAMED_MAX;
 use super::{
     Ack, Book, Change, Ended, Hold, Incident, Key, Kind, Line, Muting, Phase, Reading, Route,
-    Rules, Severity, Summary, Tracked, evaluate,
+    Rules, Severity, Summary, Tracked, evaluate, judge,
 };
 use crate::id::{ChannelId, ClusterId, IncidentId, NodeName, RoleId, UserId};
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 /// Values that only move are shown again after this.
 const REFRESH_MS: i64 = 60_000;
+/// Names in one entry of a timeline; more are counted.
+const LISTED_MAX: usize = 5;
 /// Reasons named for silenced alerts.
 const REASONS_MAX: usize = 3;
 
@@ -64,16 +66,42 @@ impl Desk {
         id: &mut dyn FnMut() -> IncidentId,
     ) -> Outcome {
         let mut out = Outcome::default();
-        let wanted = self.route.clusters.is_empty() || self.route.clusters.contains(&reading.cluster)
-                // What ails gantry is everybody's who is told by it.
-                || reading.cluster.as_str() == super::OWN;
-        if wanted {
+        if self.wants(reading) {
             let changes = evaluate(&self.rules, reading, &mut self.book, now_ms);
             self.ends(&changes, now_ms, &mut out);
             self.mute(now_ms);
             self.unfold(&reading.cluster);
             self.group(now_ms, id, &mut out);
             self.rises(&changes, now_ms, &mut out);
+        }
+        self.tick(now_ms, id, &mut out);
+        out
+    }
+
+    /// Takes in what others told, one reading after the other; those that change nothing, such as the hundredth time of
+    /// something that comes and goes, cost nothing.
+    pub fn step_told(
+        &mut self,
+        readings: &[Reading],
+        now_ms: i64,
+        id: &mut dyn FnMut() -> IncidentId,
+    ) -> Outcome {
+        let mut out = Outcome::default();
+        for reading in readings {
+            if !self.wants(reading) {
+                continue;
+            }
+            let (changes, _) = judge(&self.rules, reading, &mut self.book, now_ms);
+            if changes.is_empty() {
+                continue;
+            }
+            self.ends(&changes, now_ms, &mut out);
+            self.mute(now_ms);
+            self.unfold(&reading.cluster);
+            self.group(now_ms, id, &mut out);
+            self.rises(&changes, now_ms, &mut out);
+            // What is over with the next reading has to be told before.
+            self.tick(now_ms, id, &mut out);
         }
         self.tick(now_ms, id, &mut out);
         out
@@ -89,9 +117,17 @@ impl Desk {
         self.escalate(now_ms, out);
         let keep = HOUR_MS.max(self.route.cooldown_ms);
         self.incidents.retain(|_, i| {
-            let untold = i.hold == Some(Hold::Quiet) && !i.told && self.route.quiet.is_some();
+            let untold = i.hold == Some(Hold::Quiet) && !i.told;
             untold || i.resolved_ms.is_none_or(|at| now_ms - at <= keep)
         });
+    }
+
+    fn wants(&self, reading: &Reading) -> bool {
+        let clusters = &self.route.clusters;
+        // What ails gantry is everybody's who is told by it.
+        clusters.is_empty()
+            || clusters.contains(&reading.cluster)
+            || reading.cluster.as_str() == super::OWN
     }
 
     /// Somebody takes care of an incident.
@@ -164,22 +200,37 @@ impl Desk {
     }
 
     fn ends(&mut self, changes: &[Change], now_ms: i64, out: &mut Outcome) {
+        // One entry for all that end in the same way at once: a storm's end is a line, not thousands.
+        let mut ended: BTreeMap<IncidentId, BTreeMap<Ended, Vec<String>>> = BTreeMap::new();
         for change in changes {
-            let Change::Cleared(key, ended) = change else { continue };
+            let Change::Cleared(key, how) = change else { continue };
             let Some(t) = self.book.tracked.get(key) else { continue };
             let Some(i) = t.incident.as_ref().and_then(|id| self.incidents.get_mut(id)) else {
                 continue;
             };
             i.summary.over = i.summary.over.saturating_add(1);
-            let how = match ended {
-                Ended::Good => "is good again",
-                Ended::Gone => "is not there any more",
-                Ended::Off => "is not watched any more",
-                Ended::Passed => "was a while ago",
-                Ended::Unheard => "was not told again for two days",
-            };
-            i.note(now_ms, format!("{} {how}", t.subject.label()));
-            out.touched.insert(i.id.clone());
+            let ways = ended.entry(i.id.clone()).or_default();
+            ways.entry(*how).or_default().push(t.subject.label());
+        }
+        for (id, ways) in ended {
+            let Some(i) = self.incidents.get_mut(&id) else { continue };
+            for (how, names) in ways {
+                let one = names.len() == 1;
+                let words = match how {
+                    Ended::Good if one => "is good again",
+                    Ended::Good => "are good again",
+                    Ended::Gone if one => "is not there any more",
+                    Ended::Gone => "are not there any more",
+                    Ended::Off if one => "is not watched any more",
+                    Ended::Off => "are not watched any more",
+                    Ended::Passed if one => "was a while ago",
+                    Ended::Passed => "were a while ago",
+                    Ended::Unheard if one => "was not told again for two days",
+                    Ended::Unheard => "were not told again for two days",
+                };
+                i.note(now_ms, format!("{} {words}", listed(&names)));
+            }
+            out.touched.insert(id);
         }
     }
 
@@ -274,11 +325,8 @@ impl Desk {
             }
             for (id, names) in joined {
                 if let Some(i) = self.incidents.get_mut(&id) {
-                    let more = names.len().saturating_sub(5);
-                    let named = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-                    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     let word = if i.timeline.is_empty() { "began" } else { "also" };
-                    i.note(now_ms, format!("{word}: {named}{more}"));
+                    i.note(now_ms, format!("{word}: {}", listed(&names)));
                     out.touched.insert(id);
                 }
             }
@@ -366,6 +414,15 @@ impl Desk {
                 out.touched.insert(id.clone());
             }
         }
+    }
+}
+
+/// The first few names, and how many more.
+fn listed(names: &[String]) -> String {
+    let named = names.iter().take(LISTED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 

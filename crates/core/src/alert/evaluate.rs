@@ -55,7 +55,7 @@ impl Phase {
 }
 
 /// Why an alert is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// The value is good again.
@@ -211,6 +211,26 @@ fn severity(metric: Metric, rule: &Effective, value: f64) -> Severity {
 
 /// Holds a reading against the rules. What is bad for long enough fires; what nobody can say about stays as it was.
 pub fn evaluate(rules: &Rules, reading: &Reading, book: &mut Book, now_ms: i64) -> Vec<Change> {
+    let (mut changes, seen) = judge(rules, reading, book, now_ms);
+    let others: Vec<Key> = book
+        .tracked
+        .iter()
+        .filter(|(key, t)| t.subject.cluster == reading.cluster && !seen.contains(*key))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in others {
+        unseen(rules, reading, &key, book, now_ms, &mut changes);
+    }
+    changes
+}
+
+/// Holds the samples of a reading against the rules; says which alerts they are about. What is not in it is left alone.
+pub(super) fn judge(
+    rules: &Rules,
+    reading: &Reading,
+    book: &mut Book,
+    now_ms: i64,
+) -> (Vec<Change>, BTreeSet<Key>) {
     let mut changes = Vec::new();
     let mut seen: BTreeSet<Key> = BTreeSet::new();
     for rule in &rules.rules {
@@ -225,16 +245,7 @@ pub fn evaluate(rules: &Rules, reading: &Reading, book: &mut Book, now_ms: i64) 
             }
         }
     }
-    let others: Vec<Key> = book
-        .tracked
-        .iter()
-        .filter(|(key, t)| t.subject.cluster == reading.cluster && !seen.contains(*key))
-        .map(|(key, _)| key.clone())
-        .collect();
-    for key in others {
-        unseen(rules, reading, &key, book, now_ms, &mut changes);
-    }
-    changes
+    (changes, seen)
 }
 
 /// An alert whose subject was not in the reading, or that its rule no longer covers.

@@ -127,6 +127,8 @@ metrics! {
     OwnBreaker = "gantry.breaker", Node, Flag, "not asked for now";
     /// How long the oldest message has waited to be sent, seconds.
     OwnQueue = "gantry.queue", Gantry, Number, "seconds a message waits";
+    /// How much of the room for what webhooks tell is in use; all of it when something was turned away.
+    OwnHooks = "gantry.hooks", Gantry, Percent, "of the room for webhooks in use";
     /// How far this machine's time is from gantry's, seconds.
     OwnClock = "gantry.clock", Gantry, Number, "seconds off";
     /// Somebody else says that something is wrong, until they say that it is over.

@@ -9,6 +9,8 @@ mod desk;
 mod evaluate;
 mod explain;
 mod incident;
+#[cfg(test)]
+mod laws;
 mod metric;
 mod mirror;
 mod mute;
@@ -36,6 +38,7 @@ use serde::{Deserialize, Serialize};
 pub use around::{Around, DiskSeen, NodeFigures, TaskSeen, Wear};
 pub use derive::{Derived, Snapshot, derive};
 pub use desk::{Call, Desk, Outcome};
+use evaluate::judge;
 pub use evaluate::{Book, Change, Ended, Key, Phase, Tracked, evaluate};
 pub use incident::{Ack, Entry, Hold, Incident, Kind, Line, Note, Summary};
 pub use metric::{Metric, Unit};

@@ -15,6 +15,11 @@ pub struct OwnHealth {
     pub gateway: Option<bool>,
     /// Seconds the oldest message that is due has waited.
     pub queue_s: Option<f64>,
+    /// How much of the room for what webhooks tell is in use, percent; 100 when something was turned away since the
+    /// reading before.
+    pub hooks: Option<f64>,
+    /// Things that webhooks told and that were turned away since gantry started.
+    pub turned_away: u64,
     /// Seconds by which this machine's time differs from gantry's, which never goes back.
     pub clock_s: Option<f64>,
 }
@@ -42,6 +47,14 @@ pub fn own_reading(own: &ClusterId, health: &OwnHealth, now_ms: i64) -> Reading 
         "commands and buttons do not reach gantry; messages still go out",
     );
     push("queue", Metric::OwnQueue, health.queue_s, "cards are older than what happened");
+    let away = match health.turned_away {
+        0 => "what waits is not told yet".to_owned(),
+        1 => "1 thing was turned away so far; the log and /metrics tell of which hook".to_owned(),
+        n => {
+            format!("{n} things were turned away so far; the log and /metrics tell of which hooks")
+        }
+    };
+    push("hooks", Metric::OwnHooks, health.hooks, &away);
     push("clock", Metric::OwnClock, health.clock_s, "times in cards and leases are off");
     Reading { cluster: own.clone(), at_ms: now_ms, covers: Vec::new(), samples }
 }

@@ -4,19 +4,34 @@ use super::desk::HOUR_MS;
 use super::{Call, Desk, Hold, Incident, Kind, Outcome, Severity};
 use crate::id::IncidentId;
 
+/// Least messages an hour that are kept for what calls somebody.
+const RESERVE_LEAST: usize = 5;
 /// Lines of a digest; more are counted.
 const DIGEST_MAX: usize = 20;
 
 impl Desk {
-    fn posts_left(&self, now_ms: i64) -> usize {
+    /// Messages of the last hour.
+    fn posts_used(&self, now_ms: i64) -> usize {
         let lately = self.incidents.values().filter(|i| i.kind == Kind::Alerts);
-        let used = lately.filter(|i| i.posted_ms.is_some_and(|at| now_ms - at < HOUR_MS)).count();
-        usize::try_from(self.route.per_hour).unwrap_or(usize::MAX).saturating_sub(used)
+        lately.filter(|i| i.posted_ms.is_some_and(|at| now_ms - at < HOUR_MS)).count()
+    }
+
+    fn posts_left(&self, now_ms: i64) -> usize {
+        let most = usize::try_from(self.route.per_hour).unwrap_or(usize::MAX);
+        most.saturating_sub(self.posts_used(now_ms))
+    }
+
+    /// Messages beyond an hour's that only what calls somebody may use: mild ones must not crowd it out.
+    fn reserve(&self) -> usize {
+        usize::try_from(self.route.per_hour / 5).unwrap_or(usize::MAX).max(RESERVE_LEAST)
     }
 
     /// Decides which incidents get a message now, and calls somebody where that is due.
     pub(super) fn post(&mut self, now_ms: i64, out: &mut Outcome) {
         let mut left = self.posts_left(now_ms);
+        let most = usize::try_from(self.route.per_hour).unwrap_or(usize::MAX);
+        let most = most.saturating_add(self.reserve());
+        let mut severe_left = most.saturating_sub(self.posts_used(now_ms));
         let quiet = self.route.quiet.filter(|q| q.is_quiet(now_ms));
         let mut order: Vec<IncidentId> = self
             .incidents
@@ -35,7 +50,8 @@ impl Desk {
                 () if i.summary.firing == 0 => Some(Hold::Muted),
                 () if i.severity < self.route.least => Some(Hold::Mild),
                 () if quiet.is_some_and(|q| i.severity < q.except_from) => Some(Hold::Quiet),
-                () if left == 0 => Some(Hold::Overflow),
+                () if left == 0 && i.severity < self.route.mention_from => Some(Hold::Overflow),
+                () if severe_left == 0 => Some(Hold::Overflow),
                 () => None,
             };
             if hold == i.hold && hold.is_some() {
@@ -43,7 +59,8 @@ impl Desk {
             }
             i.hold = hold;
             if hold.is_none() {
-                left -= 1;
+                left = left.saturating_sub(1);
+                severe_left = severe_left.saturating_sub(1);
                 i.posted_ms = Some(now_ms);
                 i.calls.extend(call);
             }
@@ -53,10 +70,13 @@ impl Desk {
 
     /// Who is called when an incident is told.
     fn first_call(&self, id: &IncidentId, now_ms: i64) -> Option<Call> {
-        let i = self.incidents.get(id)?;
+        self.call_for(self.incidents.get(id)?.severity, now_ms)
+    }
+
+    fn call_for(&self, severity: Severity, now_ms: i64) -> Option<Call> {
         let user = self.route.duty.now(now_ms);
         let role = self.route.mention.filter(|_| user.is_none());
-        (i.severity >= self.route.mention_from && (user.is_some() || role.is_some()))
+        (severity >= self.route.mention_from && (user.is_some() || role.is_some()))
             .then_some(Call { n: 0, user, role, channel: None, at_ms: now_ms })
     }
 
@@ -67,28 +87,42 @@ impl Desk {
         id: &mut dyn FnMut() -> IncidentId,
         out: &mut Outcome,
     ) {
+        let open = self.incidents.values().find(|i| i.kind == Kind::Overflow && i.is_open());
+        let open = open.map(|i| (i.id.clone(), i.opened_ms));
+        // One for each hour, so that none of what it counts is forgotten before it ends and its counts stay exact.
+        let open = match open {
+            Some((old, opened_ms)) if now_ms - opened_ms >= HOUR_MS => {
+                self.end_digest(&old, now_ms, out);
+                None
+            }
+            open => open,
+        };
+        let since_ms = open.as_ref().map_or(now_ms, |(_, opened_ms)| *opened_ms);
         let held: Vec<&Incident> = self
             .incidents
             .values()
             .filter(|i| i.hold == Some(Hold::Overflow) && i.posted_ms.is_none())
+            // What ended before was counted by the digest before.
+            .filter(|i| i.resolved_ms.is_none_or(|at| at >= since_ms))
             .collect();
-        let open = self.incidents.values().find(|i| i.kind == Kind::Overflow && i.is_open());
         if held.is_empty() {
-            if let Some(done) = open.map(|i| i.id.clone())
+            if let Some((done, _)) = open
                 && self.posts_left(now_ms) > 0
-                && let Some(i) = self.incidents.get_mut(&done)
             {
-                i.resolved_ms = Some(now_ms);
-                i.changed_ms = now_ms;
-                out.touched.insert(done);
+                self.end_digest(&done, now_ms, out);
             }
             return;
         }
-        let body = digest(&held);
+        let mut held = held;
+        held.sort_by_key(|i| (std::cmp::Reverse(i.severity), i.opened_ms));
+        let mut body = digest(&held);
+        let alerts: u64 = held.iter().map(|i| stood_for(i)).sum();
+        body.insert(0, format!("{} incidents with {alerts} alerts, counted here", held.len()));
         let severity = held.iter().map(|i| i.severity).max().unwrap_or(Severity::Warning);
         let folded = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let call = self.call_for(severity, now_ms);
         let target = match open {
-            Some(i) => i.id.clone(),
+            Some((id, _)) => id,
             None => {
                 let title = format!("More than {} messages this hour", self.route.per_hour);
                 let mut fresh = self.fresh(id(), Kind::Overflow, &title, severity, now_ms);
@@ -104,9 +138,21 @@ impl Desk {
         {
             i.body = body;
             i.severity = i.severity.max(severity);
+            // For what it counts nobody is called singly.
+            if i.calls.is_empty() {
+                i.calls.extend(call);
+            }
             i.summary.folded = folded;
             i.changed_ms = now_ms;
             out.touched.insert(target);
+        }
+    }
+
+    fn end_digest(&mut self, id: &IncidentId, now_ms: i64, out: &mut Outcome) {
+        if let Some(i) = self.incidents.get_mut(id) {
+            i.resolved_ms = Some(now_ms);
+            i.changed_ms = now_ms;
+            out.touched.insert(id.clone());
         }
     }
 
@@ -117,7 +163,7 @@ impl Desk {
         id: &mut dyn FnMut() -> IncidentId,
         out: &mut Outcome,
     ) {
-        if self.route.quiet.is_none_or(|q| q.is_quiet(now_ms)) {
+        if self.route.quiet.is_some_and(|q| q.is_quiet(now_ms)) {
             return;
         }
         let missed: Vec<&Incident> = self
@@ -148,6 +194,7 @@ impl Desk {
     /// Calls the next ones where nobody takes care.
     pub(super) fn escalate(&mut self, now_ms: i64, out: &mut Outcome) {
         let on_call = self.route.duty.now(now_ms);
+        let first = self.call_for(Severity::Critical, now_ms);
         for (id, i) in &mut self.incidents {
             let Some(posted) = i.posted_ms.filter(|_| i.is_open() && i.ack.is_none()) else {
                 continue;
@@ -156,6 +203,14 @@ impl Desk {
                 || i.severity < self.route.mention_from
                 || i.summary.firing == 0
             {
+                continue;
+            }
+            if i.calls.is_empty()
+                && let Some(first) = &first
+            {
+                // It was milder when it was told.
+                i.calls.push(first.clone());
+                out.touched.insert(id.clone());
                 continue;
             }
             let done = i.calls.iter().map(|c| c.n).max().unwrap_or(0);
@@ -176,18 +231,27 @@ impl Desk {
     }
 }
 
-/// Incidents in one line each, and how many there are beside those.
+/// Every alert an incident ever stood for.
+fn stood_for(i: &Incident) -> u64 {
+    u64::from(i.counted()) + u64::from(i.summary.over)
+}
+
+/// Incidents in one line each, with how many alerts each stood for, and how many there are beside those.
 fn digest(all: &[&Incident]) -> Vec<String> {
-    let mut body: Vec<String> = all
-        .iter()
-        .take(DIGEST_MAX)
-        .map(|i| {
-            let now = if i.is_open() { "" } else { " (over)" };
-            format!("{} · {}{now}", i.severity, i.headline())
-        })
-        .collect();
-    if all.len() > DIGEST_MAX {
-        body.push(format!("and {} more; `/alert list` shows all", all.len() - DIGEST_MAX));
+    let line = |i: &&Incident| {
+        let first = i.summary.lines.first().map(|l| format!(": {}", l.subject.label()));
+        let more = match stood_for(i) {
+            0 | 1 => String::new(),
+            n => format!(", {} more", n - 1),
+        };
+        let now = if i.is_open() { "" } else { " (over)" };
+        format!("{} · {}{}{more}{now}", i.severity, i.title, first.unwrap_or_default())
+    };
+    let mut body: Vec<String> = all.iter().take(DIGEST_MAX).map(line).collect();
+    let rest = all.get(DIGEST_MAX..).unwrap_or_default();
+    if !rest.is_empty() {
+        let alerts: u64 = rest.iter().map(|i| stood_for(i)).sum();
+        body.push(format!("and {} more with {alerts} alerts; `/alert list` shows all", rest.len()));
     }
     body
 }

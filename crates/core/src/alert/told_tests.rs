@@ -73,9 +73,13 @@ impl Stage {
     }
 
     fn hears(&mut self, all: &[Heard]) {
-        for reading in readings(&lab(), None, all, |_| None, self.now) {
-            self.steps(&reading);
-        }
+        let all = readings(&lab(), None, all, |_| None, self.now);
+        let (ids, now) = (&mut self.ids, self.now);
+        let mut id = || {
+            *ids += 1;
+            IncidentId::new(now, *ids)
+        };
+        self.desk.step_told(&all, self.now, &mut id);
     }
 
     fn steps(&mut self, reading: &Reading) {
@@ -186,6 +190,41 @@ fn what_flaps_ends_when_it_was_good_for_long() {
     assert_eq!(s.told(), ["Blip: host-a"], "it comes and goes: one message, open");
     s.passes(11);
     assert_eq!(s.told(), ["Blip: host-a (over)"]);
+}
+
+#[test]
+fn a_thousand_times_of_one_thing_are_one_message_with_few_lines() {
+    let mut s = Stage::new();
+    let flaps: Vec<Heard> = (0..2000)
+        .map(|n| {
+            let state = if n % 2 == 0 { HeardState::Firing } else { HeardState::Resolved };
+            heard("a", "Blip", state)
+        })
+        .collect();
+    s.hears(&flaps);
+    assert_eq!(s.told(), ["Blip: host-a"]);
+    let i = s.desk.incidents.values().next().unwrap();
+    assert!(i.entries() < 20, "{:?}", i.timeline);
+    s.passes(11);
+    assert_eq!(s.told(), ["Blip: host-a (over)"]);
+}
+
+#[test]
+fn a_critical_one_is_told_and_called_when_mild_ones_have_used_up_the_hour() {
+    let mut s = Stage::new();
+    s.desk.route.per_hour = 5;
+    s.desk.route.mention = Some(crate::id::RoleId(9));
+    let mild: Vec<Heard> = (0..30)
+        .map(|n| heard(&format!("k{n}"), &format!("Mild {n}"), HeardState::Firing))
+        .collect();
+    s.hears(&mild);
+    let mut bad = heard("x", "Fire", HeardState::Firing);
+    bad.told.severity = Severity::Critical;
+    s.hears(&[bad]);
+    let fire = s.desk.incidents.values().find(|i| i.title == "Fire").unwrap();
+    assert!(fire.posted_ms.is_some() && fire.calls.len() == 1, "{fire:?}");
+    let digest = s.desk.incidents.values().find(|i| i.kind == Kind::Overflow).unwrap();
+    assert_eq!(digest.body[0], "25 incidents with 25 alerts, counted here");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use gantry_core::alert::{Excuse, Heard, Outcome, readings};
+use gantry_core::alert::{Excuse, Heard, HeardState, readings};
 use gantry_core::id::{ClusterId, IncidentId};
 use gantry_store::{AlertWork, HookRow, Kept, StoreError};
 
@@ -12,9 +12,11 @@ use super::lead::{Led, work_of};
 use crate::{Engine, Error, random};
 
 /// Most that may wait for the desks; a sender is asked to come back later then.
-const WAITING_MAX: u64 = 20_000;
-/// Taken in by one step.
-const AT_ONCE: u32 = 500;
+pub(super) const HEARD_MAX: u64 = 20_000;
+/// Alerts that are remembered at most before nothing new is taken in; the book is walked with every look.
+const TRACKED_MAX: u64 = 20_000;
+/// Taken in by one step: few enough that its transaction is short also where the database is not near.
+const AT_ONCE: u32 = 250;
 /// Without news of this process's own hooks, looked for this often: another process may have been told.
 const LOOK_EVERY_MS: i64 = 5_000;
 /// How far a notification may be from the task it reports, milliseconds: clocks differ, and it is sent before its task ends.
@@ -24,12 +26,26 @@ impl Engine {
     /// Keeps what a webhook told. `None`: too much waits already; nothing was kept, and the sender shall come back.
     pub async fn hear(&self, heard: Vec<Heard>) -> Result<Option<Kept>, Error> {
         let heard: Vec<Heard> = heard.into_iter().map(Heard::limited).collect();
-        let kept = self.store().keep_heard(&heard, self.now_ms(), WAITING_MAX).await;
+        // Where very much is remembered already only ends are taken in, which make room; the sender says the rest again.
+        let full = self.inner.tracked.load(Ordering::Relaxed) >= TRACKED_MAX;
+        let is_end = |h: &Heard| h.state == HeardState::Resolved;
+        let (heard, rest): (Vec<_>, Vec<_>) = heard.into_iter().partition(|h| !full || is_end(h));
+        self.turn_away(rest.len());
+        let kept = self.store().keep_heard(&heard, self.now_ms(), HEARD_MAX).await;
+        if !matches!(kept, Ok(Some(_))) {
+            self.turn_away(heard.len());
+        }
         let kept = kept.map_err(Error::store("keep what a webhook told"))?;
         if kept.is_some() {
             self.inner.heard.store(true, Ordering::Release);
         }
-        Ok(kept)
+        Ok(kept.filter(|_| rest.is_empty()))
+    }
+
+    /// Counts what a webhook told and was not kept; people are told by gantry's own alert about it.
+    pub fn turn_away(&self, things: usize) {
+        let things = u64::try_from(things).unwrap_or(u64::MAX);
+        self.inner.turned_away.fetch_add(things, Ordering::Relaxed);
     }
 
     /// Takes in what waits. `false`: somebody else leads.
@@ -66,11 +82,8 @@ impl Engine {
             let seen = |heard: &Heard| self.seen_itself(heard);
             let all = readings(cluster, view.as_deref(), heard, seen, now_ms);
             for seat in &mut led.desks {
-                let mut out = Outcome::default();
-                for reading in &all {
-                    let mut id = || IncidentId::new(now_ms, random());
-                    out.touched.extend(seat.desk.step(reading, now_ms, &mut id).touched);
-                }
+                let mut id = || IncidentId::new(now_ms, random());
+                let out = seat.desk.step_told(&all, now_ms, &mut id);
                 seat.unsaved.extend(out.touched);
             }
             let taken = rows.iter().map(|row| (row.id.as_str(), row.seq)).collect();

@@ -119,7 +119,9 @@ impl Engine {
         }
         let Some(l) = led else { return Ok(()) };
         match self.take_heard(l).await {
-            Ok(true) => {}
+            Ok(true) => {
+                self.note_tracked(l.desks.iter().map(|s| s.desk.book.tracked.len()).max());
+            }
             Ok(false) => {
                 tracing::warn!("another process leads the alert desks now");
                 self.lead_no_more(led);
@@ -166,8 +168,15 @@ impl Engine {
         Ok(())
     }
 
+    /// How much is remembered, for those who tell more.
+    fn note_tracked(&self, most: Option<usize>) {
+        let most = u64::try_from(most.unwrap_or(0)).unwrap_or(u64::MAX);
+        self.inner.tracked.store(most, std::sync::atomic::Ordering::Relaxed);
+    }
+
     fn lead_no_more(&self, led: &mut Option<Led>) {
         *led = None;
+        self.note_tracked(None);
         self.note_alerts(None::<std::iter::Empty<&gantry_core::alert::Tracked>>);
     }
 

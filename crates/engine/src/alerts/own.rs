@@ -1,12 +1,14 @@
 //! gantry's own health: each check with its interval and its time limit. What is in memory is looked at with each turn.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gantry_core::alert::{OWN, OwnHealth, Reading, own_reading};
 use gantry_core::id::{CardId, ClusterId};
 use tokio::time::Instant;
 
+use super::hear::HEARD_MAX;
 use crate::Engine;
 
 /// Pause between two readings.
@@ -31,6 +33,8 @@ pub(super) struct OwnLooked {
     health: OwnHealth,
     /// Messages that wait, by what they show, and since when that is so.
     waiting: BTreeMap<(CardId, i64), i64>,
+    /// What webhooks told and waits for the desks.
+    hooks: Option<u64>,
 }
 
 impl Engine {
@@ -59,6 +63,8 @@ impl Engine {
             looked.queue_ms = now_ms;
             let waiting = self.store().cards_waiting(now_ms, WAITING_MAX);
             let waiting = tokio::time::timeout(QUEUE_WITHIN, waiting).await;
+            let hooks = tokio::time::timeout(QUEUE_WITHIN, self.store().heard_waiting()).await;
+            looked.hooks = hooks.ok().and_then(Result::ok);
             looked.health.queue_s = waiting.ok().and_then(Result::ok).map(|now| {
                 let since: BTreeMap<(CardId, i64), i64> = now
                     .into_iter()
@@ -72,6 +78,11 @@ impl Engine {
                 (now_ms - oldest) as f64 / 1000.0
             });
         }
+        let away = self.inner.turned_away.load(Ordering::Relaxed);
+        let share = |n: u64| 100.0 * n as f64 / HEARD_MAX as f64;
+        looked.health.hooks =
+            if away > looked.health.turned_away { Some(100.0) } else { looked.hooks.map(share) };
+        looked.health.turned_away = away;
         Some(own_reading(&own, &looked.health, now_ms))
     }
 }

@@ -11,8 +11,8 @@ use super::{Hooked, Read, digest, moment, parse, severity};
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Payload {
-    Many(Vec<Said>),
-    One(Box<Said>),
+    Many(Vec<Value>),
+    One(Value),
 }
 
 #[derive(Deserialize)]
@@ -43,10 +43,22 @@ struct Said {
 pub(super) fn read(hook: &Hooked, body: &[u8], now_ms: i64) -> Result<Read, String> {
     let said = match parse(body)? {
         Payload::Many(all) => all,
-        Payload::One(one) => vec![*one],
+        Payload::One(one) => vec![one],
     };
-    let heard = said.into_iter().map(|s| one(hook, s, now_ms)).collect::<Result<_, _>>()?;
-    Ok(Read { heard, left_out: 0 })
+    let (mut heard, mut wrong) = (Vec::new(), Vec::new());
+    for value in said {
+        let said = serde_json::from_value(value)
+            .map_err(|e| format!("not the JSON that is expected here: {e}"));
+        match said.and_then(|said| one(hook, said, now_ms)) {
+            Ok(said) => heard.push(said),
+            Err(why) => wrong.push(why),
+        }
+    }
+    // One that cannot be read does not take the others with it.
+    match wrong.first() {
+        Some(why) if heard.is_empty() => Err(why.clone()),
+        _ => Ok(Read { heard, left_out: u64::try_from(wrong.len()).unwrap_or(u64::MAX) }),
+    }
 }
 
 fn one(hook: &Hooked, said: Said, now_ms: i64) -> Result<Heard, String> {

@@ -17,8 +17,9 @@ pub use setup::proxmox_commands;
 use crate::Hook;
 use crate::auth::Lock;
 
-/// Most things one request may say.
-const SAID_MAX: usize = 1000;
+/// Most things taken from one request; of more, the rest is counted as left out. Alertmanager puts no bound on a group by
+/// default, and what is refused with 4xx it never sends again.
+const SAID_MAX: usize = 5000;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,14 +80,14 @@ impl Hooked {
 
     /// Reads a body. Errors are sentences for whoever sets the sender up.
     pub(crate) fn read(&self, body: &[u8], now_ms: i64) -> Result<Read, String> {
-        let read = match self.kind {
+        let mut read = match self.kind {
             HookKind::Alertmanager => alertmanager::read(self, body)?,
             HookKind::Proxmox => proxmox::read(self, body, now_ms)?,
             HookKind::Generic => generic::read(self, body, now_ms)?,
         };
-        if read.heard.len() > SAID_MAX {
-            return Err(format!("{} alerts; at most {SAID_MAX} in one request", read.heard.len()));
-        }
+        let beyond = read.heard.len().saturating_sub(SAID_MAX);
+        read.heard.truncate(SAID_MAX);
+        read.left_out += u64::try_from(beyond).unwrap_or(u64::MAX);
         Ok(read)
     }
 
