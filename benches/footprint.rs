@@ -131,12 +131,7 @@ struct Bench {
 impl Bench {
     /// Starts all three; returns once the bot is online and has read the cluster.
     /// With alerts, the twin of Discord keeps its limits.
-    fn start(
-        programs: &Path,
-        guilds: Option<u32>,
-        guests: u32,
-        alerts: bool,
-    ) -> Fallible<Self> {
+    fn start(programs: &Path, guilds: Option<u32>, guests: u32, alerts: bool) -> Fallible<Self> {
         let folder = tempfile::Builder::new().prefix("gantry-footprint-").tempdir()?;
         let at = |name: &str| folder.path().join(name);
         let mut command = Command::new(programs.join("discord-twin"));
@@ -253,7 +248,8 @@ impl Bench {
             std::thread::sleep(Duration::from_millis(50));
         }
         let log = tail(&self._folder.path().join("gantry.log"));
-        Err(format!("“{text}” was not told {many} times; told was {:?}\n{log}", self.headings()?).into())
+        Err(format!("“{text}” was not told {many} times; told was {:?}\n{log}", self.headings()?)
+            .into())
     }
 
     /// A node dies: seconds until people are told, the longest of three.
@@ -286,15 +282,26 @@ impl Bench {
             let body = json!({"version": "4", "groupKey": title, "alerts": alerts}).to_string();
             line.call("POST", "/hooks/alertmanager/bench", HOOK, &body)?;
         }
-        report.line("a storm of 5,000: taken in", began.elapsed().as_secs_f64(), "s", Some(11.0))?;
+        report.line(
+            "a storm of 5,000: taken in",
+            began.elapsed().as_secs_f64(),
+            "s",
+            Some(11.0),
+        )?;
         let more = format!("{} more", STORM / GROUPS - 1);
         let told = self.until_told(&more, GROUPS)?;
         report.line("told to the last one after it", told, "s", Some(20.0))?;
         let after = self.memory()?;
-        report.line("memory more than before (RssAnon)", after.own - before.own, "MiB", Some(20.0))?;
+        report.line(
+            "memory more than before (RssAnon)",
+            after.own - before.own,
+            "MiB",
+            Some(20.0),
+        )?;
         report.line("highest so far (VmHWM)", after.peak, "MiB", None)?;
         let log = Line::to(&self.discord)?.get("/control/log")?;
-        let limited = log.as_array().map_or(0, |all| all.iter().filter(|e| e["status"] == 429).count());
+        let limited =
+            log.as_array().map_or(0, |all| all.iter().filter(|e| e["status"] == 429).count());
         report.line("limits run into (429)", limited as f64, "", Some(0.0))
     }
 

@@ -92,7 +92,11 @@ fn shown(bot: &Bot, title: &str) -> BTreeMap<String, Vec<(u64, usize, usize)>> {
         let fields = embed["fields"].as_array().cloned().unwrap_or_default();
         let counts = fields.iter().find(|f| f["name"] == "Firing").map(|f| numbers(&f["value"]));
         let counts = counts.unwrap_or_default();
-        let entry = (id_of(&message), counts.first().copied().unwrap_or(0), counts.get(1).copied().unwrap_or(0));
+        let entry = (
+            id_of(&message),
+            counts.first().copied().unwrap_or(0),
+            counts.get(1).copied().unwrap_or(0),
+        );
         all.entry(name).or_default().push(entry);
     }
     all

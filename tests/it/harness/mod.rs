@@ -72,11 +72,7 @@ pub fn run_limited<F: Future<Output = ()>>(database: Database, test: impl FnOnce
     run_with(database, true, test);
 }
 
-fn run_with<F: Future<Output = ()>>(
-    database: Database,
-    limits: bool,
-    test: impl FnOnce(Bot) -> F,
-) {
+fn run_with<F: Future<Output = ()>>(database: Database, limits: bool, test: impl FnOnce(Bot) -> F) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     canary::install();
     canary::watch_for(DISCORD_TOKEN);

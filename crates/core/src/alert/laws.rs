@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::timeline::{MIN, S, Stage, silence};
+use super::stage::{MIN, S, Stage};
 use super::*;
-use crate::id::IncidentId;
+use crate::id::{GuildId, IncidentId, MuteId, UserId};
+use crate::policy::Selector;
 use crate::world::NodeState;
 
 /// What may happen in a random story.
@@ -62,6 +63,37 @@ fn said(key: u8, group: u8, on: bool, node: Option<usize>, bad: u8) -> Heard {
             runbook: None,
             labels: BTreeMap::new(),
         },
+    }
+}
+
+impl Stage {
+    /// Others tell something.
+    fn hears(&mut self, heard: &[Heard]) {
+        let lab = "lab".parse().unwrap();
+        let all = readings(&lab, Some(&self.view), heard, |_| None, self.now);
+        let (ids, now) = (&mut self.ids, self.now);
+        let mut id = || {
+            *ids += 1;
+            IncidentId::new(now, *ids)
+        };
+        self.desk.step_told(&all, self.now, &mut id);
+    }
+}
+
+/// Somebody silences something for five minutes.
+fn silence(stage: &Stage, rule: Option<&str>, on: &str) -> Muting {
+    Muting {
+        id: MuteId::new(stage.now, 1),
+        guild: GuildId(1),
+        kind: MuteKind::Silence,
+        rule: rule.map(str::to_owned),
+        on: Selector::try_from(on.to_owned()).unwrap(),
+        subjects: vec![],
+        from_ms: stage.now,
+        until_ms: stage.now + 5 * MIN,
+        by: UserId(3),
+        by_name: "olga".into(),
+        reason: "known".into(),
     }
 }
 
@@ -168,10 +200,9 @@ proptest! {
                 }
                 Deed::Fill(n, percent) => stage.view.storages[n].used = percent,
                 Deed::Lock(vmid, on) => stage.guest(vmid).lock = on.then(|| "backup".into()),
-                Deed::Mute(n) => stage.desk.mutes = vec![silence(&stage, &format!("name:web-{n}"), 5)],
+                Deed::Mute(n) => stage.desk.mutes = vec![silence(&stage, None, &format!("name:web-{n}"))],
                 Deed::MuteTold => {
-                    let mut mute = silence(&stage, "*", 5);
-                    mute.rule = Some("told".into());
+                    let mute = silence(&stage, Some("told"), "*");
                     stage.desk.mutes.push(mute);
                 }
                 Deed::Unmute => stage.desk.mutes.clear(),
