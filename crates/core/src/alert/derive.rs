@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::backups::{self, BackupEnd};
 use super::explain::{busy, changes, explained, passing};
 use super::{Around, Excuse, Metric, Reading, Sample, Subject, TaskSeen, Wear};
 use crate::id::{ClusterId, NodeName, Vmid};
@@ -15,8 +16,6 @@ use crate::world::{ClusterView, Guest, GuestStatus, NodeState};
 
 /// Ended tasks remembered; more than `GET /cluster/tasks` ever lists.
 const ENDED_KEPT: usize = 4000;
-/// Outcomes of backups remembered.
-const BACKUPS_KEPT: usize = 4000;
 /// Guests named when a node goes.
 const NAMED: usize = 8;
 
@@ -40,15 +39,6 @@ struct SeenGuest {
     stop: Option<Stop>,
 }
 
-/// How a backup ended last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct BackupEnd {
-    name: String,
-    node: NodeName,
-    at_ms: i64,
-    failure: Option<String>,
-}
-
 /// What is remembered of a cluster between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -61,6 +51,9 @@ pub struct Snapshot {
     #[serde(default)]
     older: BTreeSet<String>,
     backups: BTreeMap<String, BackupEnd>,
+    /// When each guest was backed up last, by what was ever seen: the newest backup may be deleted.
+    #[serde(default)]
+    backed_up: BTreeMap<u32, i64>,
     /// Whether tasks were ever read.
     tasks_known: bool,
 }
@@ -101,7 +94,7 @@ pub fn derive(
     out.storages(view, &lost);
     out.guests(view, around);
     if let Some(tasks) = &around.tasks {
-        out.tasks(before, view, tasks, &around.own_user);
+        out.tasks(before, view, tasks, &around.own_user, now_ms);
     }
     out.slow(view, around, now_ms);
     out.done(now_ms, now_ms)
@@ -242,6 +235,7 @@ impl Maker {
         let gone: Vec<u32> =
             self.snapshot.guests.keys().filter(|v| !there.contains(v)).copied().collect();
         for vmid in gone {
+            self.snapshot.backed_up.remove(&vmid);
             if let Some(old) = self.snapshot.guests.remove(&vmid) {
                 self.happenings.push(format!("{} ({vmid}) is gone", old.name));
             }
@@ -306,6 +300,7 @@ impl Maker {
         view: &ClusterView,
         tasks: &[TaskSeen],
         own: &str,
+        now_ms: i64,
     ) {
         let first = before.is_none_or(|b| !b.tasks_known);
         let mut listed = BTreeSet::new();
@@ -329,26 +324,8 @@ impl Maker {
         self.snapshot.tasks_known = true;
         let ended = listed.into_iter().take(ENDED_KEPT).collect();
         self.snapshot.older = std::mem::replace(&mut self.snapshot.ended, ended);
-        while self.snapshot.backups.len() > BACKUPS_KEPT {
-            let oldest = self.snapshot.backups.iter().min_by_key(|(_, b)| b.at_ms);
-            let Some(key) = oldest.map(|(k, _)| k.clone()) else { break };
-            self.snapshot.backups.remove(&key);
-        }
-        let ends: Vec<(String, BackupEnd)> =
-            self.snapshot.backups.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        for (id, end) in ends {
-            let mut subject = Subject::task(&view.cluster, &id, &end.name, &end.node);
-            let guest =
-                id.rsplit('/').next().and_then(|v| v.parse().ok()).and_then(|v| view.guest(v));
-            if let Some(guest) = guest {
-                // Selectors by tag and pool hold for a guest's backup as well.
-                subject.tags.clone_from(&guest.tags);
-                subject.pool.clone_from(&guest.pool);
-            }
-            let failed = f64::from(u8::from(end.failure.is_some()));
-            let sample = Sample::new(subject, Metric::BackupFailed, failed);
-            self.push(sample.detail(end.failure.unwrap_or_default()));
-        }
+        backups::forget(&mut self.snapshot.backups, view, now_ms);
+        self.samples.extend(backups::outcomes(&self.snapshot.backups, view));
         self.covers.extend([Metric::TaskFailed, Metric::BackupFailed, Metric::GuestChanged]);
     }
 
@@ -400,12 +377,9 @@ impl Maker {
                 self.figure(&subject, Metric::NodeLoad, f.load, known);
             }
         }
-        if let Some(backups) = &around.backups {
-            for guest in view.guests.iter().filter(|g| !g.template) {
-                let Some(at_ms) = backups.get(&guest.vmid) else { continue };
-                let days = (now_ms - at_ms).max(0) as f64 / 86_400_000.0;
-                self.push(Sample::new(Subject::guest(guest), Metric::BackupAge, days));
-            }
+        if let Some(newest) = &around.backups {
+            let remembered = &mut self.snapshot.backed_up;
+            self.samples.extend(backups::ages(newest, remembered, view, now_ms));
             self.covers.push(Metric::BackupAge);
         }
         if let Some(failing) = &around.replications {

@@ -263,12 +263,16 @@ impl Desk {
         self.book.dirty.extend(moved);
     }
 
-    /// What was folded into the trouble of a node that is back stands for itself again.
+    /// What was folded into the trouble of a node that is back stands for itself again; what was folded into an incident
+    /// that no longer says so moves to the one that does.
     fn unfold(&mut self, cluster: &ClusterId) {
-        let lost: BTreeSet<NodeName> = self.lost(cluster).into_keys().collect();
+        let hosts: BTreeSet<_> = self.lost(cluster).into_iter().collect();
         for (key, t) in &mut self.book.tracked {
-            let still = t.subject.node.as_ref().is_some_and(|n| lost.contains(n));
-            if t.phase == Phase::Firing && t.folded && t.subject.cluster == *cluster && !still {
+            if t.phase != Phase::Firing || !t.folded || t.subject.cluster != *cluster {
+                continue;
+            }
+            let host = t.subject.node.clone().map(|n| (n, t.incident.clone()));
+            if !host.is_some_and(|host| hosts.contains(&host)) {
                 t.folded = false;
                 t.incident = None;
                 self.book.dirty.insert(key.clone());
@@ -276,13 +280,16 @@ impl Desk {
         }
     }
 
-    /// Nodes of a cluster that are known to be lost, with the incident that says so.
-    fn lost(&self, cluster: &ClusterId) -> BTreeMap<NodeName, Option<IncidentId>> {
-        self.book
-            .tracked
-            .values()
-            .filter(|t| t.phase == Phase::Firing && t.metric.folds() && t.muted.is_none())
-            .filter(|t| t.subject.cluster == *cluster)
+    /// Nodes of a cluster that are known to be lost, with the incident that says so. What was told of a node before it
+    /// was silenced still stands for what is on it: a silence shall make it quiet, not loud.
+    fn lost(&self, cluster: &ClusterId) -> Vec<(NodeName, Option<IncidentId>)> {
+        let stands = |t: &&Tracked| {
+            let told = t.incident.as_ref().and_then(|id| self.incidents.get(id));
+            t.muted.is_none() || told.is_some_and(|i| i.is_open() && i.posted_ms.is_some())
+        };
+        let all = self.book.tracked.values().filter(|t| t.subject.cluster == *cluster);
+        all.filter(|t| t.phase == Phase::Firing && t.metric.folds())
+            .filter(stands)
             .filter_map(|t| Some((t.subject.node.clone()?, t.incident.clone())))
             .collect()
     }
@@ -309,7 +316,9 @@ impl Desk {
                 let Some(t) = self.book.tracked.get(&key).cloned() else { continue };
                 let host = t.subject.node.as_ref().filter(|_| !nodes).and_then(|node| {
                     let cluster = &t.subject.cluster;
-                    let lost = lost.entry(cluster.clone()).or_insert_with(|| self.lost(cluster));
+                    let known =
+                        || self.lost(cluster).into_iter().filter(|(_, i)| i.is_some()).collect();
+                    let lost = lost.entry(cluster.clone()).or_insert_with(known);
                     lost.get(node).cloned().flatten()
                 });
                 let (incident, folded) = match host {

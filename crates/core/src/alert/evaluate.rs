@@ -239,6 +239,10 @@ pub(super) fn judge(
             match rule.effective(&sample.subject) {
                 Some(effective) if effective.enabled => {
                     one(rule, &effective, sample, &key, book, now_ms, &mut changes);
+                    if rule.metric == Metric::Told && book.tracked.contains_key(&key) {
+                        // That it was said again is kept: what is kept must not grow silent over a restart.
+                        book.touch(&key);
+                    }
                     seen.insert(key);
                 }
                 _ => {}

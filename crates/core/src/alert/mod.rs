@@ -4,6 +4,7 @@
 //! groups, folds, mutes and escalates what fires. Nothing is ever dropped: what is not told is counted, with the reason.
 
 mod around;
+mod backups;
 mod derive;
 mod desk;
 mod evaluate;
@@ -16,6 +17,8 @@ mod mirror;
 mod mute;
 mod own;
 mod post_mortem;
+#[cfg(test)]
+mod regressions;
 mod route;
 mod rule;
 mod sample;

@@ -41,7 +41,7 @@ pub struct Muting {
     pub rule: Option<String>,
     /// Only what this covers.
     pub on: Selector,
-    /// Only these, by key; empty: everything `on` covers.
+    /// Only these, by key; empty: everything `on` covers, or nothing where a silence is on everything.
     #[serde(default)]
     pub subjects: Vec<String>,
     /// From when, milliseconds.
@@ -64,9 +64,13 @@ impl Muting {
 
     /// Whether it covers an alert.
     pub fn covers(&self, rule: &str, subject: &Subject) -> bool {
-        self.rule.as_deref().is_none_or(|r| r == rule)
-            && (self.subjects.is_empty() || self.subjects.contains(&subject.key()))
-            && self.on.fits(&subject.facts())
+        // Nobody silences a whole rule everywhere: a silence of nothing in particular is a silence of nothing.
+        let of_nothing = self.kind == MuteKind::Silence && self.on == Selector::everything();
+        let named = match self.subjects.is_empty() {
+            true => !of_nothing,
+            false => self.subjects.contains(&subject.key()),
+        };
+        self.rule.as_deref().is_none_or(|r| r == rule) && named && self.on.fits(&subject.facts())
     }
 
     /// Why an alert is not told, in people's words.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ClusterId, GuestKind, NodeName, Vmid};
+use crate::id::{ClusterId, GuestKind, NodeName, Upid, Vmid};
 use crate::policy::Facts;
 use crate::world::{Guest, Node, Storage};
 
@@ -167,6 +167,22 @@ impl Subject {
             (Some(kind), Some(vmid)) => format!("{} ({} {vmid})", self.name, kind.short()),
             _ => self.name.clone(),
         }
+    }
+
+    /// The guest it is about: itself, the one a sender names, or the one a task works on.
+    pub fn about(&self) -> Option<Vmid> {
+        let of_task = || {
+            let upid = || self.id.parse::<Upid>().ok()?.id().parse().ok();
+            self.id.strip_prefix("vzdump/").and_then(|id| id.parse().ok()).or_else(upid)
+        };
+        self.vmid.or_else(|| (self.kind == SubjectKind::Task).then(of_task).flatten())
+    }
+
+    /// What policy looks at. Only a guest's own name is a name to go by: senders call things what they like.
+    pub(crate) fn rights(&self) -> Facts<'_> {
+        let own = self.kind == SubjectKind::Guest;
+        let vmid = self.about().map(Vmid::get);
+        Facts { name: own.then_some(self.name.as_str()), vmid, ..self.facts() }
     }
 
     /// What selectors look at.

@@ -117,6 +117,11 @@ impl Heard {
         self
     }
 
+    /// The word that an alert still fires, where its sender has it and did not say so again.
+    pub fn again(t: &Tracked, now_ms: i64) -> Option<Self> {
+        Self::over(t, now_ms).map(|heard| Self { state: HeardState::Firing, ..heard })
+    }
+
     /// The word that an alert is over, where its sender no longer has it and did not say so.
     pub fn over(t: &Tracked, now_ms: i64) -> Option<Self> {
         let told = t.told.as_deref().filter(|_| t.phase == Phase::Firing)?;

@@ -13,6 +13,7 @@ pub(crate) use selector::Facts;
 pub use selector::{BadSelector, BadVerbPattern, Selector, VerbPattern, glob};
 
 use crate::action::{Tier, Verb};
+use crate::alert::Subject;
 use crate::id::{ChannelId, ClusterId, GuildId, NodeName, RoleId, UserId, Vmid};
 use crate::world::Guest;
 
@@ -46,6 +47,8 @@ pub enum Target<'a> {
     Node(&'a ClusterId, &'a NodeName),
     /// A guest.
     Guest(&'a Guest),
+    /// What an alert is about, with what is known of it: a guest that is not seen any more, a storage, a task.
+    Subject(&'a Subject),
     /// A pod that does not exist yet.
     NewPod {
         /// Where.
@@ -213,4 +216,22 @@ pub fn rule(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> R
         format!("your roles have `{verb}`, but not on this target")
     };
     Ruling::Denied { because }
+}
+
+/// The deny rule that may keep something in a cluster from somebody who has the rest of it; `None`: what they have there
+/// they have whole, now and later.
+pub fn narrowed<'p>(
+    policy: &'p Policy,
+    actor: &Actor,
+    verb: Verb,
+    cluster: &ClusterId,
+) -> Option<&'p str> {
+    let mut denies = policy.rules.iter().filter(|r| r.effect == Effect::Deny);
+    let found = denies.find(|r| {
+        r.is_for(actor)
+            && r.holds_in(actor)
+            && r.verbs.iter().any(|v| v.covers(verb))
+            && r.on.iter().any(|s| s.covers(Target::Within(cluster), Effect::Deny))
+    })?;
+    Some(&found.name)
 }

@@ -137,6 +137,7 @@ impl Condition {
             }
         }
         let (cluster, node, name, tags, pool, vmid, kind) = match target {
+            Target::Subject(s) => return self.holds_for(&s.rights()),
             Target::Any => return true,
             Target::Within(c) => {
                 return match self {
