@@ -6,6 +6,8 @@ use super::simulation::{World, ordinal_of, sample, with_volumes};
 use super::spec::{Keep, Update};
 use super::state::Names;
 use super::{Act, Phase};
+use crate::id::GuestKind;
+use crate::world::Guest;
 
 #[test]
 fn a_new_set_comes_up_in_order_and_is_published() {
@@ -228,4 +230,61 @@ fn a_set_is_not_forgotten_while_its_names_answer() {
     assert_eq!(decision.acts, [Act::Publish(vec![])]);
     world.set.names = Names::default();
     assert_eq!(world.settle(), Phase::Deleted);
+}
+
+/// What is told of the pod of ordinal 1 once something has happened to the guests; nothing but telling may be done.
+fn told(happens: impl Fn(&mut World, u32)) -> (Vec<String>, bool) {
+    let mut world = World::new(sample("web", 3));
+    world.settle();
+    let vmid = world.records[&1].identity.vmid.get();
+    happens(&mut world, vmid);
+    let decision = reconcile(&world.set, &world.observe(), world.now_ms);
+    assert!(!decision.acts.iter().any(|a| ordinal_of(a) == Some(1)), "{decision:?}");
+    let told = decision.acts.iter().find_map(|a| match a {
+        Act::Report(1, drift) => Some((drift.what.clone(), drift.mendable)),
+        _ => None,
+    });
+    told.expect("it is told")
+}
+
+fn change(world: &mut World, vmid: u32, how: impl Fn(&mut Guest)) {
+    how(world.guests.get_mut(&vmid).unwrap());
+}
+
+#[test]
+fn a_stranger_in_a_pods_place_is_told_by_its_number_and_left_alone() {
+    let untouched = |kind: &str, vmid| {
+        format!("{kind} {vmid} does not carry the set's tags: it is not touched.")
+    };
+    // Somebody's own container has the number. What it is called is not for everybody to read.
+    let (what, mendable) = told(|world, vmid| {
+        change(world, vmid, |g| {
+            g.tags = vec!["payroll".into()];
+            g.name = "payroll-db".into();
+        });
+    });
+    assert_eq!((what, mendable), (vec![untouched("CT", 701)], false));
+    // One of the set's two tags is not enough, and a machine is no container whatever it carries.
+    let (what, _) = told(|world, vmid| change(world, vmid, |g| g.tags.truncate(1)));
+    assert_eq!(what, [untouched("CT", 701)]);
+    let (what, mendable) = told(|world, vmid| change(world, vmid, |g| g.kind = GuestKind::Qemu));
+    assert_eq!((what, mendable), (vec![untouched("VM", 701)], false));
+    // The set's own pod under another name can be made again.
+    let (what, mendable) = told(|world, vmid| change(world, vmid, |g| g.name = "mine".into()));
+    assert_eq!((what, mendable), (vec!["It is called mine instead of web-1.".to_owned()], true));
+    // Another guest with the set's tags says that it is the pod: that is the other one's fault, not the pod's.
+    let twin = |world: &mut World, vmid: u32| {
+        let mut guest = world.guests[&vmid].clone();
+        (guest.vmid, guest.node) = (950.try_into().unwrap(), "pve3".parse().unwrap());
+        world.guests.insert(950, guest);
+    };
+    let (what, mendable) = told(twin);
+    assert_eq!((what, mendable), (vec!["CT 950 on pve3 says it is web-1 as well.".into()], false));
+    // Both at once: both are told, and nothing of it is gantry's to mend.
+    let (what, mendable) = told(|world, vmid| {
+        twin(world, vmid);
+        change(world, vmid, |g| g.tags.clear());
+    });
+    let both = [untouched("CT", 701), "CT 950 on pve3 says it is web-1 as well.".to_owned()];
+    assert_eq!((what.as_slice(), mendable), (&both[..], false));
 }

@@ -193,14 +193,8 @@ impl World {
             assert!(after <= max, "{after} pods would be unready, {max} may be: {decision:?}");
         }
         for act in &decision.acts {
-            // Fresh eyes: an action whose evidence is gone is not carried out.
-            let still = self.observe().slot(ordinal_of(act).unwrap_or(u32::MAX)).cloned();
-            let then = ordinal_of(act).and_then(|n| seen.slot(n).cloned());
-            if ordinal_of(act).is_some() && still != then {
-                continue;
-            }
             assert_eq!(decision.fingerprint, seen.fingerprint());
-            self.carry_out(act);
+            self.carry_out_with_fresh_eyes(&seen, act);
         }
         for (vmid, stranger) in &self.strangers {
             assert_eq!(self.guests.get(vmid), Some(stranger), "a stranger was touched");
@@ -208,7 +202,17 @@ impl World {
         decision.phase
     }
 
-    pub(super) fn carry_out(&mut self, act: &Act) {
+    /// Fresh eyes: an action whose evidence is gone is not carried out.
+    pub(super) fn carry_out_with_fresh_eyes(&mut self, seen: &Observed, act: &Act) {
+        if let Some(ordinal) = ordinal_of(act)
+            && self.observe().slot(ordinal) != seen.slot(ordinal)
+        {
+            return;
+        }
+        self.carry_out(act);
+    }
+
+    fn carry_out(&mut self, act: &Act) {
         let now_ms = self.now_ms;
         match act {
             Act::Allot(n) => {
