@@ -19,11 +19,20 @@ pub fn read(reply: &Reply) -> String {
     reply.text().replace('\\', "")
 }
 
-/// Asks for something, and confirms it.
-pub async fn confirmed(bot: &Bot, command: &str, typed: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, typed).await;
-    question
+/// Publishes an image, such as `registry.demo/crash/one:3`; the command that pulls it to pve1.
+pub fn published(bot: &Bot, image: &str) -> String {
+    let (name, tag) = image.rsplit_once(':').unwrap();
+    bot.proxmox.publish_image(RemoteImage::new(name, tag, 1 << 20));
+    format!("/image pull image:{image} node:pve1 storage:local")
+}
+
+/// Publishes a file of so many bytes; the command that fetches it to pve1, with its checksum.
+pub fn published_file(bot: &Bot, url: &str, bytes: u64) -> String {
+    let file = RemoteFile::new(url, bytes);
+    let command =
+        format!("/image pull image:{url} checksum:{} node:pve1 storage:local", file.sha256);
+    bot.proxmox.publish_file(file);
+    command
 }
 
 bot_test! {
@@ -44,7 +53,7 @@ bot_test! {
         assert!(read(&cache).contains("alpine_3.22.tar") && read(&cache).contains("1 in all"), "{}", read(&cache));
         let again = bot.admin().runs("/image pull image:alpine:3.22 node:pve1 storage:local").await;
         assert!(read(&again).contains("there already"), "{}", read(&again));
-        let delete = confirmed(bot, "/image delete image:pve1/local:vztmpl/alpine_3.22.tar", "alpine_3.22.tar").await;
+        let delete = bot.confirmed("/image delete image:pve1/local:vztmpl/alpine_3.22.tar", "alpine_3.22.tar").await;
         bot.until_says(delete.message, "deleted").await;
         assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
         assert!(bot.engine().store().list_images(None).await.unwrap().is_empty());
@@ -55,10 +64,10 @@ bot_test! {
 
 bot_test! {
     async fn a_template_and_an_address_are_fetched_and_their_sums_noted(bot: &mut Bot) {
-        let card = confirmed(bot, &format!("/image pull image:{DEBIAN_13} node:pve2 storage:local"), "").await;
+        let card = bot.confirmed(&format!("/image pull image:{DEBIAN_13} node:pve2 storage:local"), "").await;
         bot.until_says(card.message, "is there").await;
         let sum = RemoteFile::new(OWN, 0).sha256;
-        let card = confirmed(bot, &format!("/image pull image:{OWN} node:pve2 storage:local checksum:{sum}"), "").await;
+        let card = bot.confirmed(&format!("/image pull image:{OWN} node:pve2 storage:local checksum:{sum}"), "").await;
         bot.until_says(card.message, "is there").await;
         bot.settle().await;
         let mut digests: Vec<String> = bot
@@ -78,7 +87,7 @@ bot_test! {
 bot_test! {
     async fn what_is_not_what_was_meant_is_not_kept(bot: &mut Bot) {
         let wrong = "0".repeat(64);
-        let card = confirmed(bot, &format!("/image pull image:{OWN} node:pve1 storage:local checksum:{wrong}"), "").await;
+        let card = bot.confirmed(&format!("/image pull image:{OWN} node:pve1 storage:local checksum:{wrong}"), "").await;
         let text = bot.until_says(card.message, "Could not fetch").await;
         for words in ["checksum mismatch", "not the file that was meant", "is not there"] {
             assert!(text.contains(words), "{words} is not in:\n{text}");
@@ -122,7 +131,7 @@ bot_test! {
             exitstatus: "unable to write: No space left on device".into(),
             times: Some(1),
         });
-        let card = confirmed(bot, "/image pull image:registry.demo/big/one:1 node:pve1 storage:local", "").await;
+        let card = bot.confirmed("/image pull image:registry.demo/big/one:1 node:pve1 storage:local", "").await;
         let after = bot.until_says(card.message, "Could not fetch").await;
         for words in ["No space left", "The storage is full", "is not there"] {
             assert!(after.contains(words), "{words} is not in:\n{after}");
@@ -148,7 +157,7 @@ bot_test! {
 
 bot_test! {
     async fn each_node_gets_its_own_copy_and_a_shared_storage_one(bot: &mut Bot) {
-        let card = confirmed(bot, "/image prepare image:redis:8 storage:local", "").await;
+        let card = bot.confirmed("/image prepare image:redis:8 storage:local", "").await;
         bot.until_says(card.message, "is there").await;
         let op = bot.settle().await.remove(0);
         let nodes = op.steps.len();
@@ -156,7 +165,7 @@ bot_test! {
         assert_eq!(fetched(bot), nodes);
         let again = bot.admin().runs("/image prepare image:redis:8 storage:local").await;
         assert!(read(&again).contains("there already"), "{}", read(&again));
-        let card = confirmed(bot, "/image prepare image:redis:8 storage:nas", "").await;
+        let card = bot.confirmed("/image prepare image:redis:8 storage:nas", "").await;
         bot.until_says(card.message, "is there").await;
         assert_eq!(bot.settle().await[0].steps.len(), 1, "a shared storage is filled once");
     }
@@ -183,7 +192,7 @@ bot_test! {
 bot_test! {
     async fn pruning_deletes_what_was_shown_or_asks_again(bot: &mut Bot) {
         for image in ["alpine:3.22", "redis:8"] {
-            let card = confirmed(bot, &format!("/image pull image:{image} node:pve1 storage:local"), "").await;
+            let card = bot.confirmed(&format!("/image pull image:{image} node:pve1 storage:local"), "").await;
             bot.until_says(card.message, "is there").await;
         }
         bot.settle().await;
@@ -194,7 +203,7 @@ bot_test! {
             assert!(read(&preview).contains(words), "{words} is not in:\n{}", read(&preview));
         }
         // Another one comes between the preview and the press: nothing is deleted, a new plan is shown.
-        let card = confirmed(bot, "/image pull image:nginx:1.29 node:pve1 storage:local", "").await;
+        let card = bot.confirmed("/image pull image:nginx:1.29 node:pve1 storage:local", "").await;
         bot.until_says(card.message, "is there").await;
         bot.settle().await;
         bot.admin().confirms(&preview, "unused images").await;
@@ -213,9 +222,9 @@ bot_test! {
     async fn disks_move_and_guests_become_templates(bot: &mut Bot) {
         bot.has_guest(proxmox_twin::GuestSpec::lxc(5000, "golden").on("pve1")).await;
         bot.has_guest(proxmox_twin::GuestSpec::qemu(5001, "machine").on("pve1").disk("nas", 4)).await;
-        let card = confirmed(bot, "/image convert guest:golden storage:nas", "").await;
+        let card = bot.confirmed("/image convert guest:golden storage:nas", "").await;
         bot.until_says(card.message, "was converted").await;
-        let card = confirmed(bot, "/image convert guest:golden to:template", "golden").await;
+        let card = bot.confirmed("/image convert guest:golden to:template", "golden").await;
         bot.until_says(card.message, "is a template").await;
         let ops = bot.settle().await;
         assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
@@ -236,7 +245,7 @@ bot_test! {
             bot.has_guest(proxmox_twin::GuestSpec::lxc(vmid, &format!("roomy-{vmid}")).on(node)).await;
             // Onto a directory of files, and from there onto a block device or a dataset.
             for (storage, volume) in [("nas", format!("nas:{vmid}/vm-{vmid}-disk-")), (storage, volume.to_owned())] {
-                let card = confirmed(bot, &format!("/image convert guest:{vmid} storage:{storage}"), "").await;
+                let card = bot.confirmed(&format!("/image convert guest:{vmid} storage:{storage}"), "").await;
                 bot.until_says(card.message, "was converted").await;
                 assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
                 let guest = bot.proxmox.guest(vmid).unwrap();
@@ -303,7 +312,7 @@ bot_test! {
     async fn an_attached_file_that_is_not_what_was_meant_is_not_kept(bot: &mut Bot) {
         let id = bot.discord.upload("tiny.iso", b"hello iso");
         let wrong = "0".repeat(64);
-        let card = confirmed(bot, &format!("/image pull file:{id} checksum:{wrong} node:pve1 storage:local"), "").await;
+        let card = bot.confirmed(&format!("/image pull file:{id} checksum:{wrong} node:pve1 storage:local"), "").await;
         let text = bot.until_says(card.message, "Could not fetch").await;
         assert!(text.contains("not the file that was meant"), "{text}");
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
@@ -321,11 +330,8 @@ bot_test! {
 
 bot_test! {
     async fn a_pull_shows_how_far_it_is(bot: &mut Bot) {
-        let url = "https://iso.demo/slow.iso";
-        let file = RemoteFile::new(url, 3 << 30);
-        let sum = file.sha256.clone();
-        bot.proxmox.publish_file(file);
-        let card = confirmed(bot, &format!("/image pull image:{url} checksum:{sum} node:pve1 storage:local"), "").await;
+        let command = published_file(bot, "https://iso.demo/slow.iso", 3 << 30);
+        let card = bot.confirmed(&command, "").await;
         let text = bot.until_says(card.message, " %").await;
         assert!(text.contains("Fetching the image"), "{text}");
         bot.settle().await;
@@ -334,7 +340,7 @@ bot_test! {
 
 bot_test! {
     async fn operations_tasks_and_bridges_are_completed_from_memory(bot: &mut Bot) {
-        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
+        bot.confirmed("/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
         let op = bot.settle().await.remove(0);
         let engine = bot.engine();
         until("the operation and its task are in memory", async || {
@@ -376,11 +382,9 @@ bot_test! {
         .into_iter()
         .enumerate()
         {
-            let tag = format!("{n}");
-            bot.proxmox.publish_image(RemoteImage::new("registry.demo/bad/one", &tag, 1 << 20));
+            let command = published(bot, &format!("registry.demo/bad/one:{n}"));
             bot.trouble(Trouble::TaskFails { task: "ociregistrypull".into(), exitstatus: exit.into(), times: Some(1) });
-            let command = format!("/image pull image:registry.demo/bad/one:{tag} node:pve1 storage:local");
-            let card = confirmed(bot, &command, "").await;
+            let card = bot.confirmed(&command, "").await;
             let text = bot.until_says(card.message, "Could not fetch").await;
             assert!(text.contains(says), "{exit}: {says} is not in:\n{text}");
             bot.settle().await;

@@ -1,21 +1,16 @@
 //! Kill -9 anywhere in work on images: fetched once, handed on once, deleted once, converted once.
 
-use proxmox_twin::{GuestSpec, RemoteFile, RemoteImage};
+use proxmox_twin::GuestSpec;
 
 use crate::bot_test;
 use crate::crash::{Case, through_all_points};
-use crate::images::confirmed;
+use crate::images::{published, published_file};
 
 bot_test! {
     async fn an_image_is_fetched_once(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["image"] };
         through_all_points(bot, case, async |bot, round| {
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(proxmox_twin::RemoteImage::new("registry.demo/crash/one", &tag, 1 << 20));
-            let command = format!("/image pull image:registry.demo/crash/one:{tag} node:pve1 storage:local");
-            let question = bot.admin().runs(&command).await;
-            bot.admin().confirms(&question, "").await;
-            question
+            bot.confirmed(&published(bot, &format!("registry.demo/crash/one:{round}")), "").await
         })
         .await;
     }
@@ -28,9 +23,7 @@ bot_test! {
             let file = format!("crash_{round}.tar");
             bot.proxmox.put_file("pve1", &format!("local:vztmpl/{file}"), 1 << 20);
             let command = format!("/image delete image:local:vztmpl/{file} node:pve1");
-            let question = bot.admin().runs(&command).await;
-            bot.admin().confirms(&question, &file).await;
-            question
+            bot.confirmed(&command, &file).await
         })
         .await;
     }
@@ -40,10 +33,7 @@ bot_test! {
     async fn an_address_is_fetched_once(bot: &mut Bot) {
         through_all_points(bot, Case { steps: 1, done: &["image"] }, async |bot, round| {
             let url = format!("https://iso.demo/crash-{round}.iso");
-            let file = RemoteFile::new(&url, 1 << 20);
-            let sum = file.sha256.clone();
-            bot.proxmox.publish_file(file);
-            confirmed(bot, &format!("/image pull image:{url} checksum:{sum} node:pve1 storage:local"), "").await
+            bot.confirmed(&published_file(bot, &url, 1 << 20), "").await
         })
         .await;
     }
@@ -53,7 +43,7 @@ bot_test! {
     async fn an_attachment_is_handed_on_once(bot: &mut Bot) {
         through_all_points(bot, Case { steps: 1, done: &["image"] }, async |bot, round| {
             let id = bot.discord.upload(&format!("crash-{round}.iso"), b"not much of an image");
-            confirmed(bot, &format!("/image pull file:{id} node:pve1 storage:local"), "").await
+            bot.confirmed(&format!("/image pull file:{id} node:pve1 storage:local"), "").await
         })
         .await;
     }
@@ -65,10 +55,9 @@ bot_test! {
         let mut reached = 0;
         for step in 0..2 {
             for (n, point) in gantry_engine::POINTS.iter().enumerate() {
-                let tag = format!("{step}-{n}");
-                bot.proxmox.publish_image(RemoteImage::new("registry.demo/crash/two", &tag, 1 << 20));
+                let image = format!("registry.demo/crash/two:{step}-{n}");
+                published(bot, &image);
                 bot.proxmox.forget();
-                let image = format!("registry.demo/crash/two:{tag}");
                 let question = bot.admin().runs(&format!("/image prepare image:{image} storage:local")).await;
                 bot.guillotine.set(point, step);
                 bot.admin().confirms(&question, "").await;
@@ -102,10 +91,8 @@ bot_test! {
         for step in 0..2 {
             for (n, point) in gantry_engine::POINTS.iter().enumerate() {
                 for half in ["a", "b"] {
-                    let tag = format!("{step}-{n}-{half}");
-                    bot.proxmox.publish_image(RemoteImage::new("registry.demo/crash/old", &tag, 1 << 20));
-                    let image = format!("registry.demo/crash/old:{tag}");
-                    confirmed(bot, &format!("/image pull image:{image} node:pve1 storage:local"), "").await;
+                    let image = format!("registry.demo/crash/old:{step}-{n}-{half}");
+                    bot.confirmed(&published(bot, &image), "").await;
                 }
                 bot.settle().await;
                 bot.proxmox.forget();
@@ -142,7 +129,7 @@ bot_test! {
         through_all_points(bot, Case { steps: 1, done: &["move_volume"] }, async |bot, round| {
             let vmid = 5000 + u32::try_from(round).unwrap();
             bot.has_guest(GuestSpec::lxc(vmid, &format!("move-{round}")).on("pve1")).await;
-            confirmed(bot, &format!("/image convert guest:{vmid} storage:nas"), "").await
+            bot.confirmed(&format!("/image convert guest:{vmid} storage:nas"), "").await
         })
         .await;
     }
@@ -153,7 +140,7 @@ bot_test! {
         through_all_points(bot, Case { steps: 1, done: &["template"] }, async |bot, round| {
             let (vmid, name) = (5000 + u32::try_from(round).unwrap(), format!("golden-{round}"));
             bot.has_guest(GuestSpec::lxc(vmid, &name).on("pve1")).await;
-            confirmed(bot, &format!("/image convert guest:{vmid} to:template"), &name).await
+            bot.confirmed(&format!("/image convert guest:{vmid} to:template"), &name).await
         })
         .await;
     }
@@ -162,11 +149,9 @@ bot_test! {
 bot_test! {
     async fn a_pod_whose_image_has_to_come_first_is_created_once(bot: &mut Bot) {
         through_all_points(bot, Case { steps: 3, done: &["image", "create", "start"] }, async |bot, round| {
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(RemoteImage::new("registry.demo/crash/pod", &tag, 1 << 20));
-            let command = format!(
-                "/pod create name:fresh-{round} image:registry.demo/crash/pod:{tag} node:pve1 storage:local-lvm"
-            );
+            let image = format!("registry.demo/crash/pod:{round}");
+            published(bot, &image);
+            let command = format!("/pod create name:fresh-{round} image:{image} node:pve1 storage:local-lvm");
             let form = bot.admin().runs(&command).await;
             let question = bot.admin().fills(&form, &serde_json::json!({ "address": "dhcp" })).await;
             bot.admin().confirms(&question, "").await;
@@ -181,7 +166,7 @@ bot_test! {
         through_all_points(bot, Case { steps: 1, done: &["image-convert"] }, async |bot, round| {
             bot.proxmox.put_file("pve1", &format!("local:import/crash-{round}.qcow2"), 5 << 20);
             let command = format!("/image convert image:local:import/crash-{round}.qcow2 to:raw node:pve1");
-            confirmed(bot, &command, "").await
+            bot.confirmed(&command, "").await
         })
         .await;
     }
@@ -191,10 +176,7 @@ bot_test! {
     async fn an_image_is_copied_once_by_an_older_node(bot: &mut Bot) {
         bot.proxmox.installs("pve1", "8.4.1");
         through_all_points(bot, Case { steps: 1, done: &["image-copy"] }, async |bot, round| {
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(RemoteImage::new("registry.demo/crash/old-node", &tag, 1 << 20));
-            let command = format!("/image pull image:registry.demo/crash/old-node:{tag} node:pve1 storage:local");
-            confirmed(bot, &command, "").await
+            bot.confirmed(&published(bot, &format!("registry.demo/crash/old-node:{round}")), "").await
         })
         .await;
     }

@@ -1,23 +1,18 @@
 //! Calls about images whose answers get lost, that never arrive, that fail: in each kind of step.
 
 use gantry_core::operation::OpState;
-use proxmox_twin::{GuestSpec, RemoteFile, RemoteImage, Trouble};
+use proxmox_twin::{GuestSpec, Trouble};
 
 use crate::bot_test;
 use crate::harness::Bot;
-use crate::images::confirmed;
+use crate::images::{published, published_file};
 use crate::lost::goes_wrong;
 
 bot_test! {
     async fn a_pull_that_goes_wrong(bot: &mut Bot) {
         let call = "POST /nodes/*/storage/*/oci-registry-pull";
         goes_wrong(bot, call, "ociregistrypull", "image", async |bot, round| {
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(proxmox_twin::RemoteImage::new("registry.demo/lost/one", &tag, 1 << 20));
-            let command = format!("/image pull image:registry.demo/lost/one:{tag} node:pve1 storage:local");
-            let question = bot.admin().runs(&command).await;
-            bot.admin().confirms(&question, "").await;
-            question
+            bot.confirmed(&published(bot, &format!("registry.demo/lost/one:{round}")), "").await
         })
         .await;
     }
@@ -36,9 +31,7 @@ bot_test! {
         goes_wrong(bot, "POST /nodes/*/aplinfo", "download", "image", async |bot, round| {
             let node = ["pve1", "pve1", "pve2", "pve3", "pve3"][round];
             let name = names[round];
-            let question = bot.admin().runs(&format!("/image pull image:{name} node:{node} storage:local")).await;
-            bot.admin().confirms(&question, "").await;
-            question
+            bot.confirmed(&format!("/image pull image:{name} node:{node} storage:local"), "").await
         })
         .await;
     }
@@ -49,10 +42,7 @@ bot_test! {
         let call = "POST /nodes/*/storage/*/download-url";
         goes_wrong(bot, call, "download", "image", async |bot, round| {
             let url = format!("https://iso.demo/lost-{round}.iso");
-            let file = RemoteFile::new(&url, 1 << 20);
-            let sum = file.sha256.clone();
-            bot.proxmox.publish_file(file);
-            confirmed(bot, &format!("/image pull image:{url} checksum:{sum} node:pve1 storage:local"), "").await
+            bot.confirmed(&published_file(bot, &url, 1 << 20), "").await
         })
         .await;
     }
@@ -64,7 +54,7 @@ bot_test! {
         goes_wrong(bot, call, "imgdel", "imgdel", async |bot, round| {
             let file = format!("lost_{round}.tar");
             bot.proxmox.put_file("pve1", &format!("local:vztmpl/{file}"), 1 << 20);
-            confirmed(bot, &format!("/image delete image:local:vztmpl/{file} node:pve1"), &file).await
+            bot.confirmed(&format!("/image delete image:local:vztmpl/{file} node:pve1"), &file).await
         })
         .await;
     }
@@ -76,7 +66,7 @@ bot_test! {
         goes_wrong(bot, call, "move_volume", "move_volume", async |bot, round| {
             let vmid = 5000 + u32::try_from(round).unwrap();
             bot.has_guest(GuestSpec::lxc(vmid, &format!("lost-{round}")).on("pve1")).await;
-            confirmed(bot, &format!("/image convert guest:{vmid} storage:nas"), "").await
+            bot.confirmed(&format!("/image convert guest:{vmid} storage:nas"), "").await
         })
         .await;
     }
@@ -88,7 +78,7 @@ bot_test! {
         goes_wrong(bot, call, "qmtemplate", "template", async |bot, round| {
             let (vmid, name) = (5000 + u32::try_from(round).unwrap(), format!("lost-{round}"));
             bot.has_guest(GuestSpec::qemu(vmid, &name).on("pve1").disk("nas", 4)).await;
-            confirmed(bot, &format!("/image convert guest:{vmid} to:template"), &name).await
+            bot.confirmed(&format!("/image convert guest:{vmid} to:template"), &name).await
         })
         .await;
     }
@@ -97,14 +87,13 @@ bot_test! {
 bot_test! {
     async fn the_second_of_two_deletions_that_goes_wrong(bot: &mut Bot) {
         for tag in ["1", "2"] {
-            bot.proxmox.publish_image(RemoteImage::new("registry.demo/lost/old", tag, 1 << 20));
-            confirmed(bot, &format!("/image pull image:registry.demo/lost/old:{tag} node:pve1 storage:local"), "").await;
+            bot.confirmed(&published(bot, &format!("registry.demo/lost/old:{tag}")), "").await;
         }
         bot.settle().await;
         bot.proxmox.forget();
         // The answer of every deletion is lost; each is found by its own file.
         bot.trouble(Trouble::AnswerLost { matching: "DELETE /nodes/*/storage/*/content/*/*".into(), times: None });
-        let card = confirmed(bot, "/image prune days:0", "unused images").await;
+        let card = bot.confirmed("/image prune days:0", "unused images").await;
         bot.until_says(card.message, "deleted").await;
         let op = bot.settle().await.remove(0);
         assert_eq!((op.state, op.steps.len()), (OpState::Succeeded, 2), "{:?}", op.outcome);
@@ -130,7 +119,7 @@ bot_test! {
             let at = format!("{trouble:?}");
             bot.trouble(trouble);
             let id = bot.discord.upload(&format!("lost-{round}.iso"), b"hello iso");
-            let card = confirmed(bot, &format!("/image pull file:{id} node:pve1 storage:local"), "").await;
+            let card = bot.confirmed(&format!("/image pull file:{id} node:pve1 storage:local"), "").await;
             let op = bot.settle().await.remove(0);
             assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
             assert_eq!(bot.proxmox.changes().iter().filter(|c| c.what == "image").count(), 1, "{at}");
@@ -144,7 +133,7 @@ bot_test! {
             times,
         });
         let id = bot.discord.upload("lost-full.iso", b"hello iso");
-        let card = confirmed(bot, &format!("/image pull file:{id} node:pve1 storage:local"), "").await;
+        let card = bot.confirmed(&format!("/image pull file:{id} node:pve1 storage:local"), "").await;
         let text = bot.until_says(card.message, "Could not fetch").await;
         assert!(text.contains("The storage is full"), "{text}");
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
@@ -171,7 +160,7 @@ bot_test! {
             bot.trouble(trouble);
             bot.proxmox.put_file("pve1", &format!("local:import/lost-{round}.qcow2"), 5 << 20);
             let command = format!("/image convert image:local:import/lost-{round}.qcow2 to:raw node:pve1");
-            let card = confirmed(bot, &command, "").await;
+            let card = bot.confirmed(&command, "").await;
             let op = bot.settle().await.remove(0);
             assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
             let done = bot.proxmox.changes().iter().filter(|c| c.what == "image-convert").count();
@@ -182,7 +171,7 @@ bot_test! {
         bot.proxmox.forget();
         bot.trouble(fails(65, "not converted, nothing is left of it: qemu-img: error while reading"));
         bot.proxmox.put_file("pve1", "local:import/bad.qcow2", 5 << 20);
-        let card = confirmed(bot, "/image convert image:local:import/bad.qcow2 to:raw node:pve1", "").await;
+        let card = bot.confirmed("/image convert image:local:import/bad.qcow2 to:raw node:pve1", "").await;
         let text = bot.until_says(card.message, "Could not convert").await;
         for words in ["error while reading", "could not be converted", "is not there"] {
             assert!(text.contains(words), "{words} is not in:\n{text}");
@@ -205,22 +194,20 @@ bot_test! {
         {
             let at = format!("{trouble:?}");
             for half in ["a", "b"] {
-                let tag = format!("{round}-{half}");
-                bot.proxmox.publish_image(RemoteImage::new("registry.demo/lost/prune", &tag, 1 << 20));
-                let image = format!("registry.demo/lost/prune:{tag}");
-                confirmed(bot, &format!("/image pull image:{image} node:pve1 storage:local"), "").await;
+                let image = format!("registry.demo/lost/prune:{round}-{half}");
+                bot.confirmed(&published(bot, &image), "").await;
             }
             bot.settle().await;
             bot.proxmox.forget();
             bot.trouble(trouble);
-            let card = confirmed(bot, "/image prune days:0", "unused images").await;
+            let card = bot.confirmed("/image prune days:0", "unused images").await;
             let op = bot.settle().await.remove(0);
             assert!(matches!(op.state, OpState::Failed | OpState::Unknown), "{at}: {:?}", op.outcome);
             let text = bot.until_says(card.message, "is still there").await.replace('\\', "");
             assert!(text.contains("prune_"), "{at}: {text}");
             assert_eq!(left(bot).await, 2, "{at}: a record of what is there is gone");
             bot.proxmox.clear_all_trouble();
-            confirmed(bot, "/image prune days:0", "unused images").await;
+            bot.confirmed("/image prune days:0", "unused images").await;
             let op = bot.settle().await.remove(0);
             assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
             let gone = bot.proxmox.changes().iter().filter(|c| c.what == "imgdel").count();
@@ -245,10 +232,8 @@ bot_test! {
             bot.proxmox.forget();
             let at = format!("{trouble:?}");
             bot.trouble(trouble);
-            let tag = format!("{round}");
-            bot.proxmox.publish_image(RemoteImage::new("registry.demo/lost/old-node", &tag, 1 << 20));
-            let command = format!("/image pull image:registry.demo/lost/old-node:{tag} node:pve1 storage:local");
-            let card = confirmed(bot, &command, "").await;
+            let image = format!("registry.demo/lost/old-node:{round}");
+            let card = bot.confirmed(&published(bot, &image), "").await;
             bot.until_says(card.message, "is there").await;
             let op = bot.settle().await.remove(0);
             assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);

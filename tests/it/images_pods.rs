@@ -4,7 +4,7 @@ use gantry_core::operation::OpState;
 
 use crate::bot_test;
 use crate::harness::until;
-use crate::images::{confirmed, fetched, read};
+use crate::images::{fetched, read};
 
 bot_test! {
     async fn ten_pods_at_once_fetch_their_image_once(bot: &mut Bot) {
@@ -29,7 +29,7 @@ bot_test! {
 
 bot_test! {
     async fn a_pod_brings_its_image_to_a_node_that_has_not_got_it(bot: &mut Bot) {
-        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
+        bot.confirmed("/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
         bot.settle().await;
         let command = "/pod create name:edge image:local:vztmpl/alpine_3.22.tar node:pve2 storage:local-lvm";
         let form = bot.admin().runs(command).await;
@@ -59,7 +59,7 @@ bot_test! {
 
 bot_test! {
     async fn the_image_of_a_sets_pods_counts_as_used(bot: &mut Bot) {
-        confirmed(bot, "/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
+        bot.confirmed("/image pull image:alpine:3.22 node:pve1 storage:local", "").await;
         bot.settle().await;
         let text = r#"
 name = "fresh"
@@ -73,7 +73,7 @@ root = { storage = "local-lvm", size_gib = 1 }
 networks = [{ bridge = "vmbr0" }]
 "#;
         let id = bot.discord.upload("web.toml", text.as_bytes());
-        let card = confirmed(bot, &format!("/set apply file:{id}"), "").await;
+        let card = bot.confirmed(&format!("/set apply file:{id}"), "").await;
         let engine = bot.engine();
         until("a pod of the set was made from it", async || {
             engine.store().list_images(None).await.is_ok_and(|all| all.iter().any(|r| r.last_used_ms > 0))

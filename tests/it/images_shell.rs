@@ -5,7 +5,7 @@ use proxmox_twin::Trouble;
 
 use crate::bot_test;
 use crate::harness::Bot;
-use crate::images::{confirmed, fetched, read};
+use crate::images::{fetched, read};
 
 /// What was done over SSH.
 fn over_ssh(bot: &Bot, what: &str) -> usize {
@@ -70,7 +70,7 @@ bot_test! {
             reason: "skopeo is not installed on this node".into(),
             times: Some(1),
         });
-        let card = confirmed(bot, "/image pull image:redis:8 node:pve1 storage:local", "").await;
+        let card = bot.confirmed("/image pull image:redis:8 node:pve1 storage:local", "").await;
         let text = bot.until_says(card.message, "Could not fetch").await;
         for words in ["skopeo is not installed", "gantry doctor", "is not there"] {
             assert!(text.contains(words), "{words} is not in:\n{text}");

@@ -4,10 +4,11 @@
 use discord_twin::Outcome;
 use discord_twin::world::{ADMIN_ROLE, OPERATOR_ROLE};
 use proxmox_twin::{GuestSpec, RemoteImage};
+use serde_json::json;
 
 use crate::bot_test;
 use crate::harness::{Bot, Person, Reply, until};
-use crate::images::{confirmed, read};
+use crate::images::read;
 
 /// The pod's number and that of the container that keeps its volume.
 const POD: u32 = 7400;
@@ -75,7 +76,7 @@ on = ["pool:lab"]
         stands(bot, "prod").await;
         let kept = data(bot);
         assert!(kept.is_some());
-        let card = confirmed(bot, "/set delete set:kept", "kept").await;
+        let card = bot.confirmed("/set delete set:kept", "kept").await;
         bot.until_says(card.message, "was deleted").await;
         bot.settle().await;
         assert!(bot.proxmox.guest(POD).is_none() && bot.proxmox.guest(KEEPER).is_some());
@@ -105,9 +106,36 @@ on = ["pool:lab"]
 }
 
 bot_test! {
+    async fn what_may_not_be_done_to_a_pod_is_not_done_to_its_set(bot: &mut Bot) {
+        let rules = |on: &str| {
+            format!(
+                "[[policy.rules]]\nname = \"not these\"\neffect = \"deny\"\nroles = [{ADMIN_ROLE}]\n\
+                 verbs = [\"set.delete\", \"set.scale\", \"guest.delete\"]\non = [\"{on}\"]\n"
+            )
+        };
+        stands(bot, "prod").await;
+        // By what its pods are called; and by what one of them is now, which the set does not know of.
+        bot.meddles(&json!({ "action": "set", "vmid": POD, "config": { "tags": "gantry;gantry-set.kept;critical" } }));
+        for on in ["name:kept-*", "tag:critical"] {
+            bot.configured(&rules(on)).await;
+            bot.looks().await;
+            for command in ["/set delete set:kept", "/set scale set:kept replicas:0"] {
+                let refused = bot.admin().runs(command).await;
+                assert!(read(&refused).contains("not these"), "{command} on {on}: {}", read(&refused));
+                assert!(!can_be_confirmed(bot, &refused), "{command} on {on}");
+            }
+        }
+        bot.configured(&rules("name:other-*")).await;
+        bot.looks().await;
+        let question = bot.admin().runs("/set delete set:kept").await;
+        assert!(can_be_confirmed(bot, &question), "{}", read(&question));
+    }
+}
+
+bot_test! {
     async fn volumes_that_would_be_lost_are_named_and_take_the_name(bot: &mut Bot) {
         stands(bot, "prod").await;
-        let card = confirmed(bot, "/set scale set:kept replicas:0", "").await;
+        let card = bot.confirmed("/set scale set:kept replicas:0", "").await;
         bot.until_says(card.message, "0 of 0 pods ready").await;
         bot.settle().await;
         assert!(data(bot).is_some(), "it stays as the set says");
@@ -189,7 +217,7 @@ on = ["node:pve2"]
         let pull = async |bot: &Bot, tag: &str, node: &str, storage: &str| {
             bot.proxmox.publish_image(RemoteImage::new("registry.demo/old/one", tag, 1 << 20));
             let command = format!("/image pull image:registry.demo/old/one:{tag} node:{node} storage:{storage}");
-            let card = confirmed(bot, &command, "").await;
+            let card = bot.confirmed(&command, "").await;
             bot.until_says(card.message, "is there").await;
             bot.settle().await;
         };

@@ -274,6 +274,16 @@ impl Engine {
         gantry_core::policy::rule(&self.inner.policy, actor, verb, target)
     }
 
+    /// Why a deny rule forbids that, whatever else is allowed. Memory only.
+    pub(crate) fn forbidden(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        target: Target<'_>,
+    ) -> Option<String> {
+        gantry_core::policy::forbidden(&self.inner.policy, actor, verb, target)
+    }
+
     /// Resolves when a card may have to be drawn again.
     pub async fn cards_changed(&self) {
         self.inner.cards.notified().await;

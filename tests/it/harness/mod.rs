@@ -6,6 +6,7 @@ pub mod canary;
 mod contract;
 mod database;
 mod guillotine;
+mod outsider;
 mod person;
 
 use std::path::PathBuf;

@@ -162,6 +162,33 @@ impl Ruling {
     }
 }
 
+/// Why a deny rule forbids `verb` on `target`, whatever else is allowed; for what is done to something as a part of
+/// something else, such as a pod of a set.
+pub fn forbidden(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> Option<String> {
+    if let Target::NewPod { cluster, name, tags, pool, nodes, vmids } = target
+        && nodes.len() > 1
+    {
+        return nodes.iter().find_map(|node| {
+            let nodes = std::slice::from_ref(node);
+            let target = Target::NewPod { cluster, name, tags, pool, nodes, vmids };
+            forbidden(policy, actor, verb, target)
+        });
+    }
+    let denies = policy
+        .rules
+        .iter()
+        .filter(|r| r.effect == Effect::Deny && r.is_for(actor) && r.holds_in(actor))
+        .filter(|r| r.verbs.iter().any(|v| v.covers(verb)));
+    // For `Any` and `Within` a deny rule decides only when it covers everything there.
+    let decides = |r: &&Rule| match target {
+        Target::Any => r.on.iter().any(|s| s.covers_all(None)),
+        Target::Within(cluster) => r.on.iter().any(|s| s.covers_all(Some(cluster))),
+        _ => r.on.iter().any(|s| s.covers(target, Effect::Deny)),
+    };
+    let deny = denies.into_iter().find(decides)?;
+    Some(format!("rule “{}” forbids `{verb}` here", deny.name))
+}
+
 /// Decides. Deny rules first, then the first allow rule that covers actor, place, verb and target; the confirmation
 /// needed is the greatest that the verb or any covering allow rule asks for.
 pub fn rule(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> Ruling {
@@ -177,24 +204,12 @@ pub fn rule(policy: &Policy, actor: &Actor, verb: Verb, target: Target<'_>) -> R
         };
         return more.iter().map(judge).fold(judge(first), Ruling::and);
     }
+    if let Some(because) = forbidden(policy, actor, verb, target) {
+        return Ruling::Denied { because };
+    }
     let for_actor = || policy.rules.iter().filter(|r| r.is_for(actor));
     let covers_verb = |r: &&Rule| r.verbs.iter().any(|v| v.covers(verb));
     let covers_target = |r: &&Rule| r.on.iter().any(|s| s.covers(target, r.effect));
-
-    let denies = for_actor()
-        .filter(|r| r.effect == Effect::Deny && r.holds_in(actor))
-        .filter(covers_verb)
-        // For `Any` and `Within` a deny rule decides only when it covers everything there.
-        .find(|r| match target {
-            Target::Any => r.on.iter().any(|s| s.covers_all(None)),
-            Target::Within(cluster) => r.on.iter().any(|s| s.covers_all(Some(cluster))),
-            _ => covers_target(r),
-        });
-    if let Some(deny) = denies {
-        return Ruling::Denied {
-            because: format!("rule “{}” forbids `{verb}` here", deny.name)
-        };
-    }
 
     let allows: Vec<&Rule> =
         for_actor().filter(|r| r.effect == Effect::Allow).filter(covers_verb).collect();

@@ -73,6 +73,30 @@ fn a_deny_rule_beats_an_allow_rule_and_is_named() {
 }
 
 #[test]
+fn only_a_deny_rule_forbids_outright() {
+    let p = policy(
+        r#"{"rules":[
+        {"name":"sets","roles":[10],"verbs":["set.*"],"on":["name:db"]},
+        {"name":"databases","effect":"deny","roles":[10],"verbs":["*"],"on":["name:db-*"]},
+        {"name":"far","effect":"deny","roles":[10],"verbs":["*"],"on":["node:pve9"]}
+    ]}"#,
+    );
+    let lab: ClusterId = "lab".parse().unwrap();
+    let on = |role, name, nodes: &[&str]| {
+        let nodes: Vec<NodeName> = nodes.iter().map(|n| n.parse().unwrap()).collect();
+        let (cluster, tags, pool, nodes) = (&lab, &[][..], None, &nodes[..]);
+        let target = Target::NewPod { cluster, name, tags, pool, nodes, vmids: None };
+        forbidden(&p, &actor(&[role], 5), Verb::SetDelete, target)
+    };
+    assert_eq!(on(10, "db", &["pve1"]), None);
+    assert_eq!(on(10, "web-0", &["pve1"]), None, "what nobody allows is not forbidden");
+    assert_eq!(on(11, "db-0", &["pve1"]), None, "not this role");
+    let because = Some("rule “databases” forbids `set.delete` here".to_owned());
+    assert_eq!(on(10, "db-0", &["pve1", "pve2"]), because);
+    assert!(on(10, "db", &["pve1", "pve9"]).unwrap().contains("far"));
+}
+
+#[test]
 fn within_a_cluster_asks_for_some_target_there() {
     let p = policy(
         r#"{"rules":[

@@ -6,6 +6,7 @@ use gantry_core::id::{Upid, Vmid};
 use gantry_core::operation::Operation;
 use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::set::identity::set_tag;
 use gantry_core::set::plan::{SetFacts, fingerprint, plan_set};
 use gantry_core::set::{
     Choice, Facts, Phase, Revision, Set, SetAction, SetRef, SetSpec, SlotRecord, lost_volumes,
@@ -51,17 +52,51 @@ impl Engine {
             };
             self.may(actor, verb, target)
         };
-        let known = known.map(|s| judge(s.spec()));
-        let new = match action {
-            SetAction::Put { spec, .. } => Some(judge(spec)),
+        let was = known.map(Set::spec);
+        let shall = match action {
+            SetAction::Put { spec, .. } => Some(&**spec),
             _ => None,
         };
-        match (known, new) {
+        if let Some(because) = self.forbidden_on_pods(actor, verb, set, [was, shall]) {
+            return Ruling::Denied { because };
+        }
+        match (was.map(judge), shall.map(judge)) {
             (Some(Ruling::Denied { because }), _) => Ruling::Denied { because },
             (_, Some(ruling)) | (Some(ruling), None) => ruling,
             // Nobody knows it: only who may do that to all of the cluster is told so.
             (None, None) => self.may(actor, verb, Target::Cluster(&set.cluster)),
         }
+    }
+
+    /// Why a rule forbids `verb` on a pod of the set, by what it is called or by what it is now: what is done to the set
+    /// is done to its pods. Memory only.
+    fn forbidden_on_pods(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        set: &SetRef,
+        specs: [Option<&SetSpec>; 2],
+    ) -> Option<String> {
+        let called = specs.into_iter().flatten().find_map(|spec| {
+            let (tags, pool) = (spec.template.all_tags(), spec.template.pool.as_deref());
+            spec.ordinals().find_map(|ordinal| {
+                let target = Target::NewPod {
+                    cluster: &set.cluster,
+                    name: &format!("{}-{ordinal}", set.name),
+                    tags: &tags,
+                    pool,
+                    nodes: &spec.nodes,
+                    vmids: Some((spec.vmids.from, spec.vmids.to)),
+                };
+                self.forbidden(actor, verb, target)
+            })
+        });
+        called.or_else(|| {
+            let view = self.view(&set.cluster)?;
+            let tag = set_tag(&set.name);
+            let own = view.guests.iter().filter(|g| g.is_pod() && g.tags.contains(&tag));
+            own.into_iter().find_map(|g| self.forbidden(actor, verb, Target::Guest(g)))
+        })
     }
 
     /// The same on what was read just now: on the set in the database, not in memory; making one with another verb
