@@ -4,21 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gantry_core::operation::OpState;
-use gantry_proxmox::{Client, ClusterConfig, IfaceChange, Tls};
+use gantry_proxmox::IfaceChange;
 use proxmox_twin::Trouble;
-use secrecy::Secret;
 
 use crate::bot_test;
 use crate::harness::{Bot, Reply};
-
-/// Somebody with Proxmox's own page open: the same cluster, not through gantry.
-fn somebody(bot: &Bot) -> Client {
-    let endpoints = bot.proxmox.endpoints().iter().map(|e| e.parse().unwrap()).collect();
-    let (id, secret) = bot.proxmox.token();
-    let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
-    config.tls = Tls::CaPem(bot.proxmox.ca_pem());
-    Client::new(config).unwrap()
-}
 
 fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
     let mut set: BTreeMap<String, String> =
@@ -29,7 +19,7 @@ fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
 
 /// Whether a node runs with that interface now, and whether nothing is pending.
 async fn seen(bot: &Bot, iface: &str) -> (bool, bool) {
-    let net = somebody(bot).node_network(&"pve1".parse().unwrap()).await.unwrap();
+    let net = bot.somebody().node_network(&"pve1".parse().unwrap()).await.unwrap();
     (net.ifaces.iter().any(|r| r.id == iface), net.changes.is_none())
 }
 
@@ -38,9 +28,8 @@ fn reloads(bot: &Bot) -> usize {
 }
 
 /// Asks for a bridge, confirms, and waits until Keep is asked for.
-async fn waits_for_keep(bot: &Bot, command: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, "").await;
+pub async fn waits_for_keep(bot: &Bot, command: &str) -> Reply {
+    let question = bot.confirmed(command, "").await;
     bot.until_says(question.message, "Press it once you have seen").await;
     question
 }
@@ -106,7 +95,7 @@ bot_test! {
 
 bot_test! {
     async fn a_removed_and_a_changed_bridge_come_back_as_they_were(bot: &mut Bot) {
-        let client = somebody(bot);
+        let client = bot.somebody();
         let node = "pve1".parse().unwrap();
         client.create_iface(&node, "vmbr7", &bridge(&[("autostart", "1"), ("mtu", "9000"), ("comments", "old"), ("cidr", "10.7.0.1/24")])).await.unwrap();
         let task = client.reload_network(&node).await.unwrap();
@@ -130,7 +119,7 @@ bot_test! {
 
 bot_test! {
     async fn what_somebody_else_has_staged_is_never_applied_along(bot: &mut Bot) {
-        let client = somebody(bot);
+        let client = bot.somebody();
         let node = "pve1".parse().unwrap();
         // Staged before it is asked.
         client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300")])).await.unwrap();
@@ -156,7 +145,7 @@ bot_test! {
 bot_test! {
     async fn what_is_staged_while_keep_is_awaited_stays_staged(bot: &mut Bot) {
         let question = waits_for_keep(bot, "/bridge create name:vmbr6 node:pve1 keep:1").await;
-        let client = somebody(bot);
+        let client = bot.somebody();
         let node = "pve1".parse().unwrap();
         client.create_iface(&node, "vmbr8", &bridge(&[])).await.unwrap();
         bot.clock.advance(Duration::from_secs(61));
@@ -171,7 +160,7 @@ bot_test! {
 
 bot_test! {
     async fn foreign_changes_are_applied_with_a_way_back(bot: &mut Bot) {
-        let client = somebody(bot);
+        let client = bot.somebody();
         let node = "pve1".parse().unwrap();
         client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300"), ("autostart", "1")])).await.unwrap();
         let question = bot.admin().runs("/bridge apply node:pve1 keep:1").await;
@@ -290,27 +279,9 @@ bot_test! {
     }
 }
 
-/// Lets time pass until the newest operation has ended, whatever it waits for.
-async fn ends(bot: &Bot) -> gantry_core::operation::Operation {
-    let engine = bot.engine();
-    let all = gantry_engine::store::OpFilter::default();
-    let mut lapsed = false;
-    crate::harness::until("the operation has ended", async || {
-        let Ok(page) = engine.operations(&all, 0, 1).await else { return false };
-        let Some(op) = page.rows.first() else { return false };
-        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
-            lapsed = true;
-            bot.clock.advance(Duration::from_secs(61));
-        }
-        op.state.is_terminal()
-    })
-    .await;
-    engine.operations(&all, 0, 1).await.unwrap().rows.remove(0)
-}
-
 /// Whatever happened and nobody having pressed Keep: the world is as before, and the operation says it did not stay.
 async fn is_as_before(bot: &Bot, bridge: &str, at: &str) {
-    let op = ends(bot).await;
+    let op = bot.ends().await;
     assert!(
         matches!(op.state, OpState::Cancelled | OpState::Failed),
         "{at}: ended as {:?}: {:?}",

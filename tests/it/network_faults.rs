@@ -4,22 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gantry_core::operation::{OpState, Operation};
-use gantry_proxmox::{Client, ClusterConfig, IfaceChange, SdnView, TaskStatus, Tls};
+use gantry_core::operation::OpState;
+use gantry_proxmox::{Client, IfaceChange, SdnView, TaskStatus};
 use proxmox_twin::Trouble;
-use secrecy::Secret;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply, until};
-
-/// Somebody with Proxmox's own page open: the same cluster, not through gantry.
-fn somebody(bot: &Bot) -> Client {
-    let endpoints = bot.proxmox.endpoints().iter().map(|e| e.parse().unwrap()).collect();
-    let (id, secret) = bot.proxmox.token();
-    let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
-    config.tls = Tls::CaPem(bot.proxmox.ca_pem());
-    Client::new(config).unwrap()
-}
+use crate::harness::{Bot, until};
 
 fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
     let all = [("type", "bridge"), ("autostart", "1")];
@@ -44,7 +34,7 @@ struct Change {
 
 /// Makes the world in which a change can be asked for.
 async fn ready(bot: &Bot) {
-    let (client, node) = (somebody(bot), "pve1".parse().unwrap());
+    let (client, node) = (bot.somebody(), "pve1".parse().unwrap());
     let there = client.node_network(&node).await.unwrap();
     if !there.ifaces.iter().any(|i| i.id == "vmbr7") {
         client
@@ -55,15 +45,9 @@ async fn ready(bot: &Bot) {
     }
 }
 
-async fn starts(bot: &Bot, change: &Change) -> Reply {
-    let question = bot.admin().runs(change.ask).await;
-    bot.admin().confirms(&question, change.typed).await;
-    question
-}
-
 /// Everything that runs, and whether anything is pending.
 async fn world(bot: &Bot) -> String {
-    let (client, node) = (somebody(bot), "pve1".parse().unwrap());
+    let (client, node) = (bot.somebody(), "pve1".parse().unwrap());
     let net = client.node_network(&node).await.unwrap();
     let ifaces = &net.ifaces;
     let staged = net.changes.is_some();
@@ -83,26 +67,8 @@ async fn world(bot: &Bot) -> String {
     format!("{ifaces:?} {staged} {vnets:?} {zones:?} {subnets:?} {switches:?}")
 }
 
-/// Lets time pass until the newest operation has ended, whatever it waits for.
-async fn ends(bot: &Bot) -> Operation {
-    let engine = bot.engine();
-    let all = gantry_engine::store::OpFilter::default();
-    let mut lapsed = false;
-    until("the operation has ended", async || {
-        let Ok(page) = engine.operations(&all, 0, 1).await else { return false };
-        let Some(op) = page.rows.first() else { return false };
-        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
-            lapsed = true;
-            bot.clock.advance(Duration::from_secs(61));
-        }
-        op.state.is_terminal()
-    })
-    .await;
-    engine.operations(&all, 0, 1).await.unwrap().rows.remove(0)
-}
-
 async fn is_as_before(bot: &Bot, before: &str, at: &str) {
-    let op = ends(bot).await;
+    let op = bot.ends().await;
     assert!(
         matches!(op.state, OpState::Cancelled | OpState::Failed),
         "{at}: ended as {:?}: {:?}",
@@ -139,7 +105,7 @@ async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
             };
             let at = format!("{}, {trouble:?}", change.ask);
             bot.trouble(trouble);
-            starts(bot, &change).await;
+            bot.confirmed(change.ask, change.typed).await;
             is_as_before(bot, &before, &at).await;
             bot.proxmox.clear_all_trouble();
         }
@@ -189,7 +155,7 @@ bot_test! {
         bot.until_says(question.message, "Nobody pressed Keep").await;
         let op = bot.settle().await.remove(0);
         assert_eq!(op.state, OpState::Cancelled, "{:?}", op.outcome);
-        let net = somebody(bot).node_network(&"pve1".parse().unwrap()).await.unwrap();
+        let net = bot.somebody().node_network(&"pve1".parse().unwrap()).await.unwrap();
         assert!(!net.ifaces.iter().any(|i| i.id == "vmbr6") && net.changes.is_none());
     }
 }

@@ -7,14 +7,8 @@ use gantry_core::operation::OpState;
 use proxmox_twin::Trouble;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply};
-
-async fn waits_for_keep(bot: &Bot, command: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, "").await;
-    bot.until_says(question.message, "Press it once you have seen").await;
-    question
-}
+use crate::harness::Bot;
+use crate::network::waits_for_keep;
 
 async fn shown(bot: &Bot, bridge: &str) -> String {
     let text = bot.admin().runs(&format!("/bridge show bridge:{bridge} node:pve1")).await.text();
@@ -45,6 +39,19 @@ bot_test! {
         assert!(shown(bot, "vmbr5").await.contains("spanning tree: on"));
         let again = bot.admin().runs("/bridge secure bridge:vmbr5 node:pve1 stp:True").await.text();
         assert!(again.contains("already like that"), "{again}");
+    }
+}
+
+bot_test! {
+    async fn a_change_of_the_sdn_says_which_spanning_trees_it_switches_off(bot: &mut Bot) {
+        let ask = "/vnet create name:web zone:z1 kind:simple subnet:10.8.0.0/24 gateway:10.8.0.1 keep:1";
+        let plain = bot.admin().runs(ask).await.text();
+        assert!(!plain.contains("spanning tree"), "nothing is on: {plain}");
+        bot.proxmox.meddle_node(proxmox_twin::NodeMeddling::Stp { node: "pve2".into(), bridge: "vmbr0".into(), on: true });
+        let warned = bot.admin().runs(ask).await.text();
+        for words in ["switches spanning tree off: vmbr0 on pve2", "/bridge secure"] {
+            assert!(warned.contains(words), "{words} is not in:\n{warned}");
+        }
     }
 }
 
@@ -107,5 +114,25 @@ bot_test! {
         assert!(refused.contains("does not answer") && refused.contains("ip is not installed"), "{refused}");
         let plain = bot.admin().runs("/bridge create name:vmbr6 node:pve1").await.text();
         assert!(plain.contains("A reload switches spanning tree off"), "{plain}");
+    }
+}
+
+bot_test! {
+    async fn a_node_shell_that_fails_keeps_no_bridge_from_being_put_back(bot: &mut Bot) {
+        let question = waits_for_keep(bot, "/bridge create name:vmbr5 node:pve1 stp:True keep:5").await;
+        bot.trouble(Trouble::ShellFails {
+            matching: "SSH /nodes/*/bridge-set".into(),
+            status: 70,
+            reason: "nothing can be written".into(),
+            times: None,
+        });
+        bot.admin().does(&question, "put-back").await;
+        let text = bot.until_says(question.message, "is back").await;
+        for words in ["set back over the node shell", "nothing can be written", "vmbr5 is not configured"] {
+            assert!(text.contains(words), "{words} is not in:\n{text}");
+        }
+        assert_eq!(bot.settle().await[0].state, OpState::Failed);
+        let net = bot.somebody().node_network(&"pve1".parse().unwrap()).await.unwrap();
+        assert!(!net.ifaces.iter().any(|i| i.id == "vmbr5") && net.changes.is_none());
     }
 }

@@ -234,6 +234,15 @@ impl Engine {
         }
     }
 
+    /// Whether gantry's own record, which step `n` writes, is written. Reads the database only.
+    pub(crate) async fn is_written(&self, op: &Operation, n: usize) -> Result<bool, Error> {
+        match &op.steps[n].kind {
+            StepKind::Set(SetStep::Record) => Ok(self.is_record_met(op).await?.met),
+            StepKind::Forward(step) => Box::pin(self.is_forward_written(op, step)).await,
+            _ => Ok(false),
+        }
+    }
+
     /// Tasks of ours that fit step `n` and were not there before its intent.
     pub(crate) async fn tasks_since(&self, op: &Operation, n: usize) -> Result<Vec<Upid>, Error> {
         match &op.steps[n].kind {

@@ -107,6 +107,9 @@ impl Carrier<'_> {
         let Some(back) = self.op.steps.iter().position(|s| s.kind.is_undo()) else {
             return Ok(false);
         };
+        if self.is_passed_over(n) {
+            return self.pass_over(n, state, outcome).await.map(|()| true);
+        }
         // Saving what was is step 0: before it is over, nothing can have been touched.
         if self.op.broken.is_some() || n >= back || n == 0 {
             return Ok(false);
@@ -125,6 +128,39 @@ impl Carrier<'_> {
         self.op.progress = gantry_core::operation::Progress::default();
         self.save(None).await?;
         Ok(true)
+    }
+
+    /// Whether step `n` sets back what only the node shell can, and more is put back after it: that must not wait for a
+    /// node shell that does not answer, and must not be left undone because of it.
+    pub(super) fn is_passed_over(&self, n: usize) -> bool {
+        matches!(self.op.steps[n].kind, StepKind::Network(NetworkStep::SwitchBack { .. }))
+            && self.op.steps[n + 1..].iter().any(|s| s.kind.is_undo())
+    }
+
+    /// Notes that step `n` could not be set back, and goes on with the one after it.
+    async fn pass_over(
+        &mut self,
+        n: usize,
+        state: OpState,
+        outcome: &Outcome,
+    ) -> Result<(), Parked> {
+        tracing::warn!(step = n, summary = %outcome.summary, "not set back; putting back the rest");
+        let now_ms = self.engine.now_ms();
+        let step = &mut self.op.steps[n];
+        step.state = StepState::Failed;
+        step.ended_ms = Some(now_ms);
+        let here = Broken { state, outcome: outcome.clone() };
+        self.op.broken = Some(match self.op.broken.take() {
+            None => here,
+            Some(mut first) => {
+                let both = [first.outcome.reason.take(), here.outcome.reason];
+                let both: Vec<String> = both.into_iter().flatten().collect();
+                first.outcome.reason = Some(both.join("; then: "));
+                first
+            }
+        });
+        self.op.progress = gantry_core::operation::Progress::default();
+        self.save(None).await
     }
 
     /// How an operation ends that has taken everything back.

@@ -26,8 +26,10 @@ impl Carrier<'_> {
         n: usize,
     ) -> Result<Result<Look, Error>, Parked> {
         let undo = self.op.steps[n].kind.is_undo();
-        let patience =
-            if undo { PUT_BACK_WITHIN } else { self.engine.inner.settings.settle_unreachable };
+        let patience = match undo && !self.is_passed_over(n) {
+            true => PUT_BACK_WITHIN,
+            false => self.engine.inner.settings.settle_unreachable,
+        };
         let began_ms = self.engine.now_ms();
         let until = began_ms + ms(patience);
         let turn_until = began_ms + ms(self.engine.inner.settings.step_deadline);

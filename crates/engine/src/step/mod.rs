@@ -125,6 +125,11 @@ impl<'a> Carrier<'a> {
         self.read_cancel().await;
         // Putting back is never given up because somebody wanted the whole to stop.
         if self.op.cancel_by.is_some() && !self.op.steps[n].kind.is_undo() {
+            if self.was_written(n).await? {
+                let how = "it was written down before somebody wanted to stop".to_owned();
+                self.close_step(n, StepState::Done, Some(how)).await?;
+                return Ok(Next::Again);
+            }
             return Ok(self.cancelled_before(n).await);
         }
         if n == 0
@@ -174,6 +179,24 @@ impl<'a> Carrier<'a> {
                 Ok(Next::Again)
             }
             Err(fault) => self.not_answered(n, fault).await,
+        }
+    }
+
+    /// Whether gantry's own record of step `n` was written by a worker that got no further: then it was not stopped
+    /// before, whoever wanted that since.
+    async fn was_written(&mut self, n: usize) -> Result<bool, Parked> {
+        let step = &self.op.steps[n];
+        if step.state != StepState::Intent || !step.kind.is_own_record() {
+            return Ok(false);
+        }
+        loop {
+            match self.engine.is_written(&self.op, n).await {
+                Ok(written) => return Ok(written),
+                Err(error) => {
+                    tracing::warn!(%error, "could not read whether it was written down; trying again");
+                    self.pause(LOOK_AGAIN).await?;
+                }
+            }
         }
     }
 

@@ -79,15 +79,21 @@ impl Carrier<'_> {
         (state, Outcome { summary, reason, log, now, now_ms, advice })
     }
 
+    /// What was done before step `n`, as a further sentence.
+    fn done_before(&self, n: usize) -> String {
+        let done = self.op.steps[..n].iter().filter(|s| s.state == StepState::Done);
+        let done: Vec<&str> = done.map(|s| s.kind.name()).collect();
+        if done.is_empty() {
+            String::new()
+        } else {
+            format!(" Done before that: {}.", done.join(", "))
+        }
+    }
+
     /// A step was not done.
     pub(super) async fn failed(&mut self, n: usize, why: String, log: Option<Vec<String>>) -> Next {
         let (now, now_ms) = self.now(n).await;
         let kind = &self.op.steps[n].kind;
-        let before: Vec<&str> = self.op.steps[..n]
-            .iter()
-            .filter(|s| s.state == StepState::Done)
-            .map(|s| s.kind.name())
-            .collect();
         let of = match kind {
             StepKind::Image(step) if step.place().is_some() && self.op.verb.is_pod() => {
                 "the image of "
@@ -95,9 +101,7 @@ impl Carrier<'_> {
             _ => "",
         };
         let mut summary = format!("Could not {} {of}{}.", verb_of(kind), self.op.target);
-        if !before.is_empty() {
-            summary.push_str(&format!(" Done before that: {}.", before.join(", ")));
-        }
+        summary.push_str(&self.done_before(n));
         let advice = match kind {
             StepKind::Forward(step) if step.is_undo() => Some(
                 "`/forward list` shows what is left; gantry puts the node's table right once it can be reached.".to_owned(),
@@ -143,8 +147,9 @@ impl Carrier<'_> {
     pub(super) async fn cancelled_before(&mut self, n: usize) -> Next {
         let (now, now_ms) = self.now(n).await;
         let by = self.op.cancel_by.clone().unwrap_or_default();
-        let summary =
+        let mut summary =
             format!("Stopped by {by} before: {} {}.", self.op.steps[n].kind.name(), self.op.target);
+        summary.push_str(&self.done_before(n));
         Next::End(
             OpState::Cancelled,
             Outcome { summary, reason: None, log: Vec::new(), now, now_ms, advice: None },

@@ -319,6 +319,23 @@ impl Engine {
         Ok(forwards.iter().all(is))
     }
 
+    /// Whether gantry's own record, which this step writes, is written.
+    pub(super) async fn is_forward_written(
+        &self,
+        op: &Operation,
+        step: &ForwardStep,
+    ) -> Result<bool, Error> {
+        let action = action(op)?;
+        match step {
+            ForwardStep::Record { .. } => self.find_forward(kept(action)?).await,
+            ForwardStep::Forget => Ok(!self.find_forward(kept(action)?).await?),
+            ForwardStep::Confirm { forwards } => {
+                self.are_confirmed(action.cluster(), forwards).await
+            }
+            _ => Ok(false),
+        }
+    }
+
     async fn forwards_now(
         &self,
         op: &Operation,

@@ -17,6 +17,7 @@ use gantry_core::network::{
     as_now, fingerprint, is_as_edited, is_as_former, is_made, only_ours, plan_network, touched,
 };
 use gantry_core::operation::{Operation, StepKind};
+use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::{NodeState, Users};
 use gantry_store::NetworkChangeRow;
@@ -113,11 +114,16 @@ impl Engine {
         }
         let users = self.network_users(&action.cluster, &action.scope, &action.change).await?;
         let users = self.users_for(Some(actor), &users);
-        Ok(Planning {
-            planned: plan_network(action, &net, &users),
-            ruling: self.network_ruling(actor, verb, action),
-            read_ms: net.read_ms,
-        })
+        let mut planned = plan_network(action, &net, &users);
+        let ruling = self.network_ruling(actor, verb, action);
+        if let (Planned::Ready(draft), Scope::Sdn) = (&mut planned, &action.scope)
+            && action.change != NetworkChange::Revert
+            && ruling.is_allowed()
+        {
+            let lost = Box::pin(self.switched_on(actor, verb, action)).await?;
+            draft.warnings.extend(lost);
+        }
+        Ok(Planning { planned, ruling, read_ms: net.read_ms })
     }
 
     /// The node in an operation's own name; for the SDN one that is up.

@@ -14,7 +14,7 @@ use crate::shell::{Need, Shell, Who};
 use crate::{Engine, Error};
 
 /// Bridges of a node that are asked for before its network is reloaded; more than a node has.
-const BRIDGES_MAX: usize = 32;
+const BRIDGES_MAX: usize = 64;
 
 fn now(state: &BridgeState) -> BridgeNow {
     BridgeNow {
@@ -82,8 +82,11 @@ impl Engine {
         let bridges = net.objects.iter().filter(|(name, settings)| {
             settings.get("type").is_some_and(|t| t == "bridge") && net.active.contains(*name)
         });
-        let names: Vec<&String> = bridges.map(|(name, _)| name).take(BRIDGES_MAX).collect();
+        let names: Vec<&String> = bridges.map(|(name, _)| name).collect();
         let Some(shell) = self.shell(cluster, node) else { return Ok(Kernel::NotSetUp) };
+        if names.len() > BRIDGES_MAX {
+            return Ok(Kernel::Silent(format!("it has more than {BRIDGES_MAX} bridges")));
+        }
         let mut said = BTreeMap::new();
         for name in names {
             match ask(&shell, who, name).await {
@@ -96,6 +99,53 @@ impl Engine {
             }
         }
         Ok(Kernel::Said(said))
+    }
+
+    /// What a change of the SDN says of bridges whose spanning tree is on: it reloads the network of every node, which
+    /// switches that off. A sentence for all nodes that tell, and one for each that does not.
+    pub(super) async fn switched_on(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        action: &NetworkAction,
+    ) -> Result<Vec<String>, Error> {
+        let cluster = &action.cluster;
+        let Some(view) = self.view(cluster) else { return Ok(Vec::new()) };
+        let shown = action.shown();
+        let (mut on, mut said) = (Vec::new(), Vec::new());
+        for node in view.nodes.iter().map(|n| &n.name).filter(|n| self.has_shell(cluster, n)) {
+            let net = match self.network(cluster, &Scope::Node(node.clone())).await {
+                Ok(net) => net,
+                Err(error) => {
+                    said.push(format!(
+                        "Whether spanning tree is on anywhere on {node} is not known: {error}."
+                    ));
+                    continue;
+                }
+            };
+            let who = Who::Asker(actor, verb, &shown);
+            match self.kernel(who, (cluster, node), &net).await? {
+                Kernel::Said(bridges) => on.extend(
+                    bridges
+                        .iter()
+                        .filter(|(_, b)| b.stp)
+                        .map(|(name, _)| format!("{name} on {node}")),
+                ),
+                Kernel::Silent(why) => {
+                    said.push(format!(
+                        "Whether spanning tree is on anywhere on {node} is not known: {why}."
+                    ));
+                }
+                Kernel::NotSetUp | Kernel::Unasked => {}
+            }
+        }
+        if !on.is_empty() {
+            said.insert(0, format!(
+                "The network of every node is reloaded, which switches spanning tree off: {}. `/bridge secure` switches it on again.",
+                on.join(", ")
+            ));
+        }
+        Ok(said)
     }
 
     /// The network of a node with what its kernel says of one bridge. `actor` asked.
