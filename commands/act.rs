@@ -37,6 +37,28 @@ pub fn find(visit: &Visit, verb: Verb, who: &str) -> Named {
     }
 }
 
+/// What policy says from memory of a command on a guest.
+pub enum Door {
+    /// No; the asker was told.
+    Shut,
+    /// Yes, on this guest; where memory knows not just one, the answer is for the asker alone.
+    Open(Option<Box<Guest>>),
+}
+
+/// Asks policy about a command on a guest that somebody named. Memory only.
+pub async fn door(visit: &Visit, verb: Verb, who: &str) -> Result<Door, FaceError> {
+    if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
+        visit.refuse(verb, who, &because).await?;
+        return Ok(Door::Shut);
+    }
+    let Named::One(guest) = find(visit, verb, who) else { return Ok(Door::Open(None)) };
+    if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&guest)) {
+        visit.refuse(verb, &gantry_core::plan::describe(&guest), &because).await?;
+        return Ok(Door::Shut);
+    }
+    Ok(Door::Open(Some(guest)))
+}
+
 /// A command that acts on a guest.
 pub async fn on_guest(
     visit: &Visit,
@@ -44,21 +66,26 @@ pub async fn on_guest(
     who: &str,
     timeout_s: Option<u32>,
 ) -> Result<(), FaceError> {
-    if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-        return visit.refuse(verb, who, &because).await;
-    }
-    let mut public = false;
-    if let Named::One(guest) = find(visit, verb, who) {
-        if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&guest)) {
-            return visit.refuse(verb, &gantry_core::plan::describe(&guest), &because).await;
-        }
-        public = true;
-    }
+    let Door::Open(guest) = door(visit, verb, who).await? else { return Ok(()) };
     let ask = match verb {
         Verb::GuestUnlock => Ask::Unlock { who: who.to_owned() },
         _ => Ask::Guest { verb, who: who.to_owned(), timeout_s },
     };
-    carry(visit, verb, who, timeout_s, ask, public).await
+    carry(visit, verb, who, timeout_s, ask, guest.is_some()).await
+}
+
+/// A command about something that needs no looking for: policy from memory, then the engine.
+pub async fn on_target(
+    visit: &Visit,
+    verb: Verb,
+    target: Target<'_>,
+    shown: &str,
+    ask: Ask,
+) -> Result<(), FaceError> {
+    match visit.may(verb, target) {
+        Ruling::Denied { because } => visit.refuse(verb, shown, &because).await,
+        Ruling::Allowed { .. } => carry(visit, verb, shown, None, ask, true).await,
+    }
 }
 
 /// A command that takes the lock off a guest.

@@ -6,7 +6,7 @@ use gantry_core::network::{
     BridgeSpec, IfaceName, KEEP_DEFAULT_S, NetworkAction, NetworkChange, NetworkVerbs, Scope,
     Secure,
 };
-use gantry_core::policy::{Ruling, Target};
+use gantry_core::policy::Target;
 use gantry_engine::Ask;
 
 use crate::act;
@@ -268,14 +268,12 @@ async fn change(
 /// Asks policy from memory, then the engine.
 pub(crate) async fn ask(visit: &Visit, action: NetworkAction) -> Result<(), FaceError> {
     let (verb, shown) = (action.verb(), action.shown());
-    let ruling = match &action.scope {
-        Scope::Node(node) => visit.may(verb, Target::Node(&action.cluster, node)),
-        Scope::Sdn => visit.may(verb, Target::Cluster(&action.cluster)),
+    let target = match &action.scope {
+        Scope::Node(node) => Target::Node(&action.cluster, node),
+        Scope::Sdn => Target::Cluster(&action.cluster),
     };
-    if let Ruling::Denied { because } = ruling {
-        return visit.refuse(verb, &shown, &because).await;
-    }
-    act::carry(visit, verb, &shown, None, Ask::Network(Box::new(action)), true).await
+    let ask = Ask::Network(Box::new(action.clone()));
+    act::on_target(visit, verb, target, &shown, ask).await
 }
 
 /// Minutes as seconds; the usual time where nobody says.

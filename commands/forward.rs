@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use gantry_core::action::Verb;
 use gantry_core::forward::{Family, Proto};
 use gantry_core::id::ForwardId;
-use gantry_core::policy::{Ruling, Target};
+use gantry_core::policy::Target;
 use gantry_engine::{Ask, ForwardAsk};
 
-use crate::act::{self, Named};
+use crate::act::{self, Door};
 use crate::cluster::{choose, filter};
 use crate::complete;
 use crate::face::{Context, FaceError};
@@ -92,22 +92,11 @@ async fn add(
 ) -> Result<(), FaceError> {
     serve(ctx, |visit| async move {
         let verb = Verb::ForwardAdd;
-        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-            return visit.refuse(verb, &guest, &because).await;
-        }
-        let mut public = false;
-        let mut cluster = None;
-        if let Named::One(found) = act::find(&visit, verb, &guest) {
-            if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&found)) {
-                let shown = gantry_core::plan::describe(&found);
-                return visit.refuse(verb, &shown, &because).await;
-            }
-            public = true;
-            cluster = Some(found.cluster.to_string());
-        }
+        let Door::Open(found) = act::door(&visit, verb, &guest).await? else { return Ok(()) };
         let node = match node {
             None => None,
             Some(node) => {
+                let cluster = found.as_ref().map(|g| g.cluster.to_string());
                 let only = filter(&visit, cluster.as_deref())?;
                 Some(crate::node::find(&visit, &node, only.as_ref())?.1)
             }
@@ -138,7 +127,7 @@ async fn add(
             port,
             target_port: to.unwrap_or(port),
         };
-        act::carry(&visit, verb, &guest, None, Ask::Forward(ask), public).await
+        act::carry(&visit, verb, &guest, None, Ask::Forward(ask), found.is_some()).await
     })
     .await
 }
@@ -154,9 +143,6 @@ async fn remove(
 ) -> Result<(), FaceError> {
     serve(ctx, |visit| async move {
         let verb = Verb::ForwardRemove;
-        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-            return visit.refuse(verb, &forward, &because).await;
-        }
         let Ok(id) = forward.trim().parse::<ForwardId>() else {
             return Err(said(
                 "No such forward",
@@ -166,7 +152,7 @@ async fn remove(
             ));
         };
         let ask = Ask::Forward(ForwardAsk::Remove { forward: id });
-        act::carry(&visit, verb, &forward, None, ask, true).await
+        act::on_target(&visit, verb, Target::Any, &forward, ask).await
     })
     .await
 }
@@ -187,11 +173,9 @@ async fn apply(
         let only = filter(&visit, cluster.as_deref())?;
         let (cluster, node) = crate::node::find(&visit, &node, only.as_ref())?;
         let shown = format!("the forwards of {node} ({cluster})");
-        if let Ruling::Denied { because } = visit.may(verb, Target::Node(&cluster, &node)) {
-            return visit.refuse(verb, &shown, &because).await;
-        }
-        let ask = Ask::Forward(ForwardAsk::Apply { cluster, node });
-        act::carry(&visit, verb, &shown, None, ask, true).await
+        let ask = ForwardAsk::Apply { cluster: cluster.clone(), node: node.clone() };
+        let target = Target::Node(&cluster, &node);
+        act::on_target(&visit, verb, target, &shown, Ask::Forward(ask)).await
     })
     .await
 }

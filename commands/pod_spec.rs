@@ -9,7 +9,7 @@ use gantry_core::policy::{Ruling, Target};
 use gantry_engine::{Ask, Limits};
 use serenity::all::Attachment;
 
-use crate::act::{self, Named};
+use crate::act::{self, Door, Named};
 use crate::attachment;
 use crate::card::{self, Card, File, Tone, text};
 use crate::cluster::choose;
@@ -153,16 +153,7 @@ pub async fn update(
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
         let verb = Verb::PodUpdate;
-        if let Ruling::Denied { because } = visit.may(verb, Target::Any) {
-            return visit.refuse(verb, &pod, &because).await;
-        }
-        let mut public = false;
-        if let Named::One(guest) = act::find(&visit, verb, &pod) {
-            if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&guest)) {
-                return visit.refuse(verb, &gantry_core::plan::describe(&guest), &because).await;
-            }
-            public = true;
-        }
+        let Door::Open(guest) = act::door(&visit, verb, &pod).await? else { return Ok(()) };
         let limits = Limits {
             cores,
             memory_mib: memory.map(u64::from),
@@ -170,7 +161,7 @@ pub async fn update(
             disk_gib: disk.map(u64::from),
         };
         let ask = Ask::Update { who: pod.clone(), limits };
-        act::carry(&visit, verb, &pod, None, ask, public).await
+        act::carry(&visit, verb, &pod, None, ask, guest.is_some()).await
     })
     .await
 }

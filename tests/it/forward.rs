@@ -1,39 +1,23 @@
 //! Port forwards as a person sees them: asked for, put in force through a node's SSH, put right, told of, removed.
 
 use gantry_core::operation::OpState;
-use gantry_proxmox::{Client, ClusterConfig, FirewallAt, GuestRef, Tls};
+use gantry_proxmox::{FirewallAt, GuestRef};
 use proxmox_twin::{GuestSpec, NodeMeddling, Trouble};
-use secrecy::Secret;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply, until};
-
-/// Somebody with Proxmox's own page open: the same cluster, not through gantry.
-fn somebody(bot: &Bot) -> Client {
-    let endpoints = bot.proxmox.endpoints().iter().map(|e| e.parse().unwrap()).collect();
-    let (id, secret) = bot.proxmox.token();
-    let mut config = ClusterConfig::new("lab".parse().unwrap(), endpoints, id, Secret::new(secret));
-    config.tls = Tls::CaPem(bot.proxmox.ca_pem());
-    Client::new(config).unwrap()
-}
+use crate::harness::{Bot, until};
 
 /// The comments of the rules in a guest's firewall.
-async fn rules(bot: &Bot, vmid: u32) -> Vec<String> {
+pub async fn rules(bot: &Bot, vmid: u32) -> Vec<String> {
     let kind = gantry_core::id::GuestKind::Lxc;
     let at = GuestRef::new("pve1".parse().unwrap(), kind, vmid.try_into().unwrap());
-    let all = somebody(bot).firewall_rules(&FirewallAt::Guest(at)).await.unwrap();
+    let all = bot.somebody().firewall_rules(&FirewallAt::Guest(at)).await.unwrap();
     all.iter().map(|r| r.comment().to_owned()).collect()
 }
 
 async fn has(bot: &Bot, vmid: u32, name: &str, address: &str) {
     let card = format!("name=eth0,bridge=vmbr0,ip={address}/16");
     bot.has_guest(GuestSpec::lxc(vmid, name).on("pve1").set("net0", &card).running()).await;
-}
-
-async fn adds(bot: &Bot, command: &str) -> Reply {
-    let question = bot.admin().runs(command).await;
-    bot.admin().confirms(&question, "").await;
-    question
 }
 
 fn in_force(bot: &Bot) -> Vec<String> {
@@ -79,7 +63,7 @@ bot_test! {
         let six = bot.admin().runs("/forward add guest:shop-1 port:8081 version:ipv6").await.text();
         assert!(six.contains("has no ipv6 address"), "{six}");
 
-        let card = adds(bot, "/forward add guest:shop-1 port:5353 proto:udp").await;
+        let card = bot.confirmed("/forward add guest:shop-1 port:5353 proto:udp", "").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         assert_eq!(in_force(bot).len(), 2);
@@ -91,7 +75,7 @@ bot_test! {
                 bot.engine().known_forwards()[1].id.to_string()
             }
         };
-        let card = adds(bot, &format!("/forward remove forward:{id}")).await;
+        let card = bot.confirmed(&format!("/forward remove forward:{id}"), "").await;
         bot.until_says(card.message, "removed").await;
         bot.settle().await;
         assert_eq!(in_force(bot), ["udp,ipv4,any,5353,10.20.5.6,5353"]);
@@ -105,7 +89,7 @@ bot_test! {
 bot_test! {
     async fn a_forward_goes_with_its_guest(bot: &mut Bot) {
         has(bot, 5000, "shop-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
+        let card = bot.confirmed("/forward add guest:shop-0 port:8080", "").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         let question = bot.admin().runs("/guest delete guest:shop-0").await;
@@ -121,7 +105,7 @@ bot_test! {
 bot_test! {
     async fn a_table_follows_the_guests_address_and_comes_back_after_a_flush(bot: &mut Bot) {
         has(bot, 5000, "shop-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
+        let card = bot.confirmed("/forward add guest:shop-0 port:8080", "").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         // Somebody gives it another address.
@@ -151,7 +135,7 @@ bot_test! {
 bot_test! {
     async fn what_somebody_wrote_by_hand_is_told_of_and_not_fought(bot: &mut Bot) {
         has(bot, 5000, "shop-0", "10.20.5.5").await;
-        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
+        let card = bot.confirmed("/forward add guest:shop-0 port:8080", "").await;
         bot.until_says(card.message, "in force").await;
         bot.settle().await;
         let by_hand = vec!["tcp,ipv4,any,9999,10.20.7.7,22".to_owned()];
@@ -177,7 +161,7 @@ bot_test! {
     async fn a_forward_that_cannot_be_leaves_nothing_behind(bot: &mut Bot) {
         has(bot, 5000, "shop-0", "10.20.5.5").await;
         bot.proxmox.meddle_node(NodeMeddling::Listens { node: "pve1".into(), proto: "tcp".into(), port: 8080 });
-        let card = adds(bot, "/forward add guest:shop-0 port:8080").await;
+        let card = bot.confirmed("/forward add guest:shop-0 port:8080", "").await;
         let text = bot.until_says(card.message, "Nothing of it is left").await;
         assert!(text.contains("a program of the node listens at tcp port 8080"), "{text}");
         assert_eq!(bot.settle().await[0].state, OpState::Failed);
@@ -203,7 +187,7 @@ bot_test! {
                 let at = format!("{trouble:?}");
                 let (before, rule) = (applied(bot), rules(bot, 5000).await.len());
                 bot.trouble(trouble);
-                let card = adds(bot, &format!("/forward add guest:shop-0 port:{port}")).await;
+                let card = bot.confirmed(&format!("/forward add guest:shop-0 port:{port}"), "").await;
                 bot.until_says(card.message, "in force").await;
                 let op = bot.settle().await.remove(0);
                 assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);

@@ -16,6 +16,7 @@ mod crash;
 mod docs;
 mod forward;
 mod forward_faults;
+mod forward_targets;
 mod graph;
 mod harness;
 mod health;

@@ -1,6 +1,7 @@
 //! What gantry looks at while it keeps sets up: little while nothing is to be done, live state before each thing that
 //! cannot be undone, configurations slowly; and what it does not let one broken set or silent server do to the others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gantry_core::set::SetRef;
@@ -76,30 +77,68 @@ bot_test! {
     }
 }
 
+/// The writes that take something away from a guest, each with whether its state and its configuration were read since
+/// the write before.
+fn taken(all: &[String]) -> Vec<(String, bool)> {
+    let mut looked: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+    let mut taken = Vec::new();
+    for line in all {
+        let Some((_, rest)) = line.split_once("/lxc/") else { continue };
+        let (vmid, what) = rest.split_once(['/', '?']).unwrap_or((rest, ""));
+        let own = looked.entry(vmid.to_owned()).or_default();
+        match (line.split(' ').next().unwrap(), what) {
+            ("GET", "status/current") => own.0 = true,
+            ("GET", "config") => own.1 = true,
+            ("DELETE", _) | ("POST", "status/shutdown" | "status/stop") | ("PUT", "config") => {
+                taken.push((line.clone(), *own == (true, true)));
+                *own = (false, false);
+            }
+            _ => {}
+        }
+    }
+    taken
+}
+
 bot_test! {
-    async fn before_a_pod_is_stopped_or_deleted_it_is_looked_at(bot: &mut Bot) {
+    async fn before_anything_is_taken_away_it_is_looked_at(bot: &mut Bot) {
         a_set(bot, "seen", 7710, 1, "volume:data:1:/data").await;
         bot.proxmox.forget();
-        let question = bot.admin().runs("/set rollout start set:seen").await;
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "1 of 1 pods ready, revision 2: as it shall be").await;
+        let card = bot.confirmed("/set rollout start set:seen", "").await;
+        bot.until_says(card.message, "1 of 1 pods ready, revision 2: as it shall be").await;
+        bot.settle().await;
+        let card = bot.confirmed("/set delete set:seen volumes:true", "seen").await;
+        bot.until_says(card.message, "was deleted").await;
         bot.settle().await;
         let all = asked(bot, |line| line.contains("/lxc"));
-        let mut looked = (false, false);
-        let mut destructive = 0;
-        for line in &all {
-            match line.as_str() {
-                "GET /nodes/pve1/lxc/7710/status/current" => looked.0 = true,
-                "GET /nodes/pve1/lxc/7710/config" => looked.1 = true,
-                line if line.starts_with("DELETE") || line.ends_with("/status/shutdown") => {
-                    assert_eq!(looked, (true, true), "{line} without a look in {all:?}");
-                    looked = (false, false);
-                    destructive += 1;
-                }
-                _ => {}
-            }
-        }
-        assert_eq!(destructive, 2, "{all:?}");
+        let taken = taken(&all);
+        assert!(taken.iter().all(|(_, looked)| *looked), "{taken:?} in {all:?}");
+        // Twice the pod, shut down and deleted; once the container that keeps its volume, unprotected and deleted.
+        assert_eq!(taken.len(), 6, "{taken:?}");
+    }
+}
+
+bot_test! {
+    async fn a_pod_that_is_back_before_it_is_made_again_is_not_made_twice(bot: &mut Bot) {
+        a_set(bot, "back", 7830, 1, "").await;
+        bot.proxmox.forget();
+        bot.guillotine.set("before look", 0);
+        bot.meddles(&json!({ "action": "destroy", "vmid": 7830 }));
+        bot.looks().await;
+        assert!(bot.guillotine.has_fallen(Duration::from_secs(20)).await, "it shall be made again");
+        // On a reading in which it was gone; meanwhile somebody restores it from a backup.
+        let tags = "gantry;gantry-set.back";
+        bot.proxmox.has(proxmox_twin::GuestSpec::lxc(7830, "back-0").on("pve1").tags(tags).running());
+        bot.restart().await;
+        bot.settle().await;
+        bot.looks().await;
+        until("the set stands with that one", async || {
+            bot.looks().await;
+            bot.admin().runs("/set show set:back").await.text().contains("1 of 1 ready")
+        })
+        .await;
+        bot.settle().await;
+        let made = bot.changes().into_iter().filter(|c| c.ends_with("7830")).collect::<Vec<_>>();
+        assert_eq!(made, Vec::<String>::new(), "nothing was done to it");
     }
 }
 
@@ -279,5 +318,59 @@ bot_test! {
         assert_eq!([who(7800), who(7801)], before);
         let made = bot.proxmox.changes().iter().filter(|c| c.what == "create").count();
         assert_eq!(made, 6, "two keepers once, two pods twice");
+    }
+}
+
+bot_test! {
+    async fn strangers_in_a_pods_place_are_told_of_by_number_and_left_alone(bot: &mut Bot) {
+        let question = a_set(bot, "place", 7820, 2, "").await;
+        let told = async |words: &str| {
+            let mut found = None;
+            until(&format!("somebody says “{words}”"), async || {
+                bot.looks().await;
+                let says = |m: &serde_json::Value| discord_twin::text_of(m).contains(words);
+                found = bot.discord.until_message("#ops", "admin", Duration::from_millis(200), says).await;
+                found.is_some()
+            })
+            .await;
+            let found = found.unwrap();
+            let message = found["id"].as_str().unwrap().parse().unwrap();
+            (Reply { message, ..question.clone() }, discord_twin::text_of(&found))
+        };
+        // Another guest says it is place-0: which of them is right is for people.
+        let twin = proxmox_twin::GuestSpec::lxc(5900, "place-0").tags("gantry;gantry-set.place");
+        bot.has_guest(twin.on("pve2")).await;
+        let (card, text) = told("CT 5900 on pve2 says it is place-0 as well.").await;
+        assert!(text.contains("place-0 is not as it shall be. Nothing was changed."), "{text}");
+        let buttons = bot.message(card.message)["components"].to_string();
+        assert!(buttons.contains("Ignore") && !buttons.contains("Restore") && !buttons.contains("Adopt"), "{buttons}");
+
+        // Somebody makes the container with the other's number their own.
+        let own = json!({ "tags": "payroll", "hostname": "payroll-db" });
+        bot.meddles(&json!({ "action": "set", "vmid": 7821, "config": own }));
+        bot.proxmox.forget();
+        let (card, text) = told("CT 7821 does not carry the set's tags: it is not touched.").await;
+        assert!(!text.contains("payroll"), "whoever reads this may not be allowed to see it: {text}");
+        let buttons = bot.message(card.message)["components"].to_string();
+        assert!(buttons.contains("Ignore") && !buttons.contains("Restore") && !buttons.contains("Adopt"), "{buttons}");
+        let shown = bot.admin().runs("/set show set:place").await.text();
+        for words in ["another guest has its number; nothing is done about that", "1 of 2 ready"] {
+            assert!(shown.contains(words), "{words} is not in:\n{shown}");
+        }
+        assert!(!shown.contains("payroll"), "{shown}");
+        // Both are gone again: nothing of theirs was touched, and the set stands.
+        bot.admin().does(&card, "ignore").await;
+        bot.settle().await;
+        for vmid in [5900, 7821] {
+            let touched = asked(bot, |l| !l.starts_with("GET") && l.contains(&format!("/{vmid}")));
+            assert_eq!(touched, Vec::<String>::new());
+            bot.meddles(&json!({ "action": "destroy", "vmid": vmid }));
+        }
+        until("its own pod has the number again", async || {
+            bot.looks().await;
+            bot.proxmox.guest(7821).is_some_and(|g| g.name == "place-1" && g.status == "running")
+        })
+        .await;
+        bot.settle().await;
     }
 }
