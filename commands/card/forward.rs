@@ -38,6 +38,17 @@ pub fn forward_list(list: &ForwardList, screen: &ScreenId) -> Card {
                 "."
             ]);
         }
+        if node.left > 0 {
+            let what = if node.left == 1 {
+                "forward that was removed has"
+            } else {
+                "forwards that were removed have"
+            };
+            card = card.say(text(format!(
+                "⚠ {} {what} still a line in its table or a rule in a firewall; gantry takes it out once it can.",
+                node.left
+            )));
+        }
         card = standing(card, &node.standing);
     }
     let all: usize = list.nodes.iter().map(|n| n.kept.len()).sum();

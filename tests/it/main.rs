@@ -17,6 +17,7 @@ mod docs;
 mod forward;
 mod forward_faults;
 mod forward_targets;
+mod forward_strangers;
 mod graph;
 mod harness;
 mod health;

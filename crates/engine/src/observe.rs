@@ -222,8 +222,8 @@ impl Engine {
         Ok(())
     }
 
-    /// A free VMID that no open operation of gantry's and no ordinal of a set has taken: a set's pod that is being
-    /// replaced is not there for a while, its number is. Nothing is reserved at Proxmox: creating may still find it taken.
+    /// A free VMID that no open operation of gantry's, no ordinal of a set and no forward has taken: a set's pod that is
+    /// being replaced is not there for a while, its number is. Nothing is reserved at Proxmox: creating may still find it taken.
     pub(crate) async fn free_vmid(&self, cluster: &ClusterId) -> Result<Vmid, Error> {
         let client = self.client(cluster)?;
         let fail = || Error::proxmox("choose a VMID", cluster);
@@ -231,6 +231,9 @@ impl Engine {
         let unread = || Error::store("read which VMIDs are taken");
         let mut taken = self.store().reserved_vmids(cluster).await.map_err(unread())?;
         taken.extend(self.store().set_vmids(cluster).await.map_err(unread())?);
+        // A forward whose guest is gone still means that one.
+        let forwards = self.store().list_forwards(Some(cluster)).await.map_err(unread())?;
+        taken.extend(forwards.iter().map(|k| k.spec.vmid));
         if !taken.contains(&first) {
             return Ok(first);
         }

@@ -136,6 +136,31 @@ impl Engine {
         })
     }
 
+    /// Writes down what gantry does by itself.
+    pub(crate) async fn append_own(
+        &self,
+        event: AuditEvent,
+        verb: Verb,
+        target: &str,
+        detail: String,
+    ) -> Result<(), Error> {
+        let row = AuditRow {
+            id: self.audit_id(),
+            at_ms: self.now_ms(),
+            event,
+            user: None,
+            user_name: "gantry".into(),
+            guild: None,
+            channel: None,
+            verb,
+            target: target.to_owned(),
+            plan: None,
+            operation: None,
+            detail,
+        };
+        self.store().append_audit(&row).await.map_err(Error::store("write the audit log"))
+    }
+
     /// Whether a node has a node shell. Memory only.
     pub fn has_shell(&self, cluster: &ClusterId, node: &NodeName) -> bool {
         self.shell(cluster, node).is_some()
@@ -390,20 +415,9 @@ impl Shell<'_> {
             Who::Asker(actor, verb, target) => {
                 engine.audit_row(event, actor, verb, target, &detail)
             }
-            Who::Gantry(verb, target) => AuditRow {
-                id: engine.audit_id(),
-                at_ms: engine.now_ms(),
-                event,
-                user: None,
-                user_name: "gantry".into(),
-                guild: None,
-                channel: None,
-                verb,
-                target: target.to_owned(),
-                plan: None,
-                operation: None,
-                detail,
-            },
+            Who::Gantry(verb, target) => {
+                return engine.append_own(event, verb, target, detail).await;
+            }
         };
         engine.store().append_audit(&row).await.map_err(Error::store("write the audit log"))
     }

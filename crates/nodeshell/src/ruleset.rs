@@ -20,6 +20,8 @@ pub struct ForwardState {
     pub forwards_ipv4: bool,
     /// Whether the node forwards IPv6.
     pub forwards_ipv6: bool,
+    /// The addresses the node has; none from a script that does not tell them.
+    pub local: Vec<IpAddr>,
 }
 
 /// The table in the kernel.
@@ -45,6 +47,13 @@ impl ForwardState {
         self.untouched
             && self.kept.as_ref() == Some(&generation)
             && matches!(&self.live, LiveTable::Ours { generation: g, table } if *g == generation && table == wanted)
+    }
+
+    /// Whether the table in force is one of ours that was not written down any more: whoever put it there was stopped, or
+    /// the disk was full. Its lines are just those of the generation it says it is, so that nobody has changed them.
+    pub fn is_broken_off(&self) -> bool {
+        matches!(&self.live, LiveTable::Ours { generation, table }
+            if self.kept.as_ref() != Some(generation) && table.generation() == *generation)
     }
 
     /// The forwards in force.
@@ -75,6 +84,7 @@ impl ForwardState {
             untouched: answer.one("sealed")? == "yes",
             forwards_ipv4: forwarding(&answer, "ipv4"),
             forwards_ipv6: forwarding(&answer, "ipv6"),
+            local: answer.all("local").filter_map(|text| text.parse().ok()).collect(),
         })
     }
 }
@@ -142,5 +152,26 @@ mod tests {
             ]
         );
         assert!(!state.is(state.table().unwrap()), "a generation that is not the table's");
+    }
+
+    #[test]
+    fn a_table_that_was_not_written_down_is_nobody_elses() {
+        let table = ForwardState::read(&format!(
+            "generation 0123456789abcdef\nkept none\nsealed no\nruleset {RULESET}\n"
+        ));
+        let generation = table.unwrap().table().unwrap().generation();
+        let read = |live: &str, kept: &str| {
+            let said = format!(
+                "generation {live}\nkept {kept}\nsealed no\nlocal 10.0.0.1\nruleset {RULESET}\n"
+            );
+            ForwardState::read(&said).unwrap()
+        };
+        let other = "0123456789abcdef";
+        assert!(read(generation.as_str(), other).is_broken_off());
+        assert!(read(generation.as_str(), "none").is_broken_off());
+        // Lines that are not its own, or a seal that does not fit what was written down: somebody else's hand.
+        assert!(!read(other, generation.as_str()).is_broken_off());
+        assert!(!read(generation.as_str(), generation.as_str()).is_broken_off());
+        assert_eq!(read(other, other).local, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
     }
 }

@@ -1,14 +1,35 @@
-//! Port forwards that were asked for. One place of a node leads to one guest: the table refuses a second one.
+//! Port forwards that were asked for, and what removed ones have left. One place of a node leads to one guest: the table
+//! refuses a second one.
+//!
+//! A forward goes from the list and onto that of leftovers in one transaction: whoever stops in between forgets nothing.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use gantry_core::forward::{Confirmed, Family, ForwardSpec, KeptForward, Proto};
-use gantry_core::id::{ClusterId, ForwardId, Vmid};
+use gantry_core::forward::{Confirmed, FORWARDS_MAX, Family, ForwardSpec, KeptForward, Proto};
+use gantry_core::id::{ClusterId, ForwardId, NodeName, Vmid};
 
 use crate::error::StoreError;
-use crate::pool::{Fail, Row, Value, args};
+use crate::pool::{Fail, Row, Tx, Value, args};
 use crate::sql;
 use crate::store::Store;
+
+/// What a removed forward has left on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Which forward; its rule is found by that.
+    pub forward: ForwardId,
+    /// In which cluster.
+    pub cluster: ClusterId,
+    /// On which node its line may still be.
+    pub node: NodeName,
+    /// The guest whose firewall may still have its rule.
+    pub vmid: Vmid,
+    /// That guest's name.
+    pub name: String,
+    /// Whether the rule is still to be removed.
+    pub ruled: bool,
+}
 
 /// The address as it is kept; empty is every address.
 fn listen(spec: &ForwardSpec) -> String {
@@ -89,46 +110,133 @@ impl Store {
         .await
     }
 
-    /// Keeps what was confirmed anew of a forward; the same again is fine. `false`: it is gone, or another one listens
-    /// at its new place.
+    /// Keeps what was confirmed anew of a forward; the same again is fine. Where it listens elsewhere from now on, its
+    /// line on the old node is left over. `false`: it is gone, or another one listens at its new place.
     pub async fn confirm_forward(&self, new: &Confirmed) -> Result<bool, StoreError> {
         self.call(format!("keep what was confirmed of the forward {}", new.id), async {
+            let mut tx = self.pool.begin().await?;
+            let (id, node) = (new.id.as_str(), new.node.as_str());
+            tx.write(sql::LEFTOVER_MOVED, args![id, node]).await?;
             let pinned = new.pinned.map(|a| a.to_string());
-            let args = args![new.id.as_str(), new.node.as_str(), pinned];
-            Ok(self.pool.write(sql::FORWARD_CONFIRM, args).await? == 1)
+            let args = args![id, node, pinned, new.name.as_deref()];
+            if tx.write(sql::FORWARD_CONFIRM, args).await? != 1 {
+                return Ok(false);
+            }
+            tx.commit().await?;
+            Ok(true)
         })
         .await
     }
 
-    /// Forgets a forward. `false`: there was none.
+    /// Forgets a forward; its line and its rule are left over. `false`: there was none.
     pub async fn remove_forward(&self, id: &ForwardId) -> Result<bool, StoreError> {
         self.call(format!("forget the forward {id}"), async {
-            Ok(self.pool.write(sql::FORWARD_REMOVE, args![id.as_str()]).await? == 1)
+            let mut tx = self.pool.begin().await?;
+            let gone = remove(&mut tx, id).await?;
+            tx.commit().await?;
+            Ok(gone)
         })
         .await
     }
 
-    /// Forgets every forward to a guest; how many there were.
+    /// Forgets every forward to a guest that is gone with its firewall; their lines are left over. How many there were.
     pub async fn remove_forwards_to(
         &self,
         cluster: &ClusterId,
         vmid: Vmid,
     ) -> Result<u64, StoreError> {
         self.call(format!("forget the forwards to {cluster}/{vmid}"), async {
+            let mut tx = self.pool.begin().await?;
+            let args = || args![cluster, i64::from(vmid.get())];
+            tx.write(sql::LEFTOVERS_GONE, args()).await?;
+            let gone = tx.write(sql::FORWARDS_REMOVE_TO, args()).await?;
+            tx.commit().await?;
+            Ok(gone)
+        })
+        .await
+    }
+
+    /// Notes that the firewall rule of a forward is there.
+    pub async fn note_forward_rule(&self, id: &ForwardId, now_ms: i64) -> Result<(), StoreError> {
+        self.call(format!("note the firewall rule of the forward {id}"), async {
+            self.pool.write(sql::FORWARD_RULED, args![id.as_str(), now_ms]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forwards whose firewall rule is still to be put in.
+    pub async fn forwards_without_rule(
+        &self,
+        cluster: &ClusterId,
+    ) -> Result<Vec<ForwardId>, StoreError> {
+        self.call("list the forwards without a firewall rule", async {
+            let rows = self.pool.rows(sql::FORWARDS_UNRULED, args![cluster]).await?;
+            rows.iter().map(|row| row.parsed("id")).collect()
+        })
+        .await
+    }
+
+    /// Notes that a guest was made anew: its firewall has no rule of the forwards to it.
+    pub async fn forget_forward_rules(
+        &self,
+        cluster: &ClusterId,
+        vmid: Vmid,
+    ) -> Result<u64, StoreError> {
+        self.call(format!("note the firewall rules of {cluster}/{vmid}"), async {
             let args = args![cluster, i64::from(vmid.get())];
-            Ok(self.pool.write(sql::FORWARDS_REMOVE_TO, args).await?)
+            Ok(self.pool.write(sql::FORWARDS_UNRULE, args).await?)
+        })
+        .await
+    }
+
+    /// What removed forwards have left in a cluster, by node.
+    pub async fn list_leftovers(&self, cluster: &ClusterId) -> Result<Vec<Leftover>, StoreError> {
+        self.call("list what removed forwards have left", async {
+            let rows = self.pool.rows(sql::LEFTOVERS_LIST, args![cluster]).await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Leftover {
+                        forward: row.parsed("forward_id")?,
+                        cluster: row.parsed("cluster")?,
+                        node: row.parsed("node")?,
+                        vmid: row.vmid("vmid")?,
+                        name: row.text("name")?,
+                        ruled: row.int("ruled")? == 1,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Notes that the rule of a removed forward is gone.
+    pub async fn note_rule_gone(&self, id: &ForwardId) -> Result<(), StoreError> {
+        self.call(format!("note that the rule of {id} is gone"), async {
+            self.pool.write(sql::LEFTOVER_UNRULED, args![id.as_str()]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that the line of a removed forward is gone. One whose rule is still to be removed stays.
+    pub async fn forget_leftover(&self, left: &Leftover) -> Result<bool, StoreError> {
+        self.call(format!("note that {} has left nothing", left.forward), async {
+            let args = args![left.forward.as_str(), left.node.as_str()];
+            Ok(self.pool.write(sql::LEFTOVER_FORGET, args).await? == 1)
         })
         .await
     }
 
     /// Makes the forwards that come from a pod's specification those in `wanted`; forwards that were asked for by
-    /// themselves stay. Those that could not be kept because their place is taken, each with who has it.
+    /// themselves stay. Those that could not be kept because their place is taken or their node is full, each with who
+    /// has its place.
     pub async fn set_pod_forwards(
         &self,
         cluster: &ClusterId,
         vmid: Vmid,
         wanted: &[KeptForward],
-    ) -> Result<Vec<(KeptForward, KeptForward)>, StoreError> {
+    ) -> Result<Vec<(KeptForward, Option<KeptForward>)>, StoreError> {
         self.call(format!("keep the forwards to {cluster}/{vmid}"), async {
             let mut tx = self.pool.begin().await?;
             let rows = tx.rows(sql::FORWARDS_LIST, args![cluster.as_str()]).await?;
@@ -137,19 +245,30 @@ impl Store {
             let own = |k: &&KeptForward| k.spec.vmid == vmid && k.port.is_some();
             for old in there.iter().filter(own) {
                 if !wanted.iter().any(|w| same(w, old)) {
-                    tx.write(sql::FORWARD_REMOVE, args![old.id.as_str()]).await?;
+                    remove(&mut tx, &old.id).await?;
                 }
             }
             let mut taken = Vec::new();
+            let stays = |k: &&KeptForward| !own(k) || wanted.iter().any(|w| same(w, k));
+            let mut nodes: BTreeMap<&NodeName, usize> = BTreeMap::new();
+            for old in there.iter().filter(stays) {
+                *nodes.entry(&old.spec.node).or_default() += 1;
+            }
             for new in wanted {
                 if there.iter().any(|old| same(old, new)) {
                     continue;
                 }
+                let count = nodes.entry(&new.spec.node).or_default();
+                if *count >= FORWARDS_MAX {
+                    taken.push((new.clone(), None));
+                    continue;
+                }
+                *count += 1;
                 tx.write(sql::FORWARD_INSERT, row(new)).await?;
                 let at = tx.row(sql::FORWARD_AT, place(&new.spec)).await?;
                 let at = at.as_ref().map(read).transpose()?;
                 if let Some(other) = at.filter(|other| other.id != new.id) {
-                    taken.push((new.clone(), other));
+                    taken.push((new.clone(), Some(other)));
                 }
             }
             tx.commit().await?;
@@ -157,6 +276,12 @@ impl Store {
         })
         .await
     }
+}
+
+/// Takes a forward off the list; its line and its rule are left over. `false`: there was none.
+async fn remove(tx: &mut Tx, id: &ForwardId) -> Result<bool, Fail> {
+    tx.write(sql::LEFTOVER_REMOVED, args![id.as_str()]).await?;
+    Ok(tx.write(sql::FORWARD_REMOVE, args![id.as_str()]).await? == 1)
 }
 
 fn read(row: &Row) -> Result<KeptForward, Fail> {

@@ -40,6 +40,7 @@ pub use cards::{CardAbout, CardRow, NewCard};
 pub use dialect::Kind;
 pub use error::StoreError;
 pub use figures::StoreFigures;
+pub use forwards::Leftover;
 pub use hooks::{HookRow, Kept, MirrorRow, MirrorState};
 pub use incident_notes::IncidentThread;
 pub use network_changes::NetworkChangeRow;

@@ -48,6 +48,7 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(11, "0011_boards"),
     migration!(12, "0012_hooks"),
     migration!(13, "0013_forward_pins"),
+    migration!(14, "0014_forward_leftovers"),
 ];
 
 /// The advisory lock that keeps two processes from migrating a PostgreSQL database at once: "gantry" in ASCII.

@@ -522,11 +522,36 @@ texts! {
     FORWARD_REMOVE = Text::same("DELETE FROM forwards WHERE id = $1");
     FORWARD_PIN = Text::same("UPDATE forwards SET pinned = $2 WHERE id = $1 AND pinned IS NULL");
     FORWARD_CONFIRM = Text::same(
-        "UPDATE forwards SET node = $2, pinned = $3 WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM forwards o \
+        "UPDATE forwards SET node = $2, pinned = $3, name = COALESCE(CAST($4 AS TEXT), name), \
+         ruled_ms = CASE WHEN CAST($4 AS TEXT) IS NULL THEN ruled_ms ELSE NULL END WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM forwards o \
          WHERE o.id <> forwards.id AND o.cluster = forwards.cluster AND o.node = $2 AND o.proto = forwards.proto \
          AND o.family = forwards.family AND o.listen_address = forwards.listen_address \
          AND o.listen_port = forwards.listen_port)");
     FORWARDS_REMOVE_TO = Text::same("DELETE FROM forwards WHERE cluster = $1 AND vmid = $2");
+    FORWARD_RULED = Text::same("UPDATE forwards SET ruled_ms = $2 WHERE id = $1");
+    FORWARDS_UNRULED = Text::same(
+        "SELECT id FROM forwards WHERE cluster = $1 AND ruled_ms IS NULL ORDER BY id LIMIT 10000");
+    FORWARDS_UNRULE = Text::same("UPDATE forwards SET ruled_ms = NULL WHERE cluster = $1 AND vmid = $2");
+    // What a forward leaves: its line and its rule where it is removed, its line where it listens elsewhere, its line
+    // where its guest is gone with its firewall.
+    LEFTOVER_REMOVED = Text::same(
+        "INSERT INTO forward_leftovers (forward_id, cluster, node, vmid, name, ruled) \
+         SELECT id, cluster, node, vmid, name, 1 FROM forwards WHERE id = $1 \
+         ON CONFLICT (forward_id, node) DO UPDATE SET ruled = 1");
+    LEFTOVER_MOVED = Text::same(
+        "INSERT INTO forward_leftovers (forward_id, cluster, node, vmid, name, ruled) \
+         SELECT id, cluster, node, vmid, name, 0 FROM forwards WHERE id = $1 AND node <> $2 \
+         ON CONFLICT (forward_id, node) DO NOTHING");
+    LEFTOVERS_GONE = Text::same(
+        "INSERT INTO forward_leftovers (forward_id, cluster, node, vmid, name, ruled) \
+         SELECT id, cluster, node, vmid, name, 0 FROM forwards WHERE cluster = $1 AND vmid = $2 \
+         ON CONFLICT (forward_id, node) DO NOTHING");
+    LEFTOVERS_LIST = Text::same(
+        "SELECT forward_id, cluster, node, vmid, name, ruled FROM forward_leftovers WHERE cluster = $1 \
+         ORDER BY node, forward_id LIMIT 10000");
+    LEFTOVER_UNRULED = Text::same("UPDATE forward_leftovers SET ruled = 0 WHERE forward_id = $1");
+    LEFTOVER_FORGET = Text::same(
+        "DELETE FROM forward_leftovers WHERE forward_id = $1 AND node = $2 AND ruled = 0");
 
     // Settings and counters.
     SETTING_FIND = Text::same("SELECT value FROM settings WHERE key = $1");

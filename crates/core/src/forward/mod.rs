@@ -11,9 +11,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use plan::{Facts, Found, plan_add, plan_apply, plan_remove};
+pub use plan::{Asking, Facts, Found, plan_add, plan_apply, plan_remove};
 pub use step::{Confirmed, ForwardAction, ForwardStep};
-pub use target::{Broken, Desired, Ground, Leads, ends_at_node, forbidden, target};
+pub use target::{Broken, Desired, Ground, Leads, ends_at_node, forbidden, target, unfit_address};
 
 use crate::id::{ClusterId, ForwardId, NodeName, Vmid};
 
@@ -89,23 +89,31 @@ pub struct ForwardSpec {
     pub target_port: u16,
 }
 
-impl fmt::Display for ForwardSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ForwardSpec {
+    /// Where it listens, as people read it: `tcp ipv4 *:8080 on pve1`.
+    pub fn place(&self) -> String {
         let at = match self.listen {
             Some(IpAddr::V6(a)) => format!("[{a}]"),
             Some(a) => a.to_string(),
             None => "*".to_owned(),
         };
-        write!(
-            f,
-            "{} {} {at}:{} on {} → {}:{}",
-            self.proto.as_str(),
-            self.family.as_str(),
-            self.port,
-            self.node,
-            self.name,
-            self.target_port
-        )
+        let (proto, family) = (self.proto.as_str(), self.family.as_str());
+        format!("{proto} {family} {at}:{} on {}", self.port, self.node)
+    }
+
+    /// The whole of it, for somebody who may see its guest or not.
+    pub fn shown_to(&self, sees: bool) -> String {
+        if sees {
+            self.to_string()
+        } else {
+            format!("{} → a guest you may not see", self.place())
+        }
+    }
+}
+
+impl fmt::Display for ForwardSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}:{}", self.place(), self.name, self.target_port)
     }
 }
 
@@ -131,8 +139,13 @@ pub struct KeptForward {
 impl KeptForward {
     /// The comment of its rule in the guest's firewall.
     pub fn comment(&self) -> String {
-        format!("gantry {}", self.id)
+        comment(&self.id)
     }
+}
+
+/// The comment of the rule of the forward of that id in its guest's firewall.
+pub fn comment(id: &ForwardId) -> String {
+    format!("gantry {id}")
 }
 
 /// The addresses a guest's network cards were given, in their order: `net0` first, without their prefix. What comes by
@@ -179,15 +192,27 @@ pub enum Unfit {
     /// Listens at an address of the other family.
     #[error("{0} is not an {1} address")]
     OtherFamily(IpAddr, &'static str),
-    /// Loopback and multicast are nobody's to listen at.
-    #[error("nothing from outside arrives at {0}")]
-    Nowhere(IpAddr),
+    /// Loopback, multicast and the like are nobody's to listen at.
+    #[error("nothing from outside arrives at {0}, which is {1}")]
+    Nowhere(IpAddr, &'static str),
     /// Taken.
     #[error("that port is taken: {0}")]
     Taken(Box<ForwardSpec>),
     /// Full.
     #[error("{0} has {FORWARDS_MAX} forwards, which is the most a node can have")]
     Full(NodeName),
+}
+
+impl Unfit {
+    /// In words for somebody who is told of other guests' forwards only where `sees` says so.
+    pub fn told(&self, sees: &dyn Fn(&ForwardSpec) -> bool) -> String {
+        match self {
+            Self::Taken(other) if !sees(other) => {
+                "that port is taken by the forward of a guest you may not see".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 impl ForwardSpec {
@@ -215,8 +240,8 @@ impl ForwardSpec {
             if Family::of(at) != self.family {
                 return Err(Unfit::OtherFamily(at, self.family.as_str()));
             }
-            if at.is_loopback() || at.is_multicast() || at.is_unspecified() {
-                return Err(Unfit::Nowhere(at));
+            if let Some(why) = unfit_address(at) {
+                return Err(Unfit::Nowhere(at, why));
             }
         }
         if let Some(other) = there.iter().find(|o| self.collides(o)) {
@@ -243,6 +268,14 @@ pub struct Entry {
     pub target: IpAddr,
     /// The port there.
     pub target_port: u16,
+}
+
+impl Entry {
+    /// Whether it listens where `spec` does.
+    pub fn is_of(&self, spec: &ForwardSpec) -> bool {
+        (self.proto, Family::of(self.target), self.listen, self.port)
+            == (spec.proto, spec.family, spec.listen, spec.port)
+    }
 }
 
 /// What is in a node's table that should not be, and what is missing.

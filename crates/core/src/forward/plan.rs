@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::{Broken, Confirmed, Drift, Entry, Family, ForwardStep, Ground, KeptForward, drift};
+use super::{
+    Broken, Confirmed, Drift, Entry, Family, ForwardSpec, ForwardStep, Ground, KeptForward, drift,
+};
 use crate::id::NodeName;
 use crate::operation::StepKind;
 use crate::plan::{Change, Draft, Planned};
@@ -69,12 +71,14 @@ fn touched(node: &NodeName) -> String {
     )
 }
 
-/// Plans one more forward. `ground` has all that are kept and the guest, where it is there; `found` is the guest.
+/// Plans one more forward. `ground` has all that are kept and the guest, where it is there; `found` is the guest; `sees`:
+/// whether whoever asks may be told of the guest of another forward.
 pub fn plan_add(
     forward: &KeptForward,
     ground: &Ground,
     found: Option<&Found>,
     facts: &Facts,
+    sees: &dyn Fn(&ForwardSpec) -> bool,
 ) -> Planned {
     let refused = |why: String| Planned::Refused { why };
     let spec = &forward.spec;
@@ -89,7 +93,7 @@ pub fn plan_add(
     }
     let specs: Vec<_> = ground.all.iter().map(|k| k.spec.clone()).collect();
     if let Err(why) = spec.check(&specs) {
-        return refused(format!("{why}."));
+        return refused(format!("{}.", why.told(sees)));
     }
     let Some(found) = found else {
         return refused(format!("{} is gone: Proxmox does not know it any more.", spec.name));
@@ -109,6 +113,12 @@ pub fn plan_add(
             return refused(format!(
                 "{} is on a bridge that ends at {node}, so {} does not reach it. Let {node} listen.",
                 found.shown, spec.node
+            ));
+        }
+        Err(Broken::Another(name)) => {
+            return refused(format!(
+                "The guest {} is called {name} now, no longer {}. Ask again if that one is meant.",
+                spec.vmid, spec.name
             ));
         }
         Err(Broken::Forbidden(address, why)) => {
@@ -181,13 +191,14 @@ pub fn plan_add(
     })
 }
 
-/// Plans one forward less. `there`: whether it is still kept.
-pub fn plan_remove(forward: &KeptForward, there: bool, facts: &Facts) -> Planned {
+/// Plans one forward less. `there`: whether it is still kept; `gone`: whether its guest is gone, or another one has its
+/// number now, so that no specification can take it out any more.
+pub fn plan_remove(forward: &KeptForward, there: bool, gone: bool, facts: &Facts) -> Planned {
     let spec = &forward.spec;
     if !there {
         return Planned::Nothing { why: format!("{spec}: there is no such forward any more.") };
     }
-    if let Some(port) = &forward.port {
+    if let Some(port) = forward.port.as_ref().filter(|_| !gone) {
         return Planned::Refused {
             why: format!(
                 "It comes from the port `{port}` in the specification of {}: take its `node_port` out there and `/pod apply` it.",
@@ -220,66 +231,84 @@ pub fn plan_remove(forward: &KeptForward, there: bool, facts: &Facts) -> Planned
     })
 }
 
+/// Who asks for a node's table to be made what was asked for.
+pub struct Asking<'a> {
+    /// Whether they may open the guest of a forward there, which confirming its address anew comes to.
+    pub may: &'a dyn Fn(&KeptForward) -> bool,
+    /// Whether they may be told of the guest of a forward.
+    pub sees: &'a dyn Fn(&ForwardSpec) -> bool,
+}
+
+/// What is confirmed anew of a forward that leads nowhere now and shall listen on `node`, with a sentence; `None`: nothing
+/// can be. The error says why it stays where it is.
+fn anew(
+    node: &NodeName,
+    ground: &Ground,
+    forward: &KeptForward,
+    why: &Broken,
+    sees: &dyn Fn(&ForwardSpec) -> bool,
+) -> Result<Option<(Confirmed, String)>, String> {
+    let spec = &forward.spec;
+    let mut after = forward.clone();
+    let effect = match why {
+        Broken::Elsewhere(now) if now == node => {
+            after.spec.node = node.clone();
+            let others = ground.all.iter().filter(|k| k.id != forward.id);
+            let others: Vec<_> = others.map(|k| k.spec.clone()).collect();
+            after.spec.check(&others).map_err(|no| no.told(sees))?;
+            format!(
+                "Let {node} listen for {}:{} instead of {}: it is here now.",
+                spec.name, spec.target_port, spec.node
+            )
+        }
+        // Learned without being asked for: a pod had no address yet when it was.
+        Broken::Unconfirmed(_) if forward.port.is_some() => return Ok(None),
+        Broken::Unconfirmed(to) if spec.node == *node => {
+            format!("Lead {spec} to {to}, which its guest says it has.")
+        }
+        Broken::Moved { from, to } if spec.node == *node => {
+            format!("Lead {spec} to {to}, which its guest says it has, and no longer to {from}.")
+        }
+        Broken::Another(name) if spec.node == *node => {
+            after.spec.name.clone_from(name);
+            format!("Lead {spec} to {name}, which has the number {} now.", spec.vmid)
+        }
+        _ => return Ok(None),
+    };
+    let (pinned, to) = match ground.target(&after) {
+        Ok(to) => (forward.pinned, Some(to)),
+        Err(Broken::Unconfirmed(to) | Broken::Moved { to, .. }) => (Some(to), Some(to)),
+        Err(_) => return Ok(None),
+    };
+    let at = match (why, to) {
+        (Broken::Elsewhere(_) | Broken::Another(_), Some(to)) => format!(" That is {to}."),
+        _ => String::new(),
+    };
+    let name = matches!(why, Broken::Another(_)).then(|| after.spec.name.clone());
+    let confirmed = Confirmed { id: forward.id.clone(), node: node.clone(), pinned, name };
+    Ok(Some((confirmed, format!("{effect}{at}"))))
+}
+
 /// What can be confirmed anew of the forwards that lead nowhere and shall listen on `node`, each with a sentence.
-/// `may`: whether whoever asks may open that guest there.
 fn confirmable(
     node: &NodeName,
     ground: &Ground,
-    may: &dyn Fn(&KeptForward) -> bool,
+    asking: &Asking<'_>,
 ) -> (Vec<Confirmed>, Vec<String>, Vec<String>) {
     let (mut all, mut effects, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for forward in &ground.all {
-        let spec = &forward.spec;
         let Err(why) = ground.target(forward) else { continue };
-        let here = spec.node == *node;
-        let (pinned, effect) = match &why {
-            // Learned without being asked for: a pod had no address yet when it was.
-            Broken::Unconfirmed(_) if forward.port.is_some() => continue,
-            Broken::Unconfirmed(to) if here => {
-                (Some(*to), format!("Lead {spec} to {to}, which its guest says it has."))
+        let shown = forward.spec.shown_to((asking.sees)(&forward.spec));
+        match anew(node, ground, forward, &why, asking.sees) {
+            Ok(None) => {}
+            Ok(Some((confirmed, effect))) if (asking.may)(forward) => {
+                effects.push(effect);
+                all.push(confirmed);
             }
-            Broken::Moved { from, to } if here => (
-                Some(*to),
-                format!(
-                    "Lead {spec} to {to}, which its guest says it has, and no longer to {from}."
-                ),
-            ),
-            Broken::Elsewhere(now) if now == node => {
-                let mut moved = forward.clone();
-                moved.spec.node = node.clone();
-                let others: Vec<_> = ground
-                    .all
-                    .iter()
-                    .filter(|k| k.id != forward.id)
-                    .map(|k| k.spec.clone())
-                    .collect();
-                if let Err(no) = moved.spec.check(&others) {
-                    warnings.push(format!("{spec} cannot move to {node}: {no}."));
-                    continue;
-                }
-                let pinned = match ground.target(&moved) {
-                    Ok(_) => forward.pinned,
-                    Err(Broken::Unconfirmed(to) | Broken::Moved { to, .. }) => Some(to),
-                    Err(_) => continue,
-                };
-                let at = pinned.map(|a| format!(", {a}")).unwrap_or_default();
-                (
-                    pinned,
-                    format!(
-                        "Let {node} listen for {}:{}{at} instead of {}: it is here now.",
-                        spec.name, spec.target_port, spec.node
-                    ),
-                )
-            }
-            _ => continue,
-        };
-        if may(forward) {
-            effects.push(effect);
-            all.push(Confirmed { id: forward.id.clone(), node: node.clone(), pinned });
-        } else {
-            warnings.push(format!(
-                "{spec} stays as it is: opening that guest here is not yours to confirm."
-            ));
+            Ok(Some(_)) => warnings.push(format!(
+                "{shown} stays as it is: opening that guest here is not yours to confirm."
+            )),
+            Err(no) => warnings.push(format!("{shown} cannot move to {node}: {no}.")),
         }
     }
     (all, effects, warnings)
@@ -292,29 +321,34 @@ fn with(ground: &Ground, confirmed: &[Confirmed]) -> Ground {
         if let Some(new) = confirmed.iter().find(|c| c.id == forward.id) {
             forward.spec.node = new.node.clone();
             forward.pinned = new.pinned;
+            if let Some(name) = &new.name {
+                forward.spec.name.clone_from(name);
+            }
         }
     }
     after
 }
 
-/// Plans making a node's table what was asked for. `may`: whether whoever asks may open the guest of a forward there,
-/// which confirming its address anew comes to.
+/// Plans making a node's table what was asked for.
 pub fn plan_apply(
     cluster: &str,
     node: &NodeName,
     ground: &Ground,
     facts: &Facts,
-    may: &dyn Fn(&KeptForward) -> bool,
+    asking: &Asking<'_>,
 ) -> Planned {
-    let (confirmed, mut effects, mut warnings) = confirmable(node, ground, may);
+    let (confirmed, mut effects, mut warnings) = confirmable(node, ground, asking);
     let desired = with(ground, &confirmed).desired(node);
     let has = facts.has.clone().unwrap_or_default();
     let difference = drift(&has, &desired);
-    let broken = desired
-        .broken
-        .iter()
-        .map(|(spec, why)| format!("{spec} leads nowhere now: {}.", why.words(spec)));
-    warnings.extend(broken);
+    warnings.extend(desired.broken.iter().map(|(spec, why)| match (asking.sees)(spec) {
+        true => format!("{spec} leads nowhere now: {}.", why.words(spec)),
+        false => format!("{} leads nowhere now.", spec.shown_to(false)),
+    }));
+    let unread = desired.unread.iter().map(|spec| spec.shown_to((asking.sees)(spec)));
+    warnings.extend(
+        unread.map(|s| format!("{s}: its guest could not be read; its line stays as it is.")),
+    );
     let none_needed = facts.has.is_some() || desired.entries.is_empty();
     if confirmed.is_empty() && difference.is_none() && !facts.touched && none_needed {
         let mut why = format!("The forwards of {node} are as they were asked for.");
@@ -389,6 +423,7 @@ mod tests {
     /// Those forwards, and guest 201 on pve1 with those addresses.
     fn ground(all: &[KeptForward], fixed: &[&str], given: &[&str]) -> Ground {
         let leads = Leads {
+            name: "web-201".into(),
             node: "pve1".parse().unwrap(),
             fixed: addresses(fixed),
             given: addresses(given),
@@ -398,7 +433,21 @@ mod tests {
             all: all.to_vec(),
             guests: [(201.try_into().unwrap(), leads)].into(),
             own: addresses(&["10.0.0.1"]).into_iter().collect(),
+            ..Ground::default()
         }
+    }
+
+    fn plan_add(
+        forward: &KeptForward,
+        ground: &Ground,
+        found: Option<&Found>,
+        facts: &Facts,
+    ) -> Planned {
+        super::plan_add(forward, ground, found, facts, &|_| true)
+    }
+
+    fn plan_apply(node: &NodeName, ground: &Ground, facts: &Facts, may: bool) -> Planned {
+        super::plan_apply("lab", node, ground, facts, &Asking { may: &|_| may, sees: &|_| true })
     }
 
     fn facts() -> Facts {
@@ -434,7 +483,7 @@ mod tests {
         assert!(why(plan_add(&one, &none, Some(&ok), &off)).contains("net.ipv4.ip_forward"));
         let foreign = Facts { touched: true, ..facts() };
         assert!(why(plan_add(&one, &none, Some(&ok), &foreign)).contains("/forward apply"));
-        assert!(why(plan_remove(&one, true, &foreign)).contains("/forward apply"));
+        assert!(why(plan_remove(&one, true, false, &foreign)).contains("/forward apply"));
     }
 
     #[test]
@@ -461,7 +510,7 @@ mod tests {
         let mut by_hand = desired.entries.clone();
         by_hand[0].target_port = 81;
         let facts = Facts { has: Some(by_hand), touched: true, ..facts() };
-        let apply = |facts: &Facts| plan_apply("lab", &node, &ground, facts, &|_| true);
+        let apply = |facts: &Facts| plan_apply(&node, &ground, facts, true);
         let Planned::Ready(draft) = apply(&facts) else { panic!() };
         assert_eq!((draft.changes.len(), draft.steps.len()), (2, 1));
         let fine = Facts { has: Some(desired.entries), touched: false, ..facts };
@@ -475,12 +524,16 @@ mod tests {
         one.pinned = Some("10.9.0.7".parse().unwrap());
         let mut ground = ground(&[one.clone()], &[], &["10.9.0.8"]);
         let empty = Facts { has: Some(vec![]), ..facts() };
-        let plan = |ground: &Ground, node: &NodeName, may: bool| {
-            plan_apply("lab", node, ground, &empty, &|_| may)
-        };
+        let plan =
+            |ground: &Ground, node: &NodeName, may: bool| plan_apply(node, ground, &empty, may);
         let Planned::Ready(draft) = plan(&ground, &pve1, true) else { panic!() };
         let pinned = Some("10.9.0.8".parse().unwrap());
-        let anew = |node: &NodeName| Confirmed { id: one.id.clone(), node: node.clone(), pinned };
+        let anew = |node: &NodeName| Confirmed {
+            id: one.id.clone(),
+            node: node.clone(),
+            pinned,
+            name: None,
+        };
         let first = |draft: &Draft| draft.steps[0].clone();
         let confirm = |node| StepKind::Forward(ForwardStep::Confirm { forwards: vec![anew(node)] });
         assert_eq!(first(&draft), confirm(&pve1));
@@ -499,5 +552,58 @@ mod tests {
         assert_eq!(first(&draft), confirm(&pve2));
         let no = why(plan(&ground, &pve1, true));
         assert!(no.contains("/forward apply node:pve2"), "{no}");
+    }
+
+    #[test]
+    fn another_guest_of_that_number_is_led_to_only_once_somebody_confirms_it() {
+        let node: NodeName = "pve1".parse().unwrap();
+        let mut one = kept(8080, 201);
+        one.spec.name = "shop-0".into();
+        let mut ground = ground(&[one.clone()], &["10.9.0.5"], &[]);
+        let desired = ground.desired(&node);
+        assert!(desired.entries.is_empty(), "{desired:?}");
+        assert_eq!(desired.broken[0].1, Broken::Another("web-201".into()));
+        let empty = Facts { has: Some(vec![]), ..facts() };
+        assert!(why(plan_apply(&node, &ground, &empty, false)).contains("not yours to confirm"));
+        let Planned::Ready(draft) = plan_apply(&node, &ground, &empty, true) else { panic!() };
+        assert!(draft.effects[0].contains("web-201") && draft.effects[0].contains("10.9.0.5"));
+        let StepKind::Forward(ForwardStep::Confirm { forwards }) = &draft.steps[0] else {
+            panic!()
+        };
+        let after = with(&ground, forwards);
+        assert_eq!(after.desired(&node).entries.len(), 1);
+        let Planned::Ready(then) = plan_apply(&node, &after, &empty, true) else { panic!() };
+        assert_eq!(then.fingerprint, draft.fingerprint);
+        // Nobody asks for a forward to another guest than the one they meant.
+        let no = why(plan_add(
+            &one,
+            &super::Ground { all: vec![], ..ground.clone() },
+            Some(&found()),
+            &facts(),
+        ));
+        assert!(no.contains("is called web-201 now"), "{no}");
+        // A port of a pod learns nothing of a stranger either, and may be taken off the list.
+        ground.guests.get_mut(&201.try_into().unwrap()).unwrap().fixed.clear();
+        ground.guests.get_mut(&201.try_into().unwrap()).unwrap().given = addresses(&["10.9.0.8"]);
+        ground.all[0].port = Some("http".into());
+        let desired = ground.desired(&node);
+        assert_eq!((desired.learned.len(), desired.entries.len()), (0, 0));
+        let port = ground.all[0].clone();
+        assert!(why(plan_remove(&port, true, false, &empty)).contains("/pod apply"));
+        assert!(matches!(plan_remove(&port, true, true, &empty), Planned::Ready(_)));
+    }
+
+    #[test]
+    fn the_names_of_other_peoples_guests_are_not_told() {
+        let (one, mut other) = (kept(8080, 201), kept(8080, 202));
+        other.spec.name = "payroll-db".into();
+        let ground = ground(std::slice::from_ref(&other), &["10.9.0.5"], &[]);
+        let sees = |spec: &ForwardSpec| spec.name != "payroll-db";
+        let no = why(super::plan_add(&one, &ground, Some(&found()), &facts(), &sees));
+        assert!(no.contains("taken") && !no.contains("payroll"), "{no}");
+        let node: NodeName = "pve1".parse().unwrap();
+        let asking = Asking { may: &|_| false, sees: &sees };
+        let no = why(super::plan_apply("lab", &node, &ground, &facts(), &asking));
+        assert!(no.contains("leads nowhere") && !no.contains("payroll"), "{no}");
     }
 }

@@ -95,6 +95,9 @@ pub struct Confirmed {
     pub node: NodeName,
     /// The address it leads to, where its guest has no fixed one.
     pub pinned: Option<IpAddr>,
+    /// What its guest is called from now on, where that is something else.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// One thing that is done to forwards.

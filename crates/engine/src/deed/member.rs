@@ -296,6 +296,17 @@ impl Engine {
         self.store().save_pod(&row).await.map_err(fail())
     }
 
+    /// The pod that was removed, where the set makes it again under the same number; read now.
+    pub(super) async fn is_made_again(&self, op: &Operation) -> Result<Option<GuestRef>, Error> {
+        let Some(part) = part(op).filter(|p| p.work == Work::Remove) else { return Ok(None) };
+        let row = self.store().find_set(part.set).await.map_err(Error::store("read the set"))?;
+        let again = row.is_some_and(|row| {
+            let set = &row.set;
+            set.deleting.is_none() && set.spec().ordinals().contains(&part.identity.ordinal)
+        });
+        Ok(part.guest().filter(|_| again))
+    }
+
     /// Writes down that the pod is gone.
     pub(super) async fn remember_removed(&self, op: &Operation) -> Result<(), Error> {
         let Some(part) = part(op) else { return Ok(()) };

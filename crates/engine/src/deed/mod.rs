@@ -274,8 +274,16 @@ impl Engine {
         }
     }
 
-    /// Keeps gantry's own records in line with a step that is over.
-    pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<(), Error> {
+    /// Keeps gantry's own records in line with a step that is over. What of it could not be, as a sentence.
+    pub(crate) async fn remember(&self, op: &Operation, n: usize) -> Result<Option<String>, Error> {
+        if let StepKind::CreatePod | StepKind::Pod(PodStep::Configure { .. }) = &op.steps[n].kind {
+            self.remember_step(op, n).await?;
+            return Box::pin(self.remember_ports(op)).await;
+        }
+        self.remember_step(op, n).await.map(|()| None)
+    }
+
+    async fn remember_step(&self, op: &Operation, n: usize) -> Result<(), Error> {
         match &op.steps[n].kind {
             StepKind::Set(SetStep::Create) => {
                 self.remember_made(op).await?;
@@ -285,12 +293,14 @@ impl Engine {
                 }
             }
             StepKind::Delete if is_member(op) => {
-                Box::pin(self.forget_forwards(op)).await?;
+                match self.is_made_again(op).await? {
+                    Some(guest) => Box::pin(self.keep_forwards_to(&guest)).await?,
+                    None => Box::pin(self.forget_forwards(op)).await?,
+                }
                 self.remember_removed(op).await
             }
             StepKind::CreatePod => {
                 self.remember_pod(op).await?;
-                Box::pin(self.remember_ports(op)).await?;
                 match &op.action {
                     Action::CreatePod { spec, .. } => {
                         self.touch_image(op, n, &spec.template.image).await
@@ -303,10 +313,7 @@ impl Engine {
                 Box::pin(self.forget_forwards(op)).await?;
                 self.forget_pod(op).await
             }
-            StepKind::Pod(PodStep::Configure { .. }) => {
-                self.remember_applied(op).await?;
-                Box::pin(self.remember_ports(op)).await
-            }
+            StepKind::Pod(PodStep::Configure { .. }) => self.remember_applied(op).await,
             _ => Ok(()),
         }
     }

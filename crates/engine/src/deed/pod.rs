@@ -83,7 +83,7 @@ impl Engine {
         let mut planned = plan_new(spec, cluster, &place);
         pod::tell_place(&mut planned, why);
         self.tell_lacking_shell(&mut planned, spec, (cluster, &place.node));
-        self.tell_ports((cluster, spec), None, &mut planned).await?;
+        self.tell_ports(actor, (cluster, spec), None, &mut planned).await?;
         if let Some((step, effect)) = first {
             pod::fetch_first(&mut planned, step, effect);
         }

@@ -216,7 +216,8 @@ impl Engine {
                 let g = &found.live.guest;
                 self.tell_lacking_shell(&mut planned, spec, (&g.cluster, &g.node));
                 if only.is_empty() {
-                    Box::pin(self.tell_ports((&g.cluster, spec), Some(g), &mut planned)).await?;
+                    let at = (&g.cluster, &**spec);
+                    Box::pin(self.tell_ports(actor, at, Some(g), &mut planned)).await?;
                 }
                 planned
             }

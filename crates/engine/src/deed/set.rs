@@ -148,7 +148,7 @@ impl Engine {
             }
             ruling => ruling,
         };
-        let planned = match &facts.set {
+        let mut planned = match &facts.set {
             // Creating is no way to change what is there.
             Some(now) if verb == Verb::SetCreate && now.deleting.is_none() => Planned::Refused {
                 why: format!(
@@ -158,6 +158,9 @@ impl Engine {
             },
             _ => plan_set(action, &facts),
         };
+        if let Planned::Ready(draft) = &mut planned {
+            Box::pin(self.tell_forwards_to_set(action, facts.set.as_ref(), draft)).await?;
+        }
         Ok(Planning { planned, ruling, read_ms: self.now_ms() })
     }
 

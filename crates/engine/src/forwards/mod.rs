@@ -6,7 +6,7 @@ mod ports;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
 use gantry_core::action::{Action, Verb};
@@ -91,6 +91,8 @@ pub struct NodeForwards {
     pub kept: Vec<KeptForward>,
     /// Which of them lead nowhere now, and why.
     pub broken: Vec<(ForwardSpec, String)>,
+    /// How many that were removed have still to go from its table or from a firewall.
+    pub left: usize,
     /// How its table stands to that.
     pub standing: Standing,
 }
@@ -110,10 +112,8 @@ pub struct ForwardList {
 #[derive(Debug, Default)]
 struct Known {
     kept: Vec<KeptForward>,
-    /// Nodes from whose tables something has to go although they have no forwards any more.
-    unsettled: BTreeSet<NodeName>,
-    /// Forwards whose firewall rule was seen.
-    allowed: BTreeSet<ForwardId>,
+    /// Wakes the keeper; a permit waits for one that is at work right now.
+    due: Arc<Notify>,
     /// What was said of a node last, so that it is said once.
     told: BTreeMap<NodeName, String>,
     /// The nodes' own addresses.
@@ -124,7 +124,6 @@ struct Known {
 #[derive(Default)]
 pub(crate) struct Memory {
     known: Mutex<BTreeMap<ClusterId, Known>>,
-    due: Notify,
 }
 
 impl Memory {
@@ -138,9 +137,23 @@ impl Memory {
         self.of(cluster, |k| k.own.clone())
     }
 
-    /// Remembers the nodes' own addresses.
+    /// Remembers the nodes' own addresses as Proxmox has them.
     pub(crate) fn learn_own(&self, cluster: &ClusterId, own: Own) {
-        self.of(cluster, |k| k.own = own);
+        self.of(cluster, |k| {
+            let live = std::mem::take(&mut k.own.live);
+            k.own = own;
+            k.own.live = live;
+        });
+    }
+
+    /// Remembers the addresses a node says it has itself.
+    pub(crate) fn learn_local(
+        &self,
+        cluster: &ClusterId,
+        node: &NodeName,
+        local: BTreeSet<IpAddr>,
+    ) {
+        self.of(cluster, |k| k.own.live.insert(node.clone(), local));
     }
 }
 
@@ -164,7 +177,8 @@ impl Engine {
 
     /// Looks at the tables soon.
     pub(crate) fn forwards_due(&self) {
-        self.inner.forwards.due.notify_waiters();
+        let all = self.inner.forwards.known.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().for_each(|known| known.due.notify_one());
     }
 
     pub(crate) async fn propose_forward(
@@ -242,13 +256,15 @@ impl Engine {
         let kept = self.kept_forwards(cluster).await?;
         self.inner.forwards.of(cluster, |k| k.kept.clone_from(&kept));
         let mut nodes: BTreeSet<NodeName> = kept.iter().map(|k| k.spec.node.clone()).collect();
-        nodes.extend(self.inner.forwards.of(cluster, |k| k.unsettled.clone()));
+        let left = self.leftovers(cluster).await?;
+        nodes.extend(left.iter().map(|l| l.node.clone()));
         let reads = nodes.into_iter().take(NODES_MAX).map(|node| {
-            let kept = &kept;
+            let (kept, left) = (&kept, &left);
             async move {
                 let (standing, broken) = Box::pin(self.standing(actor, cluster, &node, kept)).await;
                 let kept = kept.iter().filter(|k| k.spec.node == node).cloned().collect();
-                NodeForwards { node, kept, broken, standing }
+                let left = left.iter().filter(|l| l.node == node).count();
+                NodeForwards { node, kept, broken, left, standing }
             }
         });
         let nodes = join_all(reads).await;
@@ -263,19 +279,27 @@ impl Engine {
         kept: &[KeptForward],
     ) -> (Standing, Vec<(ForwardSpec, String)>) {
         let unread = |e: Error| (Standing::Unread { why: e.to_string() }, Vec::new());
-        let desired = match self.desired_forwards(cluster, node, kept).await {
+        let shell = self.shell(cluster, node);
+        let shown = format!("the forwards of {node} ({cluster})");
+        let who = Who::Asker(actor, Verb::ForwardList, &shown);
+        let state = match &shell {
+            Some(shell) => Some(shell.forwards(who).await),
+            None => None,
+        };
+        let has = match &state {
+            Some(Ok(state)) => facts(state).has.unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let desired = match self.desired_forwards(cluster, node, kept, &has).await {
             Ok(desired) => desired,
             Err(error) => return unread(error),
         };
         let broken = desired.broken.iter().map(|(s, why)| (s.clone(), why.words(s))).collect();
-        let Some(shell) = self.shell(cluster, node) else { return (Standing::NotSetUp, broken) };
-        let shown = format!("the forwards of {node} ({cluster})");
-        let who = Who::Asker(actor, Verb::ForwardList, &shown);
-        let state = match shell.forwards(who).await {
-            Ok(state) => state,
-            Err(error) => return (Standing::Unread { why: error.to_string() }, broken),
+        let state = match state {
+            Some(Ok(state)) => state,
+            Some(Err(error)) => return (Standing::Unread { why: error.to_string() }, broken),
+            None => return (Standing::NotSetUp, broken),
         };
-        let has = facts(&state).has.unwrap_or_default();
         let touched = is_touched(&state);
         let standing = match drift(&has, &desired) {
             None if !touched => Standing::AsAsked,

@@ -155,7 +155,12 @@ impl Engine {
                     self.store().add_slot(&set, generation, &record).await.map_err(fail())?
                 }
                 Act::Forget(n) => {
-                    self.store().remove_slot(&set, *n, generation).await.map_err(fail())?
+                    let forgotten =
+                        self.store().remove_slot(&set, *n, generation).await.map_err(fail())?;
+                    if forgotten {
+                        Box::pin(self.forget_forwards_of(&set, seen, Some(*n))).await?;
+                    }
+                    forgotten
                 }
                 Act::NoteReady(n) => {
                     let now_ms = self.now_ms();
@@ -185,6 +190,7 @@ impl Engine {
                     let gone = self.store().remove_set(&set, generation).await.map_err(fail())?;
                     if gone {
                         self.inner.sets.forget(&set);
+                        Box::pin(self.forget_forwards_of(&set, seen, None)).await?;
                     }
                     gone
                 }
@@ -192,6 +198,21 @@ impl Engine {
             };
         }
         Ok(written)
+    }
+
+    /// Forgets the forwards to pods that are not made again: of one ordinal, or of all.
+    async fn forget_forwards_of(
+        &self,
+        set: &SetRef,
+        seen: &Observed,
+        only: Option<u32>,
+    ) -> Result<(), Error> {
+        let all = seen.slots.iter().map(|s| &s.record.identity);
+        let pods: Vec<(Vmid, String)> = all
+            .filter(|id| only.is_none_or(|n| n == id.ordinal))
+            .map(|id| (id.vmid, id.name.clone()))
+            .collect();
+        self.forget_forwards_to(&set.cluster, &pods).await
     }
 
     /// A new identity; volumes that an earlier set of this name left are taken up again where somebody confirmed that.

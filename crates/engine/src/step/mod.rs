@@ -360,11 +360,21 @@ impl<'a> Carrier<'a> {
         &mut self,
         n: usize,
         state: StepState,
-        result: Option<String>,
+        mut result: Option<String>,
     ) -> Result<(), Parked> {
-        while let Err(error) = self.engine.remember(&self.op, n).await {
-            tracing::warn!(%error, "could not keep gantry's own record; trying again");
-            self.pause(LOOK_AGAIN).await?;
+        loop {
+            match self.engine.remember(&self.op, n).await {
+                Ok(None) => break,
+                // Told as Proxmox's own warnings are.
+                Ok(Some(warning)) => {
+                    result = Some(format!("WARNINGS: {warning}"));
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "could not keep gantry's own record; trying again");
+                    self.pause(LOOK_AGAIN).await?;
+                }
+            }
         }
         let step = &mut self.op.steps[n];
         step.state = state;

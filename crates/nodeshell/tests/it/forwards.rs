@@ -342,3 +342,72 @@ async fn a_foreign_change_is_seen_and_a_restart_puts_everything_back() {
     let (ok, _, said) = town.yard.by_hand("restore", "");
     assert!(!ok && said.contains("no forward was put back"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_led_to_an_address_that_the_node_has_itself() {
+    let Some(town) = Town::new() else { return };
+    // As a lease, a shared address or a gateway of the SDN gives it one: in no configuration.
+    town.yard.net.sh("ip address add 10.9.0.77/24 dev vmbr1");
+    let mine = town.apply(&ALL[..1]).await.unwrap();
+    for told in ["10.9.0.77", "10.9.0.1", "fd09::1", "192.0.2.9"] {
+        assert!(
+            mine.local.contains(&told.parse().unwrap()),
+            "{told} is not told: {:?}",
+            mine.local
+        );
+    }
+    for line in [
+        "tcp,ipv4,any,9022,10.9.0.77,22",
+        "tcp,ipv4,any,9022,10.9.0.1,22",
+        "tcp,ipv6,any,9022,fd09::1,22",
+    ] {
+        let error = town.apply(&[ALL[0], line]).await.unwrap_err();
+        assert!(matches!(error, Error::Failed { .. }), "{error:?}");
+        assert!(error.to_string().contains("an address of this node"), "{error}");
+        assert_eq!(town.state().await, mine);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_could_not_be_written_down_is_not_taken_for_somebody_elses() {
+    let Some(town) = Town::new() else { return };
+    let files = ["forwards", "forwards.generation", "forwards.seal"];
+    town.apply(&ALL[..1]).await.unwrap();
+    let read =
+        |file: &str| std::fs::read_to_string(town.yard.path(&format!("state/{file}"))).unwrap();
+    let before: Vec<String> = files.iter().map(|f| read(f)).collect();
+    town.apply(ALL).await.unwrap();
+    // Killed, or the disk full, between putting it in force and writing it down.
+    for (file, text) in files.iter().zip(&before) {
+        town.yard.write(&format!("state/{file}"), text);
+    }
+    let state = town.state().await;
+    assert!(!state.untouched && !state.is(&table(ALL)), "it is not kept for the next start");
+    assert!(state.is_broken_off());
+    let LiveTable::Ours { generation, .. } = state.live else { panic!("{:?}", state.live) };
+    let again =
+        town.shell.apply_forwards(&node(), Expected::Generation(generation), table(ALL)).await;
+    assert!(again.unwrap().is(&table(ALL)));
+    // What somebody has put into it is somebody's, whatever was written down.
+    for (file, text) in files.iter().zip(&before) {
+        town.yard.write(&format!("state/{file}"), text);
+    }
+    town.yard.net.sh("nft add element inet gantry any4 '{ tcp . 9999 : 10.9.0.6 . 80 }'");
+    assert!(!town.state().await.is_broken_off());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_waits_for_a_change_that_is_under_way() {
+    let Some(town) = Town::new() else { return };
+    town.apply(&ALL[..1]).await.unwrap();
+    let lock = town.yard.path("state/locks/change");
+    let mut holds = Guarded::sh(
+        "exec 9<>\"$1\"; flock -x 9; echo holds; exec sleep 60",
+        &[&lock.display().to_string()],
+    );
+    assert!(holds.says("holds"));
+    let busy = town.shell.forwards(&node()).await.unwrap_err();
+    assert!(busy.to_string().contains("under way"), "{busy}");
+    drop(holds);
+    assert!(town.state().await.is(&table(&ALL[..1])));
+}

@@ -72,9 +72,7 @@ impl State {
                 }
                 said
             }
-            Line::ForwardList => {
-                Said::done(self.shells.entry(node.to_owned()).or_default().forwards.listing())
-            }
+            Line::ForwardList => Said::done(self.forward_listing(node)),
             Line::ForwardApply { expected, generation, forwards } => {
                 let said = self.apply_forwards(node, expected, generation, forwards);
                 if said.status == 0 {
@@ -106,6 +104,16 @@ impl State {
         }
     }
 
+    /// The answer of `forward-list`, with the node's own address.
+    fn forward_listing(&mut self, node: &str) -> String {
+        let local = self.nodes.iter().find(|n| n.name == node).map(|n| n.address.clone());
+        let listing = self.shells.entry(node.to_owned()).or_default().forwards.listing();
+        match local {
+            Some(address) => format!("local {address}\n{listing}"),
+            None => listing,
+        }
+    }
+
     fn apply_forwards(
         &mut self,
         node: &str,
@@ -116,6 +124,7 @@ impl State {
         if forwards::generation(all) != wanted {
             return Said::leave(64, "the forwards are not those of the generation");
         }
+        let own = self.nodes.iter().find(|n| n.name == node).map(|n| n.address.to_string());
         let shell = self.shells.entry(node.to_owned()).or_default();
         let live = shell.forwards.in_force();
         if expected != "any" && expected != live {
@@ -123,6 +132,10 @@ impl State {
             return Said::leave(76, why);
         }
         let before = shell.forwards.kept.as_ref().map(|(_, f)| f.as_slice()).unwrap_or_default();
+        if let Some(one) = all.iter().find(|f| Some(&f.target) == own.as_ref()) {
+            let why = format!("{} is an address of this node; nothing was changed", one.target);
+            return Said::leave(65, why);
+        }
         for one in all.iter().filter(|f| !before.contains(f)) {
             if shell.listening.contains(&(one.proto.clone(), one.port)) {
                 let (proto, port) = (&one.proto, one.port);
@@ -133,7 +146,7 @@ impl State {
             }
         }
         shell.forwards.apply(wanted, all.to_vec());
-        Said::done(shell.forwards.listing())
+        Said::done(self.forward_listing(node))
     }
 
     fn run_in(&mut self, node: &str, vmid: u32, program: &str) -> Said {

@@ -108,7 +108,7 @@ both! {
         assert!(!store.pin_forward(&one.id, at("10.9.0.8")).await.unwrap(), "the first one stays");
         let kept = async || store.find_forward(&one.id).await.unwrap().unwrap();
         assert_eq!(kept().await.pinned, Some(at("10.9.0.7")));
-        let mut new = Confirmed { id: one.id.clone(), node: "pve1".parse().unwrap(), pinned: Some(at("fd09::8")) };
+        let mut new = Confirmed { id: one.id.clone(), node: "pve1".parse().unwrap(), pinned: Some(at("fd09::8")), name: None };
         assert!(store.confirm_forward(&new).await.unwrap());
         assert!(store.confirm_forward(&new).await.unwrap(), "the same again is fine");
         assert_eq!(kept().await.pinned, Some(at("fd09::8")));
@@ -119,6 +119,69 @@ both! {
         new.node = "pve2".parse().unwrap();
         assert!(!store.confirm_forward(&new).await.unwrap());
         assert_eq!(kept().await.spec.node.as_str(), "pve3");
+    }
+
+    async fn what_a_removed_forward_leaves_is_kept_until_it_is_gone(db: Db) {
+        let store = &db.store;
+        let (one, two, three) =
+            (forward(1, "pve1", 8080, 201), forward(2, "pve2", 8081, 201), forward(3, "pve3", 8082, 202));
+        for one in [&one, &two, &three] {
+            store.add_forward(one).await.unwrap();
+        }
+        let left = async || -> Vec<(String, String, bool)> {
+            let all = store.list_leftovers(&lab()).await.unwrap();
+            all.into_iter().map(|l| (l.forward.to_string(), l.node.to_string(), l.ruled)).collect()
+        };
+        let of = |f: &KeptForward, ruled| (f.id.to_string(), f.spec.node.to_string(), ruled);
+        assert_eq!(store.forwards_without_rule(&lab()).await.unwrap().len(), 3);
+        store.note_forward_rule(&one.id, 5).await.unwrap();
+        store.note_forward_rule(&two.id, 5).await.unwrap();
+        assert_eq!(store.forwards_without_rule(&lab()).await.unwrap(), [three.id.clone()]);
+        // Made anew under the same number: its firewall is empty again.
+        assert_eq!(store.forget_forward_rules(&lab(), vmid(201)).await.unwrap(), 2);
+        assert_eq!(store.forwards_without_rule(&lab()).await.unwrap().len(), 3);
+
+        // Removed: line and rule. Two engines on one database remove on different nodes, and neither forgets the other's.
+        assert!(store.remove_forward(&one.id).await.unwrap());
+        assert!(store.remove_forward(&two.id).await.unwrap());
+        assert_eq!(left().await, [of(&one, true), of(&two, true)]);
+        // Moved to another node: the line on the old one. Where the new place is taken, nothing is.
+        let node = |n: &str| n.parse().unwrap();
+        let mut new = Confirmed { id: three.id.clone(), node: node("pve4"), pinned: None, name: Some("web-9".into()) };
+        store.note_forward_rule(&three.id, 5).await.unwrap();
+        assert!(store.confirm_forward(&new).await.unwrap());
+        assert_eq!(left().await[2], of(&three, false));
+        let kept = store.find_forward(&three.id).await.unwrap().unwrap();
+        assert_eq!((kept.spec.node.as_str(), kept.spec.name.as_str()), ("pve4", "web-9"));
+        assert_eq!(store.forwards_without_rule(&lab()).await.unwrap(), [three.id.clone()], "another guest's firewall");
+        store.add_forward(&forward(4, "pve5", 8082, 203)).await.unwrap();
+        new.node = node("pve5");
+        assert!(!store.confirm_forward(&new).await.unwrap());
+        assert_eq!(left().await.len(), 3);
+
+        // A row goes only once the rule is gone as well.
+        let all = store.list_leftovers(&lab()).await.unwrap();
+        assert!(!store.forget_leftover(&all[0]).await.unwrap());
+        store.note_rule_gone(&one.id).await.unwrap();
+        assert!(store.forget_leftover(&all[0]).await.unwrap());
+        assert_eq!(left().await, [of(&two, true), of(&three, false)]);
+        // A guest that is gone took its firewall along.
+        store.remove_forwards_to(&lab(), vmid(202)).await.unwrap();
+        assert_eq!(left().await.last().map(|l| (l.1.as_str(), l.2)), Some(("pve4", false)));
+    }
+
+    async fn ports_of_a_pod_beyond_what_a_node_takes_are_told(db: Db) {
+        let store = &db.store;
+        let many: u32 = u32::try_from(gantry_core::forward::FORWARDS_MAX).unwrap() - 1;
+        for n in 0..many {
+            let port = u16::try_from(10_000 + n).unwrap();
+            store.add_forward(&forward(n + 10, "pve1", port, 300)).await.unwrap();
+        }
+        let own = |n, port| KeptForward { port: Some("http".into()), ..forward(n, "pve1", port, 201) };
+        let (fits, full) = (own(1, 9000), own(2, 9001));
+        let taken = store.set_pod_forwards(&lab(), vmid(201), &[fits.clone(), full.clone()]).await.unwrap();
+        assert_eq!(taken, [(full, None)]);
+        assert_eq!(store.find_forward(&fits.id).await.unwrap(), Some(fits));
     }
 
     async fn forwards_of_a_specification_follow_it_and_leave_the_others_alone(db: Db) {
@@ -134,7 +197,7 @@ both! {
         }
         let (http, https) = (own(3, 8080, "http"), own(4, 8443, "https"));
         let taken = store.set_pod_forwards(&lab(), vmid(201), &[http.clone(), https.clone()]).await.unwrap();
-        assert_eq!(taken, [(https, other.clone())]);
+        assert_eq!(taken, [(https, Some(other.clone()))]);
         // Applied again: what is there stays the same row.
         store.set_pod_forwards(&lab(), vmid(201), &[own(5, 8080, "http")]).await.unwrap();
         let ids: Vec<ForwardId> =

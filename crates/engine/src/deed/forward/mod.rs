@@ -9,7 +9,8 @@ mod table;
 
 use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::forward::{
-    Confirmed, Family, ForwardAction, ForwardStep, KeptForward, plan_add, plan_apply, plan_remove,
+    Asking, Confirmed, Desired, ForwardAction, ForwardSpec, ForwardStep, KeptForward, plan_add,
+    plan_apply, plan_remove,
 };
 use gantry_core::id::{ClusterId, NodeName};
 use gantry_core::operation::Operation;
@@ -99,9 +100,12 @@ impl Engine {
         let shell = self.need_shell(cluster, node, Need::Forwards)?;
         let shown = action.shown();
         let state = shell.forwards(Who::Asker(actor, verb, &shown)).await?;
+        let local = state.local.iter().copied().collect();
+        self.inner.forwards.learn_local(cluster, node, local);
         let facts = facts(&state);
         let all = self.kept_forwards(cluster).await?;
         let mut ruling = self.forward_ruling(actor, verb, action);
+        let sees = |spec: &ForwardSpec| self.sees_forward(actor, spec);
         let planned = match action {
             ForwardAction::Add { forward } => {
                 let (ground, target) = self.ground_for(&forward.spec, all).await?;
@@ -109,18 +113,39 @@ impl Engine {
                     // Tags and pool may have changed since the summary was read.
                     ruling = ruling.and(self.may_listen(actor, verb, guest, &forward.spec.node));
                 }
-                plan_add(forward, &ground, target.as_ref().map(|(found, _)| found), &facts)
+                plan_add(forward, &ground, target.as_ref().map(|(found, _)| found), &facts, &sees)
             }
             ForwardAction::Remove { forward } => {
-                plan_remove(forward, all.iter().any(|k| k.id == forward.id), &facts)
+                let there = all.iter().any(|k| k.id == forward.id);
+                let gone = forward.port.is_some() && self.is_guest_gone(&forward.spec).await?;
+                plan_remove(forward, there, gone, &facts)
             }
             ForwardAction::Apply { .. } => {
-                let ground = self.ground_of(cluster, node).await?;
+                let has = facts.has.as_deref().unwrap_or_default();
+                let ground = self.ground_of(cluster, node, has).await?;
                 let may = |k: &KeptForward| self.may_confirm(actor, k, node);
-                plan_apply(cluster.as_str(), node, &ground, &facts, &may)
+                let asking = Asking { may: &may, sees: &sees };
+                plan_apply(cluster.as_str(), node, &ground, &facts, &asking)
             }
         };
         Ok(Planning { planned, ruling, read_ms: self.now_ms() })
+    }
+
+    /// Whether somebody may be told which guest a forward leads to.
+    pub(crate) fn sees_forward(&self, actor: &Actor, spec: &ForwardSpec) -> bool {
+        self.sees(actor, &spec.cluster, &format!("{}/{}", spec.cluster, spec.vmid))
+    }
+
+    /// Whether the number of the guest a forward was asked for is another one's, read now.
+    async fn is_guest_another(&self, spec: &ForwardSpec) -> Result<bool, Error> {
+        let live = self.look_at_leads_to(spec).await?;
+        Ok(live.is_some_and(|live| live.guest.name != spec.name))
+    }
+
+    /// Whether the guest a forward was asked for is gone, or its number another one's, read now.
+    pub(crate) async fn is_guest_gone(&self, spec: &ForwardSpec) -> Result<bool, Error> {
+        let live = self.look_at_leads_to(spec).await?;
+        Ok(live.is_none_or(|live| live.guest.name != spec.name))
     }
 
     /// Whether somebody may open the guest of a forward on `node`: what confirming its address or node anew comes to.
@@ -140,9 +165,12 @@ impl Engine {
         confirming: &[Confirmed],
     ) -> Result<bool, Error> {
         let (cluster, node) = (action.cluster(), action.node());
-        let ground = self.ground_of(cluster, node).await?;
+        let facts = facts(state);
+        let has = facts.has.as_deref().unwrap_or_default();
+        let ground = self.ground_of(cluster, node, has).await?;
         let may = |k: &KeptForward| confirming.iter().any(|c| c.id == k.id);
-        let now = plan_apply(cluster.as_str(), node, &ground, &facts(state), &may);
+        let asking = Asking { may: &may, sees: &|_| true };
+        let now = plan_apply(cluster.as_str(), node, &ground, &facts, &asking);
         Ok(match now {
             Planned::Ready(draft) => draft.fingerprint == op.fingerprint,
             // It has come about meanwhile.
@@ -167,10 +195,12 @@ impl Engine {
                 if all.iter().any(|k| k.id == forward.id) {
                     return already("it was already written down");
                 }
+                let state = self.forwards_now(op, action).await?;
                 let (ground, target) = self.ground_for(&forward.spec, all).await?;
-                let shell = self.need_shell(cluster, node, Need::Forwards)?;
-                let facts = facts(&shell.forwards(Who::Step(op)).await?);
-                match plan_add(forward, &ground, target.as_ref().map(|(f, _)| f), &facts) {
+                let facts = facts(&state);
+                // Who reads the card is not known: nobody is told of another guest.
+                let sees = |_: &ForwardSpec| false;
+                match plan_add(forward, &ground, target.as_ref().map(|(f, _)| f), &facts, &sees) {
                     Planned::Ready(draft) if draft.fingerprint == op.fingerprint => go(),
                     Planned::Ready(_) => Ok(Look::Changed(format!(
                         "{} is not as it was when this was confirmed",
@@ -198,6 +228,13 @@ impl Engine {
             }
             ForwardStep::Allow => {
                 let forward = kept(action)?;
+                if self.is_guest_another(&forward.spec).await? {
+                    let spec = &forward.spec;
+                    return Ok(Look::Changed(format!(
+                        "{} is not the guest {} any more",
+                        spec.name, spec.vmid
+                    )));
+                }
                 match self.rule_of(forward).await? {
                     None => Ok(Look::Changed(format!("{} is gone", forward.spec.name))),
                     Some(true) => already("the rule is there"),
@@ -211,7 +248,11 @@ impl Engine {
             },
             ForwardStep::Put => {
                 let state = self.forwards_now(op, action).await?;
-                let wanted = self.wanted(cluster, node).await?;
+                let desired = self.desired_now(cluster, node, &state).await?;
+                if let Some(why) = leads_nowhere(action, &desired) {
+                    return Ok(Look::Changed(why));
+                }
+                let wanted = table(&desired).map_err(|what| Error::Missing { what })?;
                 let force = matches!(action, ForwardAction::Apply { .. });
                 if state.is(&wanted) {
                     return already("that table is in force");
@@ -232,11 +273,12 @@ impl Engine {
                 if !broken {
                     return already("it stands");
                 }
-                if !self.find_forward(forward).await?
-                    && self.rule_of(forward).await? != Some(true)
-                    && self.forwards_now(op, action).await?.is(&self.wanted(cluster, node).await?)
+                if !self.find_forward(forward).await? && self.rule_of(forward).await? != Some(true)
                 {
-                    return already("nothing of it is left");
+                    let state = self.forwards_now(op, action).await?;
+                    if state.is(&self.wanted(cluster, node, &state).await?) {
+                        return already("nothing of it is left");
+                    }
                 }
                 go()
             }
@@ -258,7 +300,8 @@ impl Engine {
                 match self.store().add_forward(&forward).await.map_err(stored)? {
                     None => Ok(()),
                     Some(other) => {
-                        Err(CallFault::never_sent(format!("that port is taken: {}", other.spec)))
+                        let taken = other.spec.place();
+                        Err(CallFault::never_sent(format!("that port is taken: {taken}")))
                     }
                 }
             }
@@ -266,9 +309,6 @@ impl Engine {
                 let all = self.kept_forwards(action.cluster()).await.map_err(unsent)?;
                 for new in forwards {
                     let Some(old) = all.iter().find(|k| k.id == new.id) else { continue };
-                    if old.spec.node != new.node {
-                        self.unsettle(action.cluster(), &old.spec.node).await.map_err(unsent)?;
-                    }
                     if !self.store().confirm_forward(new).await.map_err(stored)? {
                         let why =
                             format!("{} is gone, or its port on {} is taken", old.spec, new.node);
@@ -280,8 +320,7 @@ impl Engine {
             }
             ForwardStep::Forget => {
                 let forward = kept(action).map_err(unsent)?;
-                // Should the node not be reached afterwards, its table is put right later on.
-                self.unsettle(action.cluster(), action.node()).await.map_err(unsent)?;
+                // Should the node not be reached afterwards, its table and the firewall are put right later on.
                 self.store().remove_forward(&forward.id).await.map_err(stored)?;
                 Ok(())
             }
@@ -293,7 +332,6 @@ impl Engine {
             }
             ForwardStep::TakeBack => {
                 let forward = kept(action).map_err(unsent)?;
-                self.unsettle(action.cluster(), action.node()).await.map_err(unsent)?;
                 self.store().remove_forward(&forward.id).await.map_err(stored)?;
                 self.disallow(forward).await?;
                 self.put_forwards(Who::Step(op), action.cluster(), action.node(), false).await
@@ -301,7 +339,7 @@ impl Engine {
         }
     }
 
-    async fn find_forward(&self, forward: &KeptForward) -> Result<bool, Error> {
+    pub(super) async fn find_forward(&self, forward: &KeptForward) -> Result<bool, Error> {
         let found = self.store().find_forward(&forward.id).await;
         Ok(found.map_err(Error::store("read the forwards"))?.is_some())
     }
@@ -314,7 +352,11 @@ impl Engine {
     ) -> Result<bool, Error> {
         let all = self.kept_forwards(cluster).await?;
         let is = |c: &Confirmed| {
-            all.iter().any(|k| k.id == c.id && (&k.spec.node, k.pinned) == (&c.node, c.pinned))
+            all.iter().any(|k| {
+                k.id == c.id
+                    && (&k.spec.node, k.pinned) == (&c.node, c.pinned)
+                    && c.name.as_ref().is_none_or(|name| *name == k.spec.name)
+            })
         };
         Ok(forwards.iter().all(is))
     }
@@ -342,7 +384,10 @@ impl Engine {
         action: &ForwardAction,
     ) -> Result<ForwardState, Error> {
         let shell = self.need_shell(action.cluster(), action.node(), Need::Forwards)?;
-        shell.forwards(Who::Step(op)).await
+        let state = shell.forwards(Who::Step(op)).await?;
+        let local = state.local.iter().copied().collect();
+        self.inner.forwards.learn_local(action.cluster(), action.node(), local);
+        Ok(state)
     }
 
     pub(super) async fn is_forward_met(
@@ -359,13 +404,17 @@ impl Engine {
             ForwardStep::Allow => self.rule_of(kept(action)?).await? == Some(true),
             ForwardStep::Disallow => self.rule_of(kept(action)?).await? != Some(true),
             ForwardStep::Put => {
-                self.forwards_now(op, action).await?.is(&self.wanted(cluster, node).await?)
+                let state = self.forwards_now(op, action).await?;
+                let desired = self.desired_now(cluster, node, &state).await?;
+                let wanted = table(&desired).map_err(|what| Error::Missing { what })?;
+                leads_nowhere(action, &desired).is_none() && state.is(&wanted)
             }
             ForwardStep::TakeBack => {
                 let forward = kept(action)?;
+                let state = self.forwards_now(op, action).await?;
                 !self.find_forward(forward).await?
                     && self.rule_of(forward).await? != Some(true)
-                    && self.forwards_now(op, action).await?.is(&self.wanted(cluster, node).await?)
+                    && state.is(&self.wanted(cluster, node, &state).await?)
             }
         };
         // Own records need no node to be told of.
@@ -390,15 +439,19 @@ impl Engine {
         };
         let spec = &forward.spec;
         let has = facts(&state).has.unwrap_or_default();
-        let here = has.iter().find(|e| {
-            (e.proto, Family::of(e.target), e.listen, e.port)
-                == (spec.proto, spec.family, spec.listen, spec.port)
-        });
+        let here = has.iter().find(|e| e.is_of(spec));
         Ok(match here {
             Some(entry) => format!("On {node} is in force: {}.", entry.shown()),
             None => format!("{} port {} of {node} leads nowhere.", spec.proto.as_str(), spec.port),
         })
     }
+}
+
+/// Why the forward that is added leads nowhere, where it does.
+fn leads_nowhere(action: &ForwardAction, desired: &Desired) -> Option<String> {
+    let ForwardAction::Add { forward } = action else { return None };
+    let (spec, why) = desired.broken.iter().find(|(spec, _)| *spec == forward.spec)?;
+    Some(format!("{spec} leads nowhere now: {}", why.words(spec)))
 }
 
 fn not_as_confirmed(node: &NodeName) -> String {

@@ -65,12 +65,12 @@ pub(crate) fn facts(state: &ForwardState) -> Facts {
 }
 
 /// Whether somebody else has a hand in a table. One that is gone was taken by a restart or a flush: nobody's work is lost
-/// by putting it back.
+/// by putting it back; nor by writing down one of ours that was not.
 pub(crate) fn is_touched(state: &ForwardState) -> bool {
     match &state.live {
         LiveTable::Absent => false,
         LiveTable::Foreign => true,
-        LiveTable::Ours { .. } => !state.untouched,
+        LiveTable::Ours { .. } => !state.untouched && !state.is_broken_off(),
     }
 }
 
@@ -96,7 +96,7 @@ impl Engine {
     ) -> Result<(), CallFault> {
         let shell = self.need_shell(cluster, node, Need::Forwards).map_err(CallFault::shell)?;
         let state = shell.forwards(who).await.map_err(CallFault::shell)?;
-        let wanted = self.wanted(cluster, node).await.map_err(CallFault::shell)?;
+        let wanted = self.wanted(cluster, node, &state).await.map_err(CallFault::shell)?;
         if state.is(&wanted) {
             return Ok(());
         }
@@ -121,14 +121,86 @@ impl Engine {
         Err(fault)
     }
 
-    /// The table a node shall have now.
+    /// The table a node shall have now that has this one.
     pub(crate) async fn wanted(
         &self,
         cluster: &ClusterId,
         node: &NodeName,
+        state: &ForwardState,
     ) -> Result<ForwardTable, Error> {
-        let all = self.kept_forwards(cluster).await?;
-        let desired = self.desired_forwards(cluster, node, &all).await?;
+        let desired = self.desired_now(cluster, node, state).await?;
         table(&desired).map_err(|what| Error::Missing { what })
+    }
+
+    /// The same as forwards, with those that lead nowhere.
+    pub(crate) async fn desired_now(
+        &self,
+        cluster: &ClusterId,
+        node: &NodeName,
+        state: &ForwardState,
+    ) -> Result<Desired, Error> {
+        let all = self.kept_forwards(cluster).await?;
+        self.inner.forwards.learn_local(cluster, node, state.local.iter().copied().collect());
+        let has = facts(state).has.unwrap_or_default();
+        let desired = self.desired_forwards(cluster, node, &all, &has).await?;
+        self.keep_learned(cluster, node, &desired).await?;
+        Ok(desired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use gantry_core::forward::{ForwardSpec, forbidden};
+
+    use super::*;
+
+    /// An address of every range there is: what is said of one rests on its first sixteen bits, but for a few.
+    fn addresses() -> impl Iterator<Item = IpAddr> {
+        let four = (0..=u16::MAX).map(|head| Ipv4Addr::from(u32::from(head) << 16 | 9).into());
+        let six = (0..=u16::MAX).map(|head| Ipv6Addr::from(u128::from(head) << 112 | 9).into());
+        let odd = ["0.0.0.0", "255.255.255.255", "::", "::1", "::ffff:10.0.0.5", "64:ff9b::a00:5"];
+        let odd = odd.map(|text| text.parse().unwrap());
+        four.chain(six).chain(odd)
+    }
+
+    #[test]
+    fn whatever_is_kept_and_led_to_is_a_line_that_the_node_shell_takes() {
+        let (mut taken, any) = (0, BTreeSet::new());
+        for address in addresses() {
+            for listen in [None, Some(address)] {
+                let spec = ForwardSpec { listen, ..spec_of(address) };
+                let fine = spec.check(&[]).is_ok() && forbidden(address, &any).is_none();
+                let made = line(&spec.entry(address));
+                assert_eq!(fine, made.is_ok(), "{address} {listen:?}: {made:?}");
+                if let Ok(made) = made {
+                    assert!(made.to_string().parse::<Forward>().is_ok(), "{made}");
+                    taken += 1;
+                }
+            }
+        }
+        assert!(taken > 100_000, "{taken}");
+        for port in 0..=u16::MAX {
+            let guest = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
+            let spec = ForwardSpec { port, ..spec_of(guest) };
+            let made = line(&spec.entry(guest));
+            assert_eq!(spec.check(&[]).is_ok(), made.is_ok(), "{port}");
+        }
+    }
+
+    fn spec_of(address: IpAddr) -> ForwardSpec {
+        ForwardSpec {
+            cluster: "lab".parse().unwrap(),
+            node: "pve1".parse().unwrap(),
+            proto: Proto::Tcp,
+            family: Family::of(address),
+            listen: None,
+            port: 8080,
+            vmid: 201.try_into().unwrap(),
+            name: "web-0".into(),
+            target_port: 80,
+        }
     }
 }
