@@ -218,21 +218,6 @@ bot_test! {
 }
 
 bot_test! {
-    async fn a_port_that_is_lost_to_another_pod_is_told_on_the_card(bot: &mut Bot) {
-        let (one, two) = (pod("shop-7", 8070, "10.20.6.7"), pod("shop-8", 8070, "10.20.6.8"));
-        let first = plans(bot, &one).await;
-        let second = plans(bot, &two).await;
-        bot.admin().confirms(&first, "").await;
-        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
-        bot.admin().confirms(&second, "").await;
-        bot.settle().await;
-        let text = discord_twin::text_of(&bot.message(second.message));
-        let told = text.contains("port was taken meanwhile") || text.contains("that port is taken");
-        assert!(told && !text.contains("shop-7"), "{text}");
-    }
-}
-
-bot_test! {
     async fn a_port_taken_out_of_a_specification_is_closed_in_the_firewall(bot: &mut Bot) {
         let text = pod("shop-9", 8090, "10.20.6.9");
         let vmid = made(bot, &text).await;

@@ -42,8 +42,9 @@ impl Engine {
     }
 
     async fn forwards_pass(&self, cluster: &ClusterId) -> Result<(), Error> {
-        let kept = self.kept_forwards(cluster).await?;
+        // In this order: what is among the leftovers is not among the others any more.
         let left = self.leftovers(cluster).await?;
+        let kept = self.kept_forwards(cluster).await?;
         let nodes = kept.iter().map(|k| &k.spec.node).chain(left.iter().map(|l| &l.node));
         let nodes: BTreeSet<NodeName> = nodes.cloned().collect();
         self.inner.forwards.of(cluster, |k| k.kept.clone_from(&kept));
