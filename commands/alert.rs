@@ -38,7 +38,7 @@ pub(crate) async fn open_list(visit: &Visit) -> Result<(), FaceError> {
         return Ok(());
     }
     let engine = visit.face.engine();
-    let page = engine.incidents(&visit.actor, true, 0, LIST).await?;
+    let page = engine.incidents(&visit.actor, true, LIST).await?;
     let alerts = engine.alerts(&visit.actor).await?;
     visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
 }
@@ -50,7 +50,7 @@ async fn history(ctx: Context<'_>) -> Result<(), FaceError> {
         if !may(&visit, Verb::AlertHistory).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let page = visit.face.engine().incidents(&visit.actor, false, 0, LIST).await?;
+        let page = visit.face.engine().incidents(&visit.actor, false, LIST).await?;
         visit.say(&card::incident_list("Incidents", &page.rows, page.total, &[])).await
     })
     .await
@@ -208,7 +208,7 @@ pub(crate) async fn find(visit: &Visit, asked: Option<&str>) -> Result<AlertView
     let id: IncidentId = match asked {
         Some(text) => text.trim().parse().map_err(|_| none(visit))?,
         None => {
-            let open = engine.incidents(&visit.actor, true, 0, LIST).await?.rows;
+            let open = engine.incidents(&visit.actor, true, LIST).await?.rows;
             open.first().map(|i| i.id.clone()).ok_or_else(|| none(visit))?
         }
     };

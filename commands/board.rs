@@ -49,7 +49,7 @@ async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
         if !may(&visit, Verb::BoardList).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let rows = visit.face.engine().boards(&visit.actor).await?;
+        let rows = visit.face.engine().boards_seen(&visit.actor).await?;
         let store = visit.face.engine().store();
         let mut boards = Vec::new();
         for row in rows {

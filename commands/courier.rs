@@ -13,7 +13,7 @@ use gantry_core::operation::OpState;
 use gantry_engine::store::{CardAbout, CardRow, PlanState};
 use gantry_engine::{CardShows, CardView};
 use serenity::all::{
-    Builder, CreateAllowedMentions, CreateMessage, EditAttachments, EditMessage, Http,
+    Builder, CreateAllowedMentions, CreateMessage, EditAttachments, EditMessage, EditThread, Http,
     MessageReference, Nonce,
 };
 use sha2::{Digest, Sha256};
@@ -48,6 +48,8 @@ const REFUSED_TRIES: u32 = 144;
 const NONCE_HOLDS: Duration = Duration::from_secs(120);
 /// Messages that are looked through for one that was posted before a crash.
 const LOOKED_THROUGH: u8 = 100;
+/// Longest name of an incident in a message that calls somebody.
+const CALL_MAX: usize = 1_000;
 /// Discord's longest nonce.
 const NONCE_MAX: usize = 25;
 
@@ -254,7 +256,7 @@ impl Delivery {
             (made, _) => made,
         };
         let (channel, message) = match made {
-            Some(message) => match self.edit(message, &painted).await {
+            Some(message) => match self.edit_open(message, &painted).await? {
                 Ok(()) => (self.card.channel, message),
                 Err(error) => match code_of(Some(&error)) {
                     Some(UNKNOWN_MESSAGE | THREAD_ARCHIVED) => {
@@ -393,7 +395,9 @@ impl Delivery {
             Some(_) => format!("https://discord.com/channels/{}/{here}/{message}", self.card.guild),
             None => "see above.".to_owned(),
         };
+        // Cut again afterwards: what is made harmless grows, and a message that is too long calls nobody.
         let what = crate::escape::markdown(&crate::paint::cut(&incident.headline(), 300));
+        let what = crate::paint::cut(&what, CALL_MAX);
         let mut call_message = CreateMessage::new()
             .content(format!("{whom}{}: {what} · {place}", incident.severity))
             .allowed_mentions(allowed)
@@ -417,6 +421,33 @@ impl Delivery {
             }
         }
         Ok(())
+    }
+
+    /// Edits the message; a thread or post that was archived meanwhile is opened again for it, so that what stands there
+    /// stays true instead of a second message beside it.
+    async fn edit_open(
+        &self,
+        message: MessageId,
+        painted: &Painted,
+    ) -> Result<Result<(), serenity::Error>, Failed> {
+        let edited = self.edit(message, painted).await;
+        match &edited {
+            Err(error) if code_of(Some(error)) == Some(THREAD_ARCHIVED) => {}
+            _ => return Ok(edited),
+        }
+        let open = EditThread::new().archived(false);
+        match open
+            .execute(&*self.http, self.card.channel.0.into())
+            .await
+            .map_err(|e| Failed::from(&e))
+        {
+            Ok(_) => Ok(self.edit(message, painted).await),
+            Err(again @ Failed::Later(_)) => Err(again),
+            Err(Failed::Never(why)) => {
+                tracing::info!(why, "an archived thread cannot be opened again");
+                Ok(edited)
+            }
+        }
     }
 
     async fn edit(&self, message: MessageId, painted: &Painted) -> Result<(), serenity::Error> {

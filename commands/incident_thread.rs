@@ -22,6 +22,8 @@ use crate::paint::{Painted, cut, label, units};
 const NAME_MAX: usize = 100;
 /// Longest message in a thread; Discord takes 2,000.
 const TEXT_MAX: usize = 1900;
+/// Longest line of the course, as it is sent: what senders call things can grow when it is made harmless.
+const LINE_MAX: usize = 900;
 /// Notes told in one go.
 const NOTES_MAX: usize = 8;
 /// Most tags of a post.
@@ -85,6 +87,11 @@ impl Thread<'_> {
                 );
                 kept.thread = None;
                 store.save_incident_thread(id, &kept).await.map_err(|e| later(&e))?;
+                Ok(false)
+            }
+            // The message itself says it all: its thread is no reason to lose it.
+            Err(Told::Failed(Failed::Never(why))) => {
+                tracing::warn!(why, "an incident's thread could not be brought up to date");
                 Ok(false)
             }
             Err(Told::Failed(failed)) => Err(failed),
@@ -173,7 +180,17 @@ impl Thread<'_> {
             .enforce_nonce(true)
             .execute(self.http, (thread.0.into(), None))
             .await;
-        sent.map(drop).map_err(|error| gone_or_failed(&error))
+        match sent.map_err(|error| gone_or_failed(&error)) {
+            // This one is refused for what it says. The next ones, and the incident's message, go on.
+            Err(Told::Failed(Failed::Never(why))) => {
+                tracing::error!(
+                    why,
+                    "Discord refused a message of an incident's thread; it is left out"
+                );
+                Ok(())
+            }
+            sent => sent.map(drop),
+        }
     }
 
     /// Sets a post's tags to those of the forum that fit.
@@ -187,7 +204,14 @@ impl Thread<'_> {
             Err(error) => return Err(gone_or_failed(&error)),
         };
         let Some(forum) = forum else { return Ok(()) };
-        let tags = fitting(&available(self.http, forum).await.map_err(Told::Failed)?, &words);
+        let tags = match available(self.http, forum).await {
+            Ok(tags) => fitting(&tags, &words),
+            Err(Failed::Never(why)) => {
+                tracing::warn!(why, "the tags of a forum cannot be read");
+                return Ok(());
+            }
+            Err(again @ Failed::Later(_)) => return Err(Told::Failed(again)),
+        };
         let edit = EditThread::new().applied_tags(tags);
         if let Err(error) = edit.execute(self.http, thread.0.into()).await {
             match Failed::from(&error) {
@@ -230,7 +254,8 @@ fn course(incident: &Incident, from: u64, until: u64) -> String {
     let mut lines: Vec<String> = entries
         .iter()
         .map(|e| {
-            format!("<t:{}:T> {}", e.at_ms.div_euclid(1000), escape::markdown(&cut(&e.text, 600)))
+            let text = escape::markdown(&cut(&e.text, 600));
+            cut(&format!("<t:{}:T> {text}", e.at_ms.div_euclid(1000)), LINE_MAX)
         })
         .collect();
     let missing = (until - from).saturating_sub(u64::try_from(entries.len()).unwrap_or(0));
@@ -313,4 +338,33 @@ async fn made_before(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use gantry_core::alert::{Book, Desk, Route, Rules, Severity};
+    use gantry_core::id::{GuildId, IncidentId};
+
+    use super::*;
+
+    #[test]
+    fn names_of_invisible_characters_never_make_a_message_too_long() {
+        let desk = Desk {
+            route: Route::of(GuildId(1), ChannelId(2)),
+            rules: Rules::default(),
+            mutes: vec![],
+            book: Book::default(),
+            incidents: std::collections::BTreeMap::new(),
+        };
+        let id = IncidentId::new(1, 1);
+        let mut incident = desk.fresh(id, Kind::Alerts, "x", Severity::Error, 1_700_000_000_000);
+        let name = "\u{200b}".repeat(80);
+        for _ in 0..10 {
+            incident.note(1_700_000_000_000, format!("began: {}", [name.as_str(); 5].join(", ")));
+        }
+        for n in 0..10 {
+            assert!(units(&course(&incident, n, n + 1)) <= TEXT_MAX, "one entry fits by itself");
+        }
+        assert!(course(&incident, 0, 1).starts_with("<t:1700000000:T> began: "));
+    }
 }

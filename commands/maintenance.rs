@@ -32,8 +32,8 @@ async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
         if !may(&visit, verb).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
-        visit.say(&card::mute_list(&mutes)).await
+        let (mutes, hidden) = visit.face.engine().mutes_seen(&visit.actor).await?;
+        visit.say(&card::mute_list(&mutes, hidden)).await
     })
     .await
 }

@@ -408,9 +408,12 @@ pub fn rule_show(rule: &Rule) -> Card {
 }
 
 /// Silences and maintenance windows.
-pub fn mute_list(mutes: &[Muting]) -> Card {
+pub fn mute_list(mutes: &[Muting], hidden: usize) -> Card {
     let mut card = Card::new(Tone::Plain, "Silences and maintenance");
-    if mutes.is_empty() {
+    if hidden > 0 {
+        let what = format!("{hidden} more about what is not yours to see.");
+        card = card.say(line![text(what)]);
+    } else if mutes.is_empty() {
         card = card.say("None. Everything is told.");
     }
     for m in mutes.iter().take(LISTED) {

@@ -27,8 +27,6 @@ const OPERATIONS: usize = 6;
 const GUESTS: usize = 25;
 /// A share from which a storage is marked.
 const STORAGE_FULL: f64 = 0.85;
-/// A cluster that was not read for this long is said to be unknown, milliseconds.
-const STALE_MS: i64 = 60_000;
 
 /// The board. `now_ms` is the moment of its edit; without, it shows only what an edit is worth.
 pub fn board(b: &BoardView, now_ms: Option<i64>) -> Card {
@@ -43,20 +41,24 @@ pub fn board(b: &BoardView, now_ms: Option<i64>) -> Card {
                 line!["⚠ never read yet: ", text(fault)]
             };
             card = card.say(since);
-        } else if now_ms
-            .is_some_and(|now| view.observed_ms > 0 && now - view.observed_ms > STALE_MS)
-        {
+        } else if b.stale.contains(&view.cluster) {
             card = card.say(line!["⚠ last read ", ago(view.observed_ms)]);
         }
+    }
+    for cluster in &b.missing {
+        let why = " is not in gantry's configuration; nothing is known of it";
+        card = card.say(line!["⚠ ", bold(cluster.as_str()), why]);
     }
     let place = |v: &ClusterView| if many { format!(" · {}", v.cluster) } else { String::new() };
     let nodes =
         b.views.iter().flat_map(|v| v.nodes.iter().map(move |n| node_line(v, n, &place(v))));
-    card = card.field("Nodes", cut(nodes.collect(), NODES, "nodes"));
+    let nodes: Vec<Line> = nodes.collect();
+    let count = u64::try_from(nodes.len()).unwrap_or(0);
+    card = card.field("Nodes", cut(nodes, NODES, "nodes", count));
     card = card.field("Storages", storages(b, &place));
     card = card.field("Guests", vec![guests(b)]);
     let wrong: Vec<Line> = b.incidents.iter().map(incident).collect();
-    card = card.field("What is wrong", cut(wrong, INCIDENTS, "incidents"));
+    card = card.field("What is wrong", cut(wrong, INCIDENTS, "incidents", b.incidents_total));
     card = card.field("Under way", operations(b));
     if let Some(now_ms) = now_ms {
         card = card.say(line!["Looked at ", ago(now_ms)]);
@@ -74,6 +76,7 @@ fn tone(b: &BoardView) -> Tone {
     let worst = b.incidents.iter().map(|i| i.severity).max();
     match () {
         () if b.views.iter().any(|v| v.fault.is_some() || v.observed_ms == 0) => Tone::Unknown,
+        () if !b.missing.is_empty() || !b.stale.is_empty() => Tone::Unknown,
         () if b.views.iter().any(|v| v.quorate == Some(false)) => Tone::Bad,
         () if worst.is_some_and(|w| w >= Severity::Error) => Tone::Bad,
         () if worst == Some(Severity::Warning) || b.views.iter().any(|v| down(v) > 0) => {
@@ -97,7 +100,7 @@ fn heading(b: &BoardView) -> Line {
                 1 => what.push("1 node missing".to_owned()),
                 n => what.push(format!("{n} nodes missing")),
             }
-            match b.incidents.len() {
+            match b.incidents_total {
                 0 => {}
                 1 => what.push("1 incident".to_owned()),
                 n => what.push(format!("{n} incidents")),
@@ -231,10 +234,10 @@ fn operations(b: &BoardView) -> Vec<Line> {
     lines
 }
 
-fn cut(mut lines: Vec<Line>, most: usize, what: &str) -> Vec<Line> {
-    let more = lines.len().saturating_sub(most);
+fn cut(mut lines: Vec<Line>, most: usize, what: &str, total: u64) -> Vec<Line> {
+    lines.truncate(most);
+    let more = total.saturating_sub(u64::try_from(lines.len()).unwrap_or(0));
     if more > 0 {
-        lines.truncate(most);
         lines.push(line![text(format!("… {more} more {what}"))]);
     }
     lines
@@ -334,7 +337,10 @@ mod tests {
         BoardView {
             board,
             views: vec![Arc::new(view)],
+            missing: vec![],
+            stale: vec![],
             incidents: vec![],
+            incidents_total: 0,
             operations: vec![],
             operations_total: 0,
         }
@@ -351,6 +357,19 @@ mod tests {
         dead.views = vec![Arc::new(changed)];
         let dead = plain(&board(&dead, None));
         assert!(dead.contains("1 node missing") && dead.contains("pve1 is down"), "{dead}");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_well() {
+        let mut gone = view(0.2, 400);
+        (gone.views, gone.missing) = (vec![], vec!["lab".parse().unwrap()]);
+        let text = plain(&board(&gone, None));
+        assert!(text.contains("not everything is known"), "{text}");
+        assert!(text.contains("not in gantry's configuration"), "{text}");
+        let mut old = view(0.2, 400);
+        old.stale = vec!["lab".parse().unwrap()];
+        let text = plain(&board(&old, None));
+        assert!(text.contains("not everything is known") && text.contains("last read"), "{text}");
     }
 
     #[test]

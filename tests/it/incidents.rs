@@ -185,6 +185,30 @@ bot_test! {
 }
 
 bot_test! {
+    async fn a_post_that_was_archived_is_opened_again_to_stay_true(bot: &mut Bot) {
+        bot.discord.becomes_forum(ids::ALERTS_CHANNEL, &["open", "over"]);
+        bot.configured(&config("")).await;
+        let full = bot.trouble(fill());
+        let post = || {
+            let posts = bot.discord.threads(ids::ALERTS_CHANNEL);
+            posts.into_iter().find(|(_, name, _)| name.contains("Storage fills up")).map(|p| p.0)
+        };
+        until("there is a post", async || post().is_some()).await;
+        let post = post().unwrap();
+        thread_says(bot, post, "began").await;
+        bot.discord.archives(post);
+        bot.proxmox.clear_trouble(full);
+        bot.until_says(post, "Over").await;
+        thread_says(bot, post, "over").await;
+        until("its tags say so", async || {
+            let posts = bot.discord.threads(ids::ALERTS_CHANNEL);
+            posts.iter().any(|(id, _, tags)| *id == post && *tags == ["over"])
+        })
+        .await;
+    }
+}
+
+bot_test! {
     async fn a_post_made_before_a_crash_is_found_again(bot: &mut Bot) {
         bot.discord.becomes_forum(ids::ALERTS_CHANNEL, &["open", "over"]);
         bot.discord.trouble(Weather::CutAfter { route: "create thread".into(), times: 1 });

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+mod alert_faults;
 mod alerts;
 mod attack;
 mod boards;
@@ -16,8 +17,8 @@ mod crash;
 mod docs;
 mod forward;
 mod forward_faults;
-mod forward_targets;
 mod forward_strangers;
+mod forward_targets;
 mod graph;
 mod harness;
 mod health;

@@ -337,6 +337,14 @@ impl Twin {
         }
     }
 
+    /// Archives a thread or a post, as Discord does by itself after a while.
+    pub fn archives(&self, thread: u64) {
+        let mut state = self.shared.lock();
+        if let Some(thread) = state.channel_mut(thread).and_then(|c| c.thread.as_mut()) {
+            thread.archived = true;
+        }
+    }
+
     /// Threads of a channel or posts of a forum, oldest first: id, name and tags.
     pub fn threads(&self, parent: u64) -> Vec<(u64, String, Vec<String>)> {
         let state = self.shared.lock();

@@ -3,7 +3,7 @@
 
 use gantry_core::alert::{Ack, Incident};
 use gantry_core::audit::AuditRow;
-use gantry_core::id::{GuildId, IncidentId, UserId};
+use gantry_core::id::{ClusterId, GuildId, IncidentId, UserId};
 
 use crate::audit::{self, total_of};
 use crate::error::StoreError;
@@ -56,6 +56,25 @@ impl Store {
             let rows = self.pool.rows(sql::INCIDENTS_PAGE, bound).await?;
             let rows = rows.iter().map(read).collect::<Result<Vec<_>, Fail>>()?;
             let total = self.pool.row(sql::INCIDENTS_COUNT, args![guild.as_str(), open]).await?;
+            Ok(Page { rows, total: total_of(total)? })
+        })
+        .await
+    }
+
+    /// Open incidents of a server about one cluster, or about none, the worst first.
+    pub async fn open_incidents_of(
+        &self,
+        guild: GuildId,
+        cluster: Option<&ClusterId>,
+        limit: u32,
+    ) -> Result<Page<Incident>, StoreError> {
+        self.call("list open incidents", async {
+            let (guild, cluster) = (guild.to_string(), cluster.map(ClusterId::as_str));
+            let bound = args![guild.as_str(), cluster, page_limit(limit)];
+            let rows = self.pool.rows(sql::INCIDENTS_OPEN_OF, bound).await?;
+            let rows = rows.iter().map(read).collect::<Result<Vec<_>, Fail>>()?;
+            let bound = args![guild.as_str(), cluster];
+            let total = self.pool.row(sql::INCIDENTS_OPEN_OF_COUNT, bound).await?;
             Ok(Page { rows, total: total_of(total)? })
         })
         .await

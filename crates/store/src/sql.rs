@@ -386,6 +386,14 @@ texts! {
     INCIDENTS_COUNT = Text::same(
         "SELECT COUNT(*) AS total FROM incidents WHERE guild_id = $1 \
          AND (CAST($2 AS BIGINT) = 0 OR resolved_ms IS NULL)");
+    INCIDENTS_OPEN_OF = Text::same(concat!(
+        "SELECT ", incident_columns!(), " FROM incidents WHERE guild_id = $1 AND resolved_ms IS NULL \
+         AND (cluster = $2 OR CAST($2 AS TEXT) IS NULL AND cluster IS NULL) \
+         ORDER BY CASE severity WHEN 'critical' THEN 0 WHEN 'error' THEN 1 WHEN 'warning' THEN 2 ELSE 3 END, \
+         opened_ms DESC, id DESC LIMIT $3"));
+    INCIDENTS_OPEN_OF_COUNT = Text::same(
+        "SELECT COUNT(*) AS total FROM incidents WHERE guild_id = $1 AND resolved_ms IS NULL \
+         AND (cluster = $2 OR CAST($2 AS TEXT) IS NULL AND cluster IS NULL)");
     INCIDENT_ACKS = Text::same(
         "SELECT id, acked_by, acked_name, acked_ms FROM incidents WHERE guild_id = $1 \
          AND resolved_ms IS NULL AND acked_by IS NOT NULL ORDER BY id LIMIT 10000");

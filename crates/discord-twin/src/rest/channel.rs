@@ -171,6 +171,10 @@ fn edit(state: &mut State, call: Call<'_>) -> Reply {
     if old.author_id() != APPLICATION_ID {
         return Err(Fault::new(403, 50_005, "Cannot edit a message authored by another user"));
     }
+    // Unlike a new message, an edit does not open a thread that is archived.
+    if state.channel(channel).and_then(|c| c.thread.as_ref()).is_some_and(|t| t.archived) {
+        return Err(Fault::new(400, 50_083, "Thread is archived"));
+    }
     let v2 = old.flags() & check::COMPONENTS_V2 != 0;
     let mut checked = Findings::default();
     check::message(&mut checked, "", &call.body, Body::Edit, v2);

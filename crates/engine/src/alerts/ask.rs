@@ -7,9 +7,8 @@ use gantry_core::alert::{
     Override, Phase, Rule, Rules, Severity, Tracked, mirrors,
 };
 use gantry_core::audit::AuditEvent;
-use gantry_core::id::{ClusterId, GuildId, IncidentId, MuteId, UserId};
+use gantry_core::id::{GuildId, IncidentId, MuteId, UserId};
 use gantry_core::policy::{Actor, Ruling, Selector, Target};
-use gantry_store::Page;
 
 use crate::{Engine, Error, random};
 
@@ -71,22 +70,6 @@ fn no_alerts() -> Said {
 }
 
 impl Engine {
-    /// Incidents of a server that `actor` may see, newest first; those of clusters they may not see are left out of
-    /// the page, not of the count.
-    pub async fn incidents(
-        &self,
-        actor: &Actor,
-        open_only: bool,
-        offset: u64,
-        limit: u32,
-    ) -> Result<Page<Incident>, Error> {
-        let fail = Error::store("read the incidents");
-        let list = self.store().list_incidents(actor.guild, open_only, offset, limit);
-        let mut page = list.await.map_err(fail)?;
-        page.rows.retain(|i| self.may_see(actor, Verb::AlertList, i));
-        Ok(page)
-    }
-
     /// An incident with its alerts, where there is one in the actor's server that they may see.
     pub async fn incident(
         &self,
@@ -96,12 +79,13 @@ impl Engine {
         let found =
             self.store().find_incident(id).await.map_err(Error::store("read the incident"))?;
         let Some(incident) = found.filter(|i| i.guild == actor.guild) else { return Ok(None) };
-        if !self.may_see(actor, Verb::AlertShow, &incident) {
+        let all = self.all_alerts(actor.guild).await?;
+        if !self.ruling_on(actor, Verb::AlertShow, &incident, &all).is_allowed() {
             return Ok(None);
         }
         let rules = self.alert_rules(actor.guild).await?;
         let rule = rules.find(&incident.rule).cloned();
-        let alerts = self.alerts(actor).await?;
+        let alerts = self.visible(actor, all);
         let of = |t: &Tracked| t.incident.as_ref() == Some(&incident.id);
         let alerts = alerts
             .into_iter()
@@ -112,14 +96,6 @@ impl Engine {
             })
             .collect();
         Ok(Some(AlertView { incident, alerts, rule }))
-    }
-
-    /// Alerts of the actor's server that they may see.
-    pub async fn alerts(&self, actor: &Actor) -> Result<Vec<Tracked>, Error> {
-        let mut all =
-            self.store().list_alerts(actor.guild).await.map_err(Error::store("read the alerts"))?;
-        all.retain(|t| self.may_on(actor, Verb::AlertList, t));
-        Ok(all)
     }
 
     /// The rules of a server, with what people made of them.
@@ -133,72 +109,6 @@ impl Engine {
     pub fn rule_names(&self) -> Vec<(String, String)> {
         let rules = &self.inner.settings.alerts.rules.rules;
         rules.iter().map(|r| (r.id.clone(), r.title.clone())).collect()
-    }
-
-    /// Whether `actor` may do `verb` to an alert: by its guest, its node, or its cluster.
-    fn may_on(&self, actor: &Actor, verb: Verb, t: &Tracked) -> bool {
-        let s = &t.subject;
-        if self.may(actor, verb, Target::Cluster(&s.cluster)).is_allowed() {
-            return true;
-        }
-        let view = self.view(&s.cluster);
-        let guest = s.vmid.and_then(|v| view.as_ref().and_then(|view| view.guest(v)));
-        match (guest, &s.node) {
-            (Some(guest), _) => self.may(actor, verb, Target::Guest(guest)).is_allowed(),
-            (None, Some(node)) if s.vmid.is_none() => {
-                self.may(actor, verb, Target::Node(&s.cluster, node)).is_allowed()
-            }
-            _ => false,
-        }
-    }
-
-    fn may_see(&self, actor: &Actor, verb: Verb, incident: &Incident) -> bool {
-        self.ruling_on(actor, verb, incident).is_allowed()
-    }
-
-    /// Whether `actor` may do `verb` to an incident: to its whole cluster, or to everything in it.
-    fn ruling_on(&self, actor: &Actor, verb: Verb, incident: &Incident) -> Ruling {
-        let Some(cluster) = &incident.cluster else { return self.may(actor, verb, Target::Any) };
-        let whole = self.may(actor, verb, Target::Cluster(cluster));
-        let s = &incident.summary;
-        if whole.is_allowed()
-            || s.lines.is_empty()
-            || usize::try_from(s.firing).unwrap_or(0) > s.lines.len()
-        {
-            return whole;
-        }
-        let Some(view) = self.view(cluster) else { return whole };
-        for line in &s.lines {
-            let guest = line.subject.vmid.and_then(|v| view.guest(v));
-            let ruling = match (guest, &line.subject.node) {
-                (Some(guest), _) => self.may(actor, verb, Target::Guest(guest)),
-                (None, Some(node)) if line.subject.vmid.is_none() => {
-                    self.may(actor, verb, Target::Node(cluster, node))
-                }
-                _ => return whole,
-            };
-            if !ruling.is_allowed() {
-                return ruling;
-            }
-        }
-        self.may(actor, verb, Target::Within(cluster))
-    }
-
-    /// Whether `actor` may do `verb` to everything the server is told about; rules and duty are for all of it.
-    pub fn may_all(&self, actor: &Actor, verb: Verb) -> Ruling {
-        let route = self.alert_route(actor.guild);
-        let mut clusters: Vec<ClusterId> = route.map(|r| r.clusters.clone()).unwrap_or_default();
-        if clusters.is_empty() {
-            clusters = self.inner.clusters.keys().cloned().collect();
-        }
-        let mut last = self.may(actor, verb, Target::Any);
-        for cluster in &clusters {
-            last = self.may(actor, verb, Target::Cluster(cluster));
-            if !last.is_allowed() {
-                return last;
-            }
-        }
-        last
     }
 
     /// Takes care of an incident, in the actor's name.
@@ -239,19 +149,6 @@ impl Engine {
         })
     }
 
-    pub(super) async fn refused(
-        &self,
-        actor: &Actor,
-        verb: Verb,
-        incident: &Incident,
-    ) -> Result<Option<Said>, Error> {
-        let Ruling::Denied { because } = self.ruling_on(actor, verb, incident) else {
-            return Ok(None);
-        };
-        self.denied(actor, verb, &incident.headline(), &because).await?;
-        Ok(Some(Said::Denied { because }))
-    }
-
     /// Silences everything an incident stands for now.
     pub async fn silence_incident(
         &self,
@@ -270,13 +167,16 @@ impl Engine {
         if !incident.is_open() || incident.kind != Kind::Alerts {
             return Ok(Said::Over { why: "It is over; there is nothing to silence.".into() });
         }
-        let all =
-            self.store().list_alerts(actor.guild).await.map_err(Error::store("read the alerts"))?;
+        let all = self.all_alerts(actor.guild).await?;
         let subjects: Vec<String> = all
             .iter()
             .filter(|t| t.incident.as_ref() == Some(id) && t.phase == Phase::Firing && !t.folded)
             .map(|t| t.subject.key())
             .collect();
+        if subjects.is_empty() {
+            let why = "Nothing fires in it now that could be silenced; what is folded into it or over is not. Nothing was silenced.";
+            return Ok(Said::Over { why: why.to_owned() });
+        }
         let ask = MuteAsk {
             kind: MuteKind::Silence,
             rule: Some(incident.rule.clone()),
@@ -297,7 +197,7 @@ impl Engine {
         ask: MuteAsk,
     ) -> Result<Said, Error> {
         let verb = Verb::MaintenanceStart;
-        if let Ruling::Denied { because } = self.may(actor, verb, target) {
+        if let Ruling::Denied { because } = self.ruling_on_all_in(actor, verb, target) {
             self.denied(actor, verb, &ask.shown, &because).await?;
             return Ok(Said::Denied { because });
         }

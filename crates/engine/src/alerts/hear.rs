@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Takes in what waits. `false`: somebody else leads.
-    pub(super) async fn take_heard(&self, led: &mut Led) -> Result<bool, StoreError> {
+    pub(super) async fn take_heard(&self, led: &mut Led<'_>) -> Result<bool, StoreError> {
         let now_ms = self.now_ms();
         let news = self.inner.heard.swap(false, Ordering::AcqRel);
         if !news && now_ms - led.heard_ms < LOOK_EVERY_MS {
@@ -62,7 +62,7 @@ impl Engine {
         done
     }
 
-    async fn take_waiting(&self, led: &mut Led, now_ms: i64) -> Result<bool, StoreError> {
+    async fn take_waiting(&self, led: &mut Led<'_>, now_ms: i64) -> Result<bool, StoreError> {
         let rows = self.store().waiting_heard(AT_ONCE).await?;
         led.heard_ms = now_ms;
         if rows.is_empty() {

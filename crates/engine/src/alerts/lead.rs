@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use gantry_core::alert::{Book, Desk, Outcome, Reading, Snapshot, derive};
-use gantry_core::id::{ClusterId, IncidentId};
+use futures::StreamExt;
+use futures::future::{BoxFuture, pending};
+use futures::stream::FuturesUnordered;
+use gantry_core::alert::{Around, Book, Desk, Outcome, Reading, Snapshot, Wear, derive};
+use gantry_core::id::{ClusterId, IncidentId, Vmid};
 use gantry_core::world::ClusterView;
 use gantry_store::{AlertWork, DeskWork, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::look::Looked;
+use super::id_from;
+use super::look::FIGURES_EVERY_MS;
 use super::own::OwnLooked;
+use super::rare::{Rarely, backups_in_time, wear_in_time};
 use crate::{Engine, random};
 
 /// Pause between two looks for a newer view: what a poll saw is told within this.
@@ -39,7 +43,7 @@ const HEARD_KEPT_MS: i64 = 7 * 86_400_000;
 const SWEEP_MS: i64 = 3_600_000;
 
 /// What the leader holds.
-pub(super) struct Led {
+pub(super) struct Led<'a> {
     pub(super) generation: i64,
     renewed_ms: i64,
     swept_ms: i64,
@@ -47,6 +51,20 @@ pub(super) struct Led {
     pub(super) desks: Vec<Seat>,
     clusters: BTreeMap<ClusterId, Watch>,
     own: OwnLooked,
+    /// What is being read at clusters. No turn waits for it: one that hangs would hold up all the others.
+    looks: FuturesUnordered<BoxFuture<'a, Look>>,
+    /// What was read since the turn before.
+    ready: Vec<Look>,
+}
+
+/// Something that was read at a cluster.
+enum Look {
+    /// What there is beside its view.
+    Around(Arc<ClusterView>, Box<Around>),
+    /// Its backups.
+    Backups(ClusterId, Option<BTreeMap<Vmid, i64>>),
+    /// What ages in it.
+    Wear(ClusterId, Option<Wear>),
 }
 
 /// A desk, and what of it is not kept yet.
@@ -71,7 +89,41 @@ struct Watch {
     kept_ms: i64,
     observed_ms: i64,
     stepped_ms: i64,
-    looked: Looked,
+    figures_ms: i64,
+    looking: bool,
+    backups: Rarely<BTreeMap<Vmid, i64>>,
+    wear: Rarely<Wear>,
+}
+
+impl Led<'_> {
+    /// What was read beside views, with what was read rarely and not taken in yet.
+    fn take_ready(&mut self) -> Vec<(Arc<ClusterView>, Around)> {
+        let mut looks = Vec::new();
+        for look in std::mem::take(&mut self.ready) {
+            match look {
+                Look::Around(view, around) => looks.push((view, *around)),
+                Look::Backups(cluster, found) => {
+                    if let Some(watch) = self.clusters.get_mut(&cluster) {
+                        watch.backups.done(found);
+                    }
+                }
+                Look::Wear(cluster, found) => {
+                    if let Some(watch) = self.clusters.get_mut(&cluster) {
+                        watch.wear.done(found);
+                    }
+                }
+            }
+        }
+        for (view, around) in &mut looks {
+            let Some(watch) = self.clusters.get_mut(&view.cluster) else { continue };
+            watch.looking = false;
+            if view.fault.is_none() {
+                around.backups = watch.backups.take();
+                around.wear = watch.wear.take();
+            }
+        }
+        looks
+    }
 }
 
 impl Engine {
@@ -80,7 +132,7 @@ impl Engine {
         if self.inner.settings.alerts.routes.is_empty() {
             return;
         }
-        let mut led: Option<Led> = None;
+        let mut led: Option<Led<'_>> = None;
         let mut trouble = false;
         while !stop.is_cancelled() {
             let pause = match self.alert_turn(&mut led).await {
@@ -96,14 +148,25 @@ impl Engine {
                     STORE_PAUSE
                 }
             };
+            let read = async {
+                match &mut led {
+                    Some(l) if !l.looks.is_empty() => {
+                        if let Some(look) = l.looks.next().await {
+                            l.ready.push(look);
+                        }
+                    }
+                    _ => pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = read => {}
                 () = self.inner.clock.sleep(pause) => {}
             }
         }
     }
 
-    async fn alert_turn(&self, led: &mut Option<Led>) -> Result<(), StoreError> {
+    async fn alert_turn<'a>(&'a self, led: &mut Option<Led<'a>>) -> Result<(), StoreError> {
         let now_ms = self.now_ms();
         let renew = led.as_ref().is_none_or(|l| now_ms - l.renewed_ms >= LEASE_MS / 3);
         if renew {
@@ -113,7 +176,10 @@ impl Engine {
                 return Ok(());
             };
             match led {
-                Some(l) if l.generation == generation => l.renewed_ms = now_ms,
+                // The lease may have run out; nobody else held it meanwhile, or it would be another generation yet.
+                Some(l) if (0..=1).contains(&(generation - l.generation)) => {
+                    (l.generation, l.renewed_ms) = (generation, now_ms);
+                }
                 _ => *led = Some(self.take_desks(generation, now_ms).await?),
             }
         }
@@ -134,32 +200,16 @@ impl Engine {
             }
         }
         let own = self.look_at_own(&mut l.own).await;
-        let new = self.new_views(l);
-        if new.is_empty() && own.is_none() {
-            return Ok(());
-        }
-        self.refresh_desks(l).await?;
-        if let Some(reading) = own {
-            for seat in &mut l.desks {
-                self.step_desk(seat, &reading, now_ms);
-            }
-            if !self.keep_desks(l, None).await? {
+        let looks = l.take_ready();
+        if !looks.is_empty() || own.is_some() {
+            if !self.take_looks(l, looks, own).await? {
                 tracing::warn!("another process leads the alert desks now");
                 self.lead_no_more(led);
                 return Ok(());
             }
+            self.note_alerts(Some(l.desks.iter().flat_map(|s| s.desk.book.tracked.values())));
         }
-        for (view, around) in self.look_at_all(l, new).await {
-            if !self.take_in(l, &view, &around).await? {
-                tracing::warn!("another process leads the alert desks now");
-                self.lead_no_more(led);
-                return Ok(());
-            }
-            if let Some(newest) = &around.backups {
-                self.note_backups(&view, newest);
-            }
-        }
-        self.note_alerts(Some(l.desks.iter().flat_map(|s| s.desk.book.tracked.values())));
+        self.begin_looks(l);
         if now_ms - l.swept_ms >= SWEEP_MS {
             l.swept_ms = now_ms;
             self.store().forget_incidents(now_ms - HISTORY_MS).await?;
@@ -174,14 +224,42 @@ impl Engine {
         self.inner.tracked.store(most, std::sync::atomic::Ordering::Relaxed);
     }
 
-    fn lead_no_more(&self, led: &mut Option<Led>) {
+    /// Takes in what was read. `false`: somebody else leads.
+    async fn take_looks(
+        &self,
+        led: &mut Led<'_>,
+        looks: Vec<(Arc<ClusterView>, Around)>,
+        own: Option<Reading>,
+    ) -> Result<bool, StoreError> {
+        self.refresh_desks(led).await?;
+        if let Some(reading) = own {
+            let now_ms = self.now_ms();
+            for seat in &mut led.desks {
+                self.step_desk(seat, &reading, now_ms);
+            }
+            if !self.keep_desks(led, None).await? {
+                return Ok(false);
+            }
+        }
+        for (view, around) in looks {
+            if !self.take_in(led, &view, &around).await? {
+                return Ok(false);
+            }
+            if let Some(newest) = &around.backups {
+                self.note_backups(&view, newest);
+            }
+        }
+        Ok(true)
+    }
+
+    fn lead_no_more(&self, led: &mut Option<Led<'_>>) {
         *led = None;
         self.note_tracked(None);
         self.note_alerts(None::<std::iter::Empty<&gantry_core::alert::Tracked>>);
     }
 
     /// Reads what was kept.
-    async fn take_desks(&self, generation: i64, now_ms: i64) -> Result<Led, StoreError> {
+    async fn take_desks<'a>(&self, generation: i64, now_ms: i64) -> Result<Led<'a>, StoreError> {
         let settings = &self.inner.settings.alerts;
         let mut desks = Vec::new();
         for route in &settings.routes {
@@ -214,23 +292,26 @@ impl Engine {
             desks,
             clusters,
             own: OwnLooked::default(),
+            looks: FuturesUnordered::new(),
+            ready: Vec::new(),
         })
     }
 
     /// Clusters that were read again, and those that cannot be read for another while.
-    fn new_views(&self, led: &Led) -> Vec<Arc<ClusterView>> {
+    fn new_views(&self, led: &Led<'_>) -> Vec<Arc<ClusterView>> {
         let now_ms = self.now_ms();
         let poll_ms = i64::try_from(self.inner.settings.poll.as_millis()).unwrap_or(i64::MAX);
         let fresh = |view: &Arc<ClusterView>| {
             let Some(watch) = led.clusters.get(&view.cluster) else { return false };
             let seen = view.observed_ms > 0 || view.fault.is_some();
-            seen && (view.observed_ms != watch.observed_ms || now_ms - watch.stepped_ms >= poll_ms)
+            seen && !watch.looking
+                && (view.observed_ms != watch.observed_ms || now_ms - watch.stepped_ms >= poll_ms)
         };
         self.views().into_iter().filter(fresh).collect()
     }
 
     /// What people said since: silences, other values, who is on call, who takes care.
-    pub(super) async fn refresh_desks(&self, led: &mut Led) -> Result<(), StoreError> {
+    pub(super) async fn refresh_desks(&self, led: &mut Led<'_>) -> Result<(), StoreError> {
         let now_ms = self.now_ms();
         for seat in &mut led.desks {
             let guild = seat.desk.route.guild;
@@ -247,35 +328,46 @@ impl Engine {
         Ok(())
     }
 
-    async fn look_at_all(
-        &self,
-        led: &mut Led,
-        views: Vec<Arc<ClusterView>>,
-    ) -> Vec<(Arc<ClusterView>, gantry_core::alert::Around)> {
-        let looks = views.into_iter().map(|view| {
-            let mut looked = led.clusters.get(&view.cluster).map(|w| w.looked).unwrap_or_default();
-            async move {
-                let around = self.look_around(&view.cluster, &view, &mut looked).await;
-                (view, around, looked)
+    /// Begins to look at what is due: at what there is beside each newer view, and rarely at what is slow.
+    fn begin_looks<'a>(&'a self, led: &mut Led<'a>) {
+        let now_ms = self.now_ms();
+        for view in self.new_views(led) {
+            let Some(watch) = led.clusters.get_mut(&view.cluster) else { continue };
+            watch.looking = true;
+            let figures_due = view.fault.is_none() && now_ms - watch.figures_ms >= FIGURES_EVERY_MS;
+            if figures_due {
+                watch.figures_ms = now_ms;
             }
-        });
-        let all = join_all(looks).await;
-        let mut out = Vec::new();
-        for (view, around, looked) in all {
-            if let Some(watch) = led.clusters.get_mut(&view.cluster) {
-                watch.looked = looked;
+            let of = view.clone();
+            led.looks.push(Box::pin(async move {
+                let around = self.look_around(&of.cluster, &of, figures_due).await;
+                Look::Around(of, Box::new(around))
+            }));
+            let Ok(client) = self.client(&view.cluster) else { continue };
+            if view.fault.is_some() {
+                continue;
             }
-            out.push((view, around));
+            if watch.backups.begin(now_ms) {
+                let of = view.clone();
+                led.looks.push(Box::pin(async move {
+                    Look::Backups(of.cluster.clone(), backups_in_time(client, &of).await)
+                }));
+            }
+            if watch.wear.begin(now_ms) {
+                led.looks.push(Box::pin(async move {
+                    let wear = wear_in_time(client, &view, now_ms).await;
+                    Look::Wear(view.cluster.clone(), wear)
+                }));
+            }
         }
-        out
     }
 
     /// Takes in one look and keeps what came of it. `false`: somebody else leads.
     async fn take_in(
         &self,
-        led: &mut Led,
+        led: &mut Led<'_>,
         view: &ClusterView,
-        around: &gantry_core::alert::Around,
+        around: &Around,
     ) -> Result<bool, StoreError> {
         let now_ms = self.now_ms();
         let Some(watch) = led.clusters.get_mut(&view.cluster) else { return Ok(true) };
@@ -293,7 +385,9 @@ impl Engine {
             let wants = &seat.desk.route.clusters;
             if told && (wants.is_empty() || wants.contains(&view.cluster)) {
                 let body = meanwhile(&derived.happenings);
-                let id = IncidentId::new(now_ms, random());
+                // The same one when this look cannot be kept, or its answer is lost, and it is taken in again.
+                let guild = seat.desk.route.guild;
+                let id = id_from(&format!("{guild}:{}:{since_ms}", view.cluster), since_ms);
                 let id = seat.desk.catch_up(&view.cluster, body, since_ms, now_ms, id);
                 seat.unsaved.insert(id);
             }
@@ -325,7 +419,7 @@ impl Engine {
     /// Keeps what the desks came to, with what is remembered of a cluster. `false`: somebody else leads.
     async fn keep_desks(
         &self,
-        led: &mut Led,
+        led: &mut Led<'_>,
         look: Option<(&ClusterId, String)>,
     ) -> Result<bool, StoreError> {
         let desks = led.desks.iter().map(work_of).collect();

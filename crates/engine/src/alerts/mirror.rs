@@ -22,6 +22,8 @@ const IDLE_LOOK: Duration = Duration::from_secs(15);
 
 /// Pause between two looks at what fires there. Of what is silenced there nobody is told when it is over.
 const ALERTS_EVERY: Duration = Duration::from_secs(60);
+/// What fires there is noted as said again when nobody said so for this long: well before it would count as over.
+const AGAIN_AFTER_MS: i64 = 12 * 3_600_000;
 /// Looks in a row that must find an alert gone; an Alertmanager that has just started knows none for a minute.
 const GONE_AFTER: u32 = 3;
 
@@ -93,14 +95,16 @@ impl Engine {
                 if let Some(over) =
                     Heard::over(&t, self.now_ms()).filter(|_| t.metric == Metric::Told)
                 {
-                    firing.insert(t.subject.key(), over);
+                    let again = Heard::again(&t, self.now_ms())
+                        .filter(|_| self.now_ms() - t.seen_ms >= AGAIN_AFTER_MS);
+                    firing.insert(t.subject.key(), (over, again));
                 }
             }
         }
         missed.retain(|key, _| firing.contains_key(key));
-        let mut over = Vec::new();
+        let (mut over, mut again) = (Vec::new(), Vec::new());
         for hook in silencer.hooks() {
-            let mine: Vec<_> = firing.iter().filter(|(_, h)| h.told.hook == hook).collect();
+            let mine: Vec<_> = firing.iter().filter(|(_, (h, _))| h.told.hook == hook).collect();
             if mine.is_empty() {
                 continue;
             }
@@ -111,9 +115,10 @@ impl Engine {
                     continue;
                 }
             };
-            for (key, heard) in mine {
+            for (key, (heard, still)) in mine {
                 if there.contains(&heard.key) {
                     missed.remove(key);
+                    again.extend(still.clone());
                     continue;
                 }
                 let times = missed.entry(key.clone()).or_insert(0);
@@ -126,6 +131,9 @@ impl Engine {
         if !over.is_empty() {
             tracing::info!(alerts = over.len(), "Alertmanager has these no more: they are over");
             self.hear(over).await?;
+        }
+        if !again.is_empty() {
+            self.hear(again).await?;
         }
         Ok(())
     }

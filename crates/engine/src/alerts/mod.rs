@@ -10,14 +10,17 @@ mod look;
 mod mirror;
 mod note;
 mod own;
+mod rare;
 mod report;
+mod rights;
 mod wear;
 
 pub use ask::{AlertView, MuteAsk, Said};
 use gantry_core::alert::{Route, Rules};
-use gantry_core::id::GuildId;
+use gantry_core::id::{GuildId, IncidentId};
 pub use mirror::Silencer;
 pub use note::NOTE_MAX;
+use sha2::{Digest, Sha256};
 
 use crate::Engine;
 
@@ -35,4 +38,11 @@ impl Engine {
     pub fn alert_route(&self, guild: GuildId) -> Option<&Route> {
         self.inner.settings.alerts.routes.iter().find(|r| r.guild == guild)
     }
+}
+
+/// The id of an incident that is the same however often it is made: it follows from what it is about and from when.
+fn id_from(what: &str, at_ms: i64) -> IncidentId {
+    let digest = Sha256::digest(what);
+    let random = digest.iter().take(10).fold(0_u128, |n, b| (n << 8) | u128::from(*b));
+    IncidentId::new(at_ms, random)
 }

@@ -3,15 +3,14 @@
 
 use gantry_core::action::Verb;
 use gantry_core::alert::{Book, Desk, Incident, Kind, Rules, Severity};
-use gantry_core::id::{ClusterId, GuildId, IncidentId};
+use gantry_core::id::{ClusterId, GuildId};
 use gantry_core::policy::{Actor, Target};
 use gantry_core::report::{self, Backups, Capacity, ClusterReport, DAY_MS, Every, Report};
 use gantry_core::world::{ClusterView, Guest, GuestStatus};
 use gantry_store::StoreError;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::look::backups;
+use super::{id_from, rare::backups};
 use crate::{Engine, Error, Measure, Subject, Timeframe};
 
 /// Storages whose course is read, the fullest first: a call each.
@@ -194,9 +193,7 @@ impl Engine {
         every: Every,
         due_ms: i64,
     ) -> Incident {
-        let digest = Sha256::digest(format!("{}:{}:{due_ms}", route.guild, every.as_str()));
-        let random = digest.iter().take(10).fold(0_u128, |n, b| (n << 8) | u128::from(*b));
-        let id = IncidentId::new(due_ms, random);
+        let id = id_from(&format!("{}:{}:{due_ms}", route.guild, every.as_str()), due_ms);
         let desk = Desk {
             route: route.clone(),
             rules: Rules::default(),

@@ -115,6 +115,31 @@ both! {
         assert_eq!(db.store.lead_alerts("a", NOW + 5500, 1000).await.unwrap(), None);
     }
 
+    async fn what_is_wrong_on_a_cluster_is_found_behind_what_is_wrong_elsewhere(db: Db) {
+        let mut desk = desk();
+        let first = desk.incidents.values().next().unwrap().clone();
+        for n in 1..=30_u8 {
+            let mut other = first.clone();
+            other.id = IncidentId::new(NOW + i64::from(n), n.into());
+            other.opened_ms += i64::from(n);
+            other.cluster = (n > 1).then(|| "far".parse().unwrap());
+            other.severity = if n == 2 { Severity::Critical } else { Severity::Warning };
+            desk.incidents.insert(other.id.clone(), other);
+        }
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let (far, lab) = ("far".parse().unwrap(), lab());
+        let of = async |cluster| db.store.open_incidents_of(GUILD, cluster, 5).await.unwrap();
+        let page = of(Some(&lab)).await;
+        assert_eq!((page.total, page.rows[0].id.clone()), (1, first.id));
+        let page = of(Some(&far)).await;
+        assert_eq!((page.total, page.rows.len()), (29, 5));
+        assert_eq!(page.rows[0].severity, Severity::Critical, "the worst first");
+        assert_eq!(of(None).await.total, 1, "about no cluster");
+        let nowhere = "nowhere".parse().unwrap();
+        assert_eq!(of(Some(&nowhere)).await.total, 0);
+    }
+
     async fn an_acknowledgement_is_one_persons_and_survives_what_the_desk_writes(db: Db) {
         let desk = desk();
         let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
