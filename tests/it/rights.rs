@@ -105,6 +105,14 @@ on = ["pool:lab"]
     }
 }
 
+/// Started again with other rules; the set is known again.
+async fn anew(bot: &mut Bot, rules: &str) {
+    bot.configured(rules).await;
+    bot.looks().await;
+    let known = async || read(&bot.admin().runs("/set list").await).contains("kept");
+    until("the set is known again", known).await;
+}
+
 bot_test! {
     async fn what_may_not_be_done_to_a_pod_is_not_done_to_its_set(bot: &mut Bot) {
         let rules = |on: &str| {
@@ -117,16 +125,14 @@ bot_test! {
         // By what its pods are called; and by what one of them is now, which the set does not know of.
         bot.meddles(&json!({ "action": "set", "vmid": POD, "config": { "tags": "gantry;gantry-set.kept;critical" } }));
         for on in ["name:kept-*", "tag:critical"] {
-            bot.configured(&rules(on)).await;
-            bot.looks().await;
+            anew(bot, &rules(on)).await;
             for command in ["/set delete set:kept", "/set scale set:kept replicas:0"] {
                 let refused = bot.admin().runs(command).await;
                 assert!(read(&refused).contains("not these"), "{command} on {on}: {}", read(&refused));
                 assert!(!can_be_confirmed(bot, &refused), "{command} on {on}");
             }
         }
-        bot.configured(&rules("name:other-*")).await;
-        bot.looks().await;
+        anew(bot, &rules("name:other-*")).await;
         let question = bot.admin().runs("/set delete set:kept").await;
         assert!(can_be_confirmed(bot, &question), "{}", read(&question));
     }
