@@ -121,7 +121,7 @@ async fn twin() -> Twin {
 
 fn set_up(yard: &Yard) {
     yard.net.sh(
-        "ip link add vmbr1 type bridge; ip link set vmbr1 up; ip link add veth201i0 type veth peer name inside; \
+        "ip link add vmbr1 type bridge; ip link set vmbr1 up; ip address add 10.20.0.11/24 dev vmbr1; ip link add veth201i0 type veth peer name inside; \
          ip link set veth201i0 master vmbr1; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1",
     );
     yard.write("guests/201", "status: running\n");

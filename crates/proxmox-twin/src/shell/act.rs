@@ -106,12 +106,9 @@ impl State {
 
     /// The answer of `forward-list`, with the node's own address.
     fn forward_listing(&mut self, node: &str) -> String {
-        let local = self.nodes.iter().find(|n| n.name == node).map(|n| n.address.clone());
-        let listing = self.shells.entry(node.to_owned()).or_default().forwards.listing();
-        match local {
-            Some(address) => format!("local {address}\n{listing}"),
-            None => listing,
-        }
+        let own = self.nodes.iter().filter(|n| n.name == node);
+        let local: Vec<_> = own.map(|n| n.address.to_string()).collect();
+        self.shells.entry(node.to_owned()).or_default().forwards.listing(&local)
     }
 
     fn apply_forwards(

@@ -49,7 +49,7 @@ impl Forwards {
     }
 
     /// The answer of `forward-list`.
-    pub(crate) fn listing(&self) -> String {
+    pub(crate) fn listing(&self, local: &[String]) -> String {
         let kept = self.kept.as_ref().map_or("none", |(generation, _)| generation);
         let sealed =
             if self.kept.is_some() && self.live.is_some() && !self.touched { "yes" } else { "no" };
@@ -57,6 +57,9 @@ impl Forwards {
             "generation {}\nkept {kept}\nsealed {sealed}\nforwarding ipv4 on\nforwarding ipv6 on\n",
             self.in_force()
         );
+        for address in local {
+            text.push_str(&format!("local {address}\n"));
+        }
         if let Some((_, forwards)) = &self.live {
             text.push_str(&format!("ruleset {}\n", ruleset(forwards)));
         }
