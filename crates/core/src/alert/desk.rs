@@ -68,11 +68,7 @@ impl Desk {
         let mut out = Outcome::default();
         if self.wants(reading) {
             let changes = evaluate(&self.rules, reading, &mut self.book, now_ms);
-            self.ends(&changes, now_ms, &mut out);
-            self.mute(now_ms);
-            self.unfold(&reading.cluster);
-            self.group(now_ms, id, &mut out);
-            self.rises(&changes, now_ms, &mut out);
+            self.settle(&reading.cluster, &changes, now_ms, id, &mut out);
         }
         self.tick(now_ms, id, &mut out);
         out
@@ -95,16 +91,28 @@ impl Desk {
             if changes.is_empty() {
                 continue;
             }
-            self.ends(&changes, now_ms, &mut out);
-            self.mute(now_ms);
-            self.unfold(&reading.cluster);
-            self.group(now_ms, id, &mut out);
-            self.rises(&changes, now_ms, &mut out);
+            self.settle(&reading.cluster, &changes, now_ms, id, &mut out);
             // What is over with the next reading has to be told before.
             self.tick(now_ms, id, &mut out);
         }
         self.tick(now_ms, id, &mut out);
         out
+    }
+
+    /// What came of a reading: what is over, what is muted or folded, where the rest belongs, what got worse.
+    fn settle(
+        &mut self,
+        cluster: &ClusterId,
+        changes: &[Change],
+        now_ms: i64,
+        id: &mut dyn FnMut() -> IncidentId,
+        out: &mut Outcome,
+    ) {
+        self.ends(changes, now_ms, out);
+        self.mute(now_ms);
+        self.unfold(cluster);
+        self.group(now_ms, id, out);
+        self.rises(changes, now_ms, out);
     }
 
     /// Time passes: summaries, messages that were held back, escalation.
