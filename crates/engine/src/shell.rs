@@ -144,7 +144,19 @@ impl Engine {
         target: &str,
         detail: String,
     ) -> Result<(), Error> {
-        let row = AuditRow {
+        let row = self.own_row(event, verb, target.to_owned(), detail);
+        self.store().append_audit(&row).await.map_err(Error::store("write the audit log"))
+    }
+
+    /// An audit row about what gantry does by itself.
+    pub(crate) fn own_row(
+        &self,
+        event: AuditEvent,
+        verb: Verb,
+        target: String,
+        detail: String,
+    ) -> AuditRow {
+        AuditRow {
             id: self.audit_id(),
             at_ms: self.now_ms(),
             event,
@@ -153,12 +165,11 @@ impl Engine {
             guild: None,
             channel: None,
             verb,
-            target: target.to_owned(),
+            target,
             plan: None,
             operation: None,
             detail,
-        };
-        self.store().append_audit(&row).await.map_err(Error::store("write the audit log"))
+        }
     }
 
     /// Whether a node has a node shell. Memory only.

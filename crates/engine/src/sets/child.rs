@@ -230,10 +230,10 @@ impl Engine {
         plan.expires_ms = plan.created_ms + DRIFT_LIFE_MS;
         let card = NewCard { id: self.card_id(), guild: set.guild, channel: set.channel };
         let mut audit = self.own_row(
-            &set.address(),
             AuditEvent::Proposed,
             Verb::SetDrift,
-            &format!("{name}: {}", drift.what.join(" ")),
+            format!("set {}", set.address()),
+            format!("{name}: {}", drift.what.join(" ")),
         );
         audit.plan = Some(plan.id.clone());
         let at = (&set.address(), slot.ordinal(), row.generation);

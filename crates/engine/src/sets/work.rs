@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use gantry_core::action::Verb;
-use gantry_core::audit::{AuditEvent, AuditRow};
+use gantry_core::audit::AuditEvent;
 use gantry_core::id::Vmid;
 use gantry_core::operation::OpState;
 use gantry_core::set::identity::{Identity, allot};
@@ -270,34 +270,15 @@ impl Engine {
         let detail = format!("revision {} halted: {why} {back}", set.newest.number);
         tracing::warn!(set = %set.address(), detail, "rollout halted");
         // Written first: going back deletes pods, and nothing is deleted without a row that says why.
-        let row_of = self.own_row(&set.address(), AuditEvent::Ended, Verb::SetUndo, &detail);
+        let row_of = self.own_row(
+            AuditEvent::Ended,
+            Verb::SetUndo,
+            format!("set {}", set.address()),
+            detail,
+        );
         self.store().append_audit(&row_of).await.map_err(Error::store("write the audit log"))?;
         let written = self.write_set(row, &next).await?;
         self.card_touched();
         Ok(written)
-    }
-
-    /// An audit row about what gantry does by itself.
-    pub(super) fn own_row(
-        &self,
-        set: &SetRef,
-        event: AuditEvent,
-        verb: Verb,
-        detail: &str,
-    ) -> AuditRow {
-        AuditRow {
-            id: self.audit_id(),
-            at_ms: self.now_ms(),
-            event,
-            user: None,
-            user_name: "gantry".into(),
-            guild: None,
-            channel: None,
-            verb,
-            target: format!("set {set}"),
-            plan: None,
-            operation: None,
-            detail: detail.to_owned(),
-        }
     }
 }
