@@ -37,6 +37,15 @@ pub fn find(visit: &Visit, verb: Verb, who: &str) -> Named {
     }
 }
 
+/// What is said where no guest answers to a name. A cluster that was not read since the start may have one.
+pub fn unknown(visit: &Visit, verb: Verb, asked: &str, similar: &[String]) -> Card {
+    let all_read = visit.face.engine().views().iter().all(|v| v.observed_ms > 0);
+    if similar.is_empty() && !all_read {
+        return card::not_read_yet(asked);
+    }
+    card::unknown_guest(verb, asked, similar)
+}
+
 /// What policy says from memory of a command on a guest.
 pub enum Door {
     /// No; the asker was told.
@@ -159,7 +168,7 @@ pub async fn carried(
             visit.say(&card::choice(verb, who, &choices, 0, &id)).await
         }
         Answer::NotFound { text, similar } => {
-            visit.say(&card::unknown_guest(verb, &text, &similar)).await
+            visit.say(&unknown(visit, verb, &text, &similar)).await
         }
     }
 }
@@ -238,6 +247,6 @@ pub async fn show_guest(visit: &Visit, who: &str, pod: bool) -> Result<(), FaceE
             };
             show::open(visit, view).await
         }
-        Named::None(similar) => visit.say(&card::unknown_guest(verb, who, &similar)).await,
+        Named::None(similar) => visit.say(&unknown(visit, verb, who, &similar)).await,
     }
 }

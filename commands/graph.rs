@@ -269,7 +269,7 @@ async fn one(visit: &Visit, verb: Verb, who: &str) -> Result<Option<GuestRef>, F
             "Which one?",
             "Several guests have that name. Choose one from the list, or give its number",
         ),
-        Named::None(similar) => card::unknown_guest(verb, who, &similar),
+        Named::None(similar) => act::unknown(visit, verb, who, &similar),
     };
     visit.say(&note).await?;
     Ok(None)

@@ -83,7 +83,7 @@ async fn start(
                     return Err(which(&visit, "Several guests have that name"));
                 }
                 Named::None(similar) => {
-                    return visit.say(&card::unknown_guest(verb, who, &similar)).await;
+                    return visit.say(&act::unknown(&visit, verb, who, &similar)).await;
                 }
             };
             let on = written(&visit, format!("cluster:{} vmid:{}", found.cluster, found.vmid))?;

@@ -3,7 +3,6 @@
 use gantry_core::action::Verb;
 
 use crate::act::{self, Named};
-use crate::card;
 use crate::cluster::filter;
 use crate::complete;
 use crate::face::{Context, FaceError};
@@ -39,7 +38,8 @@ async fn list(
                 _ => match crate::press::address(&who) {
                     Some(address) => Some(address),
                     None => {
-                        return visit.say(&card::unknown_guest(Verb::GuestShow, &who, &[])).await;
+                        let told = act::unknown(&visit, Verb::GuestShow, &who, &[]);
+                        return visit.say(&told).await;
                     }
                 },
             },

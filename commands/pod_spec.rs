@@ -94,7 +94,7 @@ async fn show_spec(visit: &Arc<Visit>, pod: &str, kind: Kind) -> Result<(), Face
             let why = format!("Several answer to it: {}", names.join(", "));
             return visit.say(&card::note(Tone::Question, "Which one?", &why)).await;
         }
-        Named::None(similar) => return visit.say(&card::unknown_guest(verb, pod, &similar)).await,
+        Named::None(similar) => return visit.say(&act::unknown(visit, verb, pod, &similar)).await,
     };
     if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&guest)) {
         return visit.refuse(verb, &gantry_core::plan::describe(&guest), &because).await;

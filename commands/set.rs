@@ -229,6 +229,15 @@ fn find(visit: &Visit, text: &str) -> Result<SetRef, FaceError> {
         .collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
+        [] if !engine.are_sets_read() => Err(said(
+            "Not read yet",
+            &format!(
+                "gantry has just started and has not read the sets of every cluster, so nobody can say whether there is one called {text}. \
+                 Nothing was done"
+            ),
+            "Ask again in a moment. `/cluster status` shows a cluster that does not answer.",
+            &visit.reference(),
+        )),
         [] => Err(said(
             "No such set",
             &format!("You may see no set called {text}. Nothing was done"),

@@ -49,7 +49,8 @@ async fn list(
                 Named::One(guest) => Some(guest.address()),
                 Named::Several(_) => return visit.say(&several(&who)).await,
                 Named::None(similar) => {
-                    return visit.say(&card::unknown_guest(Verb::GuestShow, &who, &similar)).await;
+                    let told = act::unknown(&visit, Verb::GuestShow, &who, &similar);
+                    return visit.say(&told).await;
                 }
             },
         };

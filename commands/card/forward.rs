@@ -13,30 +13,39 @@ const LINES: usize = 10;
 
 /// All forwards of a cluster.
 pub fn forward_list(list: &ForwardList, screen: &ScreenId) -> Card {
-    let fine = list.nodes.iter().all(|n| n.standing == Standing::AsAsked && n.broken.is_empty());
+    let fine = list.nodes.iter().all(|n| {
+        n.standing == Standing::AsAsked && n.broken.is_empty() && n.kept.iter().all(|k| !k.closed)
+    });
     let tone = if fine { Tone::Plain } else { Tone::Warning };
     let mut card = Card::new(tone, line!["Port forwards", text(format!(" · {}", list.cluster))]);
     let mut left = SHOWN;
     for node in &list.nodes {
         card = card.say(bold(node.node.as_str()));
         for forward in node.kept.iter().take(left) {
-            let spec = &forward.spec;
             let by = match &forward.port {
                 Some(port) => format!(" · port {port} of its specification"),
-                None => format!(" · {}", forward.created_by),
+                None => format!(" · {}", forward.by),
             };
-            card =
-                card.say(line![text(spec.to_string()), text(by), " · ", code(forward.id.as_str())]);
+            card = card.say(line![
+                text(forward.shown.clone()),
+                text(by),
+                " · ",
+                code(forward.id.as_str())
+            ]);
+            if forward.closed {
+                card = card.say(
+                    "⚠ Its rule was taken out of its guest's firewall; gantry does not put it back. Where that firewall is on, \
+                     nothing arrives. Removed and asked for anew, it gets its rule again.",
+                );
+            }
         }
         left = left.saturating_sub(node.kept.len());
-        for (spec, why) in node.broken.iter().take(LINES) {
-            card = card.say(line![
-                "⚠ ",
-                text(spec.to_string()),
-                " leads nowhere: ",
-                told(why.clone()),
-                "."
-            ]);
+        for (shown, why) in node.broken.iter().take(LINES) {
+            let broken = line!["⚠ ", text(shown.clone()), " leads nowhere"];
+            card = card.say(match why {
+                Some(why) => broken.and([": ".into(), told(why.clone()), ".".into()]),
+                None => broken.and([".".into()]),
+            });
         }
         if node.left > 0 {
             let what = if node.left == 1 {

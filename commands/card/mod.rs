@@ -43,7 +43,9 @@ pub use outcome::outcome;
 pub use progress::{progress, still};
 pub(crate) use proposal::sentence as full_stop;
 pub use proposal::{changed, dropped, proposal};
-pub use question::{choice, fault, file_problems, note, problems, refusal, unknown_guest};
+pub use question::{
+    choice, fault, file_problems, not_read_yet, note, problems, refusal, unknown_guest,
+};
 pub use report::report_card;
 pub use set::{set_history, set_list, set_show};
 pub use task::{TaskList, task_list, task_log, task_show};

@@ -78,6 +78,13 @@ pub fn unknown_guest(verb: Verb, asked: &str, similar: &[String]) -> Card {
     }
 }
 
+/// Nobody can say whether there is such a guest: gantry has not read every cluster since its start.
+pub fn not_read_yet(asked: &str) -> Card {
+    Card::new(Tone::Warning, line!["… Not read yet: ", text(asked)])
+        .say("gantry has just started and has not read every cluster, so nobody can say whether there is such a guest. Nothing was done.")
+        .say("Ask again in a moment. `/cluster status` shows a cluster that does not answer.")
+}
+
 /// Policy says no.
 pub fn refusal(verb: Verb, target: &str, because: &str) -> Card {
     let asked = if target.is_empty() {

@@ -110,7 +110,7 @@ async fn of_guest(visit: &Visit, guest: &str, what: OfGuest) -> Result<(), FaceE
             return visit.say(&card::note(card::Tone::Bad, title, why)).await;
         }
         Named::None(similar) => {
-            return visit.say(&card::unknown_guest(verb, guest, &similar)).await;
+            return visit.say(&act::unknown(visit, verb, guest, &similar)).await;
         }
     };
     if let Ruling::Denied { because } = visit.may(verb, Target::Guest(&found)) {

@@ -33,7 +33,16 @@ pub(super) async fn sets(
     {
         rows.extend(engine.set_now(set).await?);
     }
-    Ok(card::set_list(&rows, place, id))
+    if engine.are_sets_read() {
+        return Ok(card::set_list(&rows, place, id));
+    }
+    let why = "gantry has just started and has not read the sets of every cluster";
+    Ok(match rows.as_slice() {
+        [] => card::note(Tone::Warning, "… Not read yet", &format!("{why}. Ask again in a moment")),
+        rows => {
+            card::set_list(rows, place, id).say(card::text(format!("⚠ {why}: there may be more.")))
+        }
+    })
 }
 
 /// One set, or its revisions.

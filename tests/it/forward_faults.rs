@@ -33,6 +33,21 @@ fn by_hand(bot: &Bot, port: usize) {
 }
 
 bot_test! {
+    async fn a_forward_is_removed_once(bot: &mut Bot) {
+        a_guest(bot).await;
+        let case = Case { steps: 3, done: &["firewall", "forward-apply"] };
+        through_all_points_from(
+            bot,
+            case,
+            async |bot, round| added(bot, 20_000 + round).await,
+            async |bot, _, id| bot.confirmed(&format!("/forward remove forward:{id}"), "").await,
+        )
+        .await;
+        until("nothing is in force", async || in_force(bot).is_empty()).await;
+    }
+}
+
+bot_test! {
     async fn what_was_written_before_somebody_stopped_it_is_taken_back(bot: &mut Bot) {
         a_guest(bot).await;
         // Written down; the process dies before it can note that, and somebody wants it to stop meanwhile.
@@ -87,8 +102,13 @@ async fn has_moved(bot: &Bot, round: usize) {
         added(bot, 8080).await;
     }
     says(format!("10.20.21.{round}"));
+    let mut looks = 0;
     until("nothing is led there", async || {
-        bot.clock.advance(std::time::Duration::from_secs(31));
+        // Longer than the pause between two looks of gantry's, and not again before it can have looked.
+        if looks % 20 == 0 {
+            bot.clock.advance(std::time::Duration::from_secs(31));
+        }
+        looks += 1;
         in_force(bot).is_empty()
     })
     .await;
@@ -96,6 +116,21 @@ async fn has_moved(bot: &Bot, round: usize) {
 
 fn leads_to(round: usize) -> Vec<String> {
     vec![format!("tcp,ipv4,any,8080,10.20.21.{round},80")]
+}
+
+bot_test! {
+    async fn an_address_is_confirmed_anew_once(bot: &mut Bot) {
+        let case = Case { steps: 2, done: &["forward-apply"] };
+        let last = case.steps * gantry_engine::POINTS.len();
+        through_all_points_from(
+            bot,
+            case,
+            async |bot, round| has_moved(bot, round).await,
+            async |bot, _, ()| bot.confirmed("/forward apply node:pve1", "").await,
+        )
+        .await;
+        until("it is led to where it was confirmed last", async || in_force(bot) == leads_to(last)).await;
+    }
 }
 
 bot_test! {

@@ -13,14 +13,14 @@ use crate::harness::{Bot, Reply, until};
 use crate::pods::{file, plans};
 
 /// Longer than the pause between two looks at the tables.
-const A_LOOK: std::time::Duration = std::time::Duration::from_secs(31);
+pub const A_LOOK: std::time::Duration = std::time::Duration::from_secs(31);
 
-fn in_force(bot: &Bot) -> Vec<String> {
+pub fn in_force(bot: &Bot) -> Vec<String> {
     bot.proxmox.forwards("pve1").unwrap_or_default()
 }
 
 /// The comments of the rules in a guest's firewall, as somebody at Proxmox's own page sees them.
-async fn rules(bot: &Bot, vmid: u32) -> Vec<String> {
+pub async fn rules(bot: &Bot, vmid: u32) -> Vec<String> {
     let (client, at) = firewall(bot, vmid);
     client.firewall_rules(&at).await.unwrap().iter().map(|r| r.comment().to_owned()).collect()
 }
@@ -34,30 +34,30 @@ fn firewall(bot: &Bot, vmid: u32) -> (Client, FirewallAt) {
     (Client::new(config).unwrap(), FirewallAt::Guest(guest))
 }
 
-async fn has(bot: &Bot, vmid: u32, name: &str, node: &str, address: &str) {
+pub async fn has(bot: &Bot, vmid: u32, name: &str, node: &str, address: &str) {
     let card = format!("name=eth0,bridge=vmbr0,ip={address}/16");
     bot.has_guest(GuestSpec::lxc(vmid, name).on(node).set("net0", &card).running()).await;
 }
 
-async fn confirmed(bot: &Bot, command: &str, name: &str) -> Reply {
+pub async fn confirmed(bot: &Bot, command: &str, name: &str) -> Reply {
     let question = bot.admin().runs(command).await;
     bot.admin().confirms(&question, name).await;
     question
 }
 
 /// Adds a forward and waits until it is in force.
-async fn added(bot: &Bot, command: &str) {
+pub async fn added(bot: &Bot, command: &str) {
     confirmed(bot, command, "").await;
     let op = bot.settle().await.remove(0);
     assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
 }
 
-async fn listed(bot: &Bot) -> String {
+pub async fn listed(bot: &Bot) -> String {
     bot.admin().runs("/forward list").await.text()
 }
 
 /// The id of the forward that listens at this port.
-async fn id_of(bot: &Bot, port: u16) -> String {
+pub async fn id_of(bot: &Bot, port: u16) -> String {
     listed(bot).await;
     let all = bot.engine().known_forwards();
     all.iter().find(|k| k.spec.port == port).expect("it is on the list").id.to_string()
@@ -149,6 +149,8 @@ bot_test! {
         bot.clock.advance(A_LOOK);
         let text = listed(bot).await;
         assert_eq!(rules(bot, 5000).await.len(), 1, "gantry has opened what somebody closed:\n{text}");
+        let text = listed(bot).await;
+        assert_eq!(text.matches("was taken out of its guest's firewall").count(), 1, "{text}");
     }
 }
 
@@ -177,7 +179,7 @@ bot_test! {
 }
 
 /// A pod that wants a port of its node, at an address of its own.
-fn pod(name: &str, port: u16, address: &str) -> String {
+pub fn pod(name: &str, port: u16, address: &str) -> String {
     file(
         name,
         &format!("node = \"pve1\"\nports = [{{ name = \"http\", port = 80, node_port = {port} }}]"),

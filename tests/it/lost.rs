@@ -1,6 +1,8 @@
 //! Answers that get lost, requests that never arrive, calls that fail: nothing is done twice, nobody is told
 //! what is not so.
 
+use std::time::Duration;
+
 use gantry_core::operation::OpState;
 use proxmox_twin::{GuestSpec, Trouble};
 
@@ -191,5 +193,23 @@ bot_test! {
         numbers.dedup();
         assert_eq!(numbers.len(), 2, "{numbers:?}");
         assert!(ops.iter().all(|op| op.state == OpState::Succeeded), "{ops:?}");
+    }
+}
+
+bot_test! {
+    async fn what_was_too_slow_to_be_sent_was_not_sent(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5000, "slow").running()).await;
+        let question = bot.admin().runs("/guest stop guest:slow").await;
+        // Recording it takes longer than a look is good for, twice.
+        let clock = bot.clock.clone();
+        bot.guillotine.meanwhile("before intent", 2, move || clock.advance(Duration::from_secs(6)));
+        bot.admin().confirms(&question, "slow").await;
+        let text = bot.until_says(question.message, "has shut down").await;
+        let op = bot.settle().await.remove(0);
+        assert_eq!((op.state, op.steps[0].attempt), (OpState::Succeeded, 1), "{:?}", op.steps);
+        assert!(!text.contains("never arrived"), "{text}");
+        assert_eq!(bot.proxmox.count("shutdown", 5000), 1);
+        let rows = bot.engine().audit(&Default::default(), 0, 100).await.unwrap().rows;
+        assert!(rows.iter().all(|r| !r.detail.contains("never arrived")), "{rows:?}");
     }
 }

@@ -17,6 +17,7 @@ mod crash;
 mod docs;
 mod forward;
 mod forward_faults;
+mod forward_pods;
 mod forward_strangers;
 mod forward_targets;
 mod graph;

@@ -1,15 +1,16 @@
-//! Changes of networks under lost answers, errors and a node that is cut off: whatever happens and nobody having pressed
-//! Keep, everything is as it was, and what the card says is true.
+//! Changes of networks under kill -9, lost answers, errors and a node that is cut off: whatever happens and nobody
+//! having pressed Keep, everything is as it was, and what the card says is true.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gantry_core::operation::OpState;
+use gantry_core::operation::{OpState, Operation};
 use gantry_proxmox::{Client, IfaceChange, SdnView, TaskStatus};
 use proxmox_twin::Trouble;
 
 use crate::bot_test;
 use crate::harness::{Bot, until};
+use crate::network::waits_for_keep;
 
 fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
     let all = [("type", "bridge"), ("autostart", "1")];
@@ -30,10 +31,12 @@ struct Change {
     ask: &'static str,
     /// What is typed for what cannot be undone.
     typed: &'static str,
+    /// How many steps it has.
+    steps: usize,
 }
 
 /// Makes the world in which a change can be asked for.
-async fn ready(bot: &Bot) {
+async fn ready(bot: &Bot, change: &Change) {
     let (client, node) = (bot.somebody(), "pve1".parse().unwrap());
     let there = client.node_network(&node).await.unwrap();
     if !there.ifaces.iter().any(|i| i.id == "vmbr7") {
@@ -43,14 +46,38 @@ async fn ready(bot: &Bot) {
             .unwrap();
         over(&client, client.reload_network(&node).await.unwrap()).await;
     }
+    if change.ask.starts_with("/vnet delete")
+        && client.sdn_vnets(SdnView::Running).await.unwrap().is_empty()
+    {
+        let kept = kept(
+            bot,
+            "/vnet create name:web zone:z1 kind:simple subnet:10.8.0.0/24 gateway:10.8.0.1 keep:20",
+        )
+        .await;
+        assert_eq!(kept.state, OpState::Succeeded, "{:?}", kept.outcome);
+    }
+    if change.ask.starts_with("/bridge apply") && there.changes.is_none() {
+        client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300")])).await.unwrap();
+    }
 }
 
-/// Everything that runs, and whether anything is pending.
+/// Asks, confirms, and presses Keep once that is asked for.
+async fn kept(bot: &Bot, ask: &str) -> Operation {
+    let question = waits_for_keep(bot, ask).await;
+    bot.admin().does(&question, "keep").await;
+    bot.settle().await.remove(0)
+}
+
+/// Everything that runs, and what is pending.
 async fn world(bot: &Bot) -> String {
     let (client, node) = (bot.somebody(), "pve1".parse().unwrap());
     let net = client.node_network(&node).await.unwrap();
     let ifaces = &net.ifaces;
-    let staged = net.changes.is_some();
+    let staged = (
+        net.changes.is_some(),
+        client.sdn_zones(SdnView::Staged).await.unwrap(),
+        client.sdn_vnets(SdnView::Staged).await.unwrap(),
+    );
     let vnets = client.sdn_vnets(SdnView::Running).await.unwrap();
     let zones = client.sdn_zones(SdnView::Running).await.unwrap();
     let mut subnets = Vec::new();
@@ -64,7 +91,7 @@ async fn world(bot: &Bot) -> String {
             ["spanning tree", "multicast snooping", "isolated"].iter().any(|w| l.contains(w))
         })
         .collect();
-    format!("{ifaces:?} {staged} {vnets:?} {zones:?} {subnets:?} {switches:?}")
+    format!("{ifaces:?} {staged:?} {vnets:?} {zones:?} {subnets:?} {switches:?}")
 }
 
 async fn is_as_before(bot: &Bot, before: &str, at: &str) {
@@ -76,15 +103,80 @@ async fn is_as_before(bot: &Bot, before: &str, at: &str) {
         op.outcome
     );
     assert_eq!(world(bot).await, before, "{at}: {:?}", op.outcome);
+    // A reload of the SDN is one on every node.
+    let mut reloads: BTreeMap<String, usize> = BTreeMap::new();
+    for change in bot.proxmox.changes().iter().filter(|c| c.user != "control") {
+        if ["network", "sdn"].contains(&change.what.as_str()) {
+            *reloads.entry(format!("{} {}", change.what, change.node)).or_default() += 1;
+        }
+    }
+    assert!(reloads.values().all(|n| *n <= 2), "{at}: more than once there and back: {reloads:?}");
+}
+
+/// The world before a change. What somebody else has staged for `/bridge apply` is no part of it: it was real for a
+/// while, and putting back takes it away.
+async fn before(bot: &Bot, change: &Change) -> String {
+    ready(bot, &Change { ask: "", ..*change }).await;
+    if change.ask.starts_with("/vnet delete") {
+        ready(bot, change).await;
+    }
+    world(bot).await
+}
+
+/// Whether the process is killed before the newest operation ends; waiting for Keep is made short.
+async fn falls(bot: &Bot) -> bool {
+    let engine = bot.engine();
+    let (mut lapsed, mut fell) = (false, false);
+    until("it is killed, or over", async || {
+        if bot.guillotine.has_fallen(Duration::from_millis(20)).await {
+            fell = true;
+            return true;
+        }
+        let page = engine.operations(&gantry_engine::store::OpFilter::default(), 0, 1).await;
+        let Ok(page) = page else { return false };
+        let op = &page.rows[0];
+        // The later steps come only once the time is over.
+        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
+            lapsed = true;
+            bot.clock.advance(Duration::from_secs(61));
+        }
+        op.state.is_terminal()
+    })
+    .await;
+    // At the very end.
+    fell || bot.guillotine.has_fallen(Duration::from_millis(50)).await
+}
+
+/// Kill -9 at the points of every step.
+async fn killed(bot: &mut Bot, change: Change) {
+    let before = before(bot, &change).await;
+    let mut reached = 0;
+    for step in 0..change.steps {
+        for point in ["after look", "after intent", "after call", "after upid"] {
+            ready(bot, &change).await;
+            bot.proxmox.forget();
+            let question = bot.admin().runs(change.ask).await;
+            bot.guillotine.set(point, step);
+            bot.admin().confirms(&question, change.typed).await;
+            if falls(bot).await {
+                reached += 1;
+                bot.restart().await;
+            }
+            bot.guillotine.lift();
+            is_as_before(bot, &before, &format!("{}, killed {point} of step {step}", change.ask))
+                .await;
+        }
+    }
+    assert!(reached >= change.steps * 2, "only {reached} points were reached");
 }
 
 /// Every call lost, cut off or refused once.
 async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
-    ready(bot).await;
-    let before = world(bot).await;
+    let before = before(bot, &change).await;
     for call in calls {
         for kind in 0..4 {
-            ready(bot).await;
+            ready(bot, &change).await;
+            bot.proxmox.forget();
             let (matching, times) = ((*call).to_owned(), Some(1));
             let trouble = match (kind, call.starts_with("SSH")) {
                 (0, _) => Trouble::AnswerLost { matching, times },
@@ -107,6 +199,7 @@ async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
             bot.trouble(trouble);
             bot.confirmed(change.ask, change.typed).await;
             is_as_before(bot, &before, &at).await;
+            assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
             bot.proxmox.clear_all_trouble();
         }
     }
@@ -115,39 +208,85 @@ async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
 const SECURE: &str =
     "/bridge secure bridge:vmbr7 node:pve1 vlans:\"10 20\" stp:True snooping:False keep:1";
 const DELETE: &str = "/bridge delete bridge:vmbr7 node:pve1 keep:1";
+const APPLY: &str = "/bridge apply node:pve1 keep:1";
 const VNET: &str =
     "/vnet create name:shop zone:z2 kind:simple subnet:10.7.0.0/24 gateway:10.7.0.1 keep:1";
+const VNET_DELETE: &str = "/vnet delete vnet:web keep:1";
+
+bot_test! {
+    async fn kill_9_while_a_bridge_is_made_safer(bot: &mut Bot) {
+        killed(bot, Change { ask: SECURE, typed: "", steps: 8 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_bridge_is_removed(bot: &mut Bot) {
+        killed(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_what_somebody_staged_is_applied(bot: &mut Bot) {
+        killed(bot, Change { ask: APPLY, typed: "", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_vnet_is_made(bot: &mut Bot) {
+        killed(bot, Change { ask: VNET, typed: "", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn kill_9_while_a_vnet_is_removed(bot: &mut Bot) {
+        killed(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }).await;
+    }
+}
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_bridge_is_made_safer(bot: &mut Bot) {
         let calls = ["PUT /nodes/*/network/*", "PUT /nodes/*/network", "SSH /nodes/*/bridge-set"];
-        gone_wrong(bot, Change { ask: SECURE, typed: "" }, &calls).await;
+        gone_wrong(bot, Change { ask: SECURE, typed: "", steps: 8 }, &calls).await;
     }
 }
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_bridge_is_removed(bot: &mut Bot) {
         let calls = ["DELETE /nodes/*/network/*", "PUT /nodes/*/network", "POST /nodes/*/network"];
-        gone_wrong(bot, Change { ask: DELETE, typed: "vmbr7" }, &calls).await;
+        gone_wrong(bot, Change { ask: DELETE, typed: "vmbr7", steps: 6 }, &calls).await;
     }
 }
 
 bot_test! {
     async fn calls_that_go_wrong_while_a_vnet_is_made(bot: &mut Bot) {
         let calls = ["POST /cluster/sdn/zones", "POST /cluster/sdn/vnets", "PUT /cluster/sdn", "DELETE /cluster/sdn/vnets/*"];
-        gone_wrong(bot, Change { ask: VNET, typed: "" }, &calls).await;
+        gone_wrong(bot, Change { ask: VNET, typed: "", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_what_somebody_staged_is_applied(bot: &mut Bot) {
+        let calls = ["PUT /nodes/*/network", "DELETE /nodes/*/network/*"];
+        gone_wrong(bot, Change { ask: APPLY, typed: "", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_a_vnet_is_removed(bot: &mut Bot) {
+        let calls = ["DELETE /cluster/sdn/vnets/*", "PUT /cluster/sdn", "POST /cluster/sdn/vnets"];
+        gone_wrong(bot, Change { ask: VNET_DELETE, typed: "web", steps: 6 }, &calls).await;
     }
 }
 
 bot_test! {
     async fn a_change_that_cuts_its_node_off_says_what_to_do_at_the_console(bot: &mut Bot) {
-        let question = bot.admin().runs("/bridge create name:vmbr6 node:pve1 keep:1").await;
-        bot.admin().confirms(&question, "").await;
-        bot.until_says(question.message, "Press it once you have seen").await;
+        let question = waits_for_keep(bot, "/bridge create name:vmbr6 node:pve1 keep:1").await;
         // Its own mistake, or somebody else's: from now on nobody reaches the node.
         let broken = bot.trouble(Trouble::NetworkBroken { node: "pve1".into() });
         let text = bot.until_says(question.message, "may have cut pve1 off").await;
-        assert!(text.contains("/etc/network/interfaces") && text.contains("ifreload -a"), "{text}");
+        for words in ["goes on trying for 1 h", "/etc/network/interfaces", "ifreload -a"] {
+            assert!(text.contains(words), "{words} is not in:\n{text}");
+        }
         bot.clock.advance(Duration::from_secs(61));
         // Somebody was at the console: it is put back as soon as the node answers.
         bot.proxmox.clear_trouble(broken);
@@ -157,5 +296,27 @@ bot_test! {
         assert_eq!(op.state, OpState::Cancelled, "{:?}", op.outcome);
         let net = bot.somebody().node_network(&"pve1".parse().unwrap()).await.unwrap();
         assert!(!net.ifaces.iter().any(|i| i.id == "vmbr6") && net.changes.is_none());
+    }
+}
+
+bot_test! {
+    async fn a_node_that_stays_cut_off_is_given_up_after_an_hour_and_that_is_said(bot: &mut Bot) {
+        let question = waits_for_keep(bot, "/bridge create name:vmbr6 node:pve1 keep:1").await;
+        bot.trouble(Trouble::NetworkBroken { node: "pve1".into() });
+        bot.clock.advance(Duration::from_secs(61));
+        bot.until_says(question.message, "goes on trying for 1 h").await;
+        until("putting back has begun", async || {
+            let page = bot.engine().operations(&gantry_engine::store::OpFilter::default(), 0, 1).await;
+            page.is_ok_and(|page| {
+                let op = &page.rows[0];
+                let tries = op.progress.remark.as_ref().is_some_and(|r| r.contains("goes on trying"));
+                tries && op.current().is_some_and(|(_, step)| step.kind.is_undo())
+            })
+        })
+        .await;
+        bot.clock.advance(Duration::from_secs(3601));
+        let text = bot.until_says(question.message, "gantry has stopped trying").await;
+        assert!(text.contains("ifreload -a") && !text.contains("goes on trying"), "{text}");
+        assert_eq!(bot.settle().await[0].state, OpState::Failed);
     }
 }

@@ -374,3 +374,32 @@ bot_test! {
         bot.settle().await;
     }
 }
+
+bot_test! {
+    async fn what_was_not_read_yet_is_not_said_to_be_missing(bot: &mut Bot) {
+        a_set(bot, "early", 7840, 1, "").await;
+        bot.kill();
+        let reading = bot.trouble(Trouble::Error {
+            matching: "GET /cluster/resources".into(),
+            status: 500,
+            reason: "unable to fork worker".into(),
+            times: None,
+        });
+        bot.begin_unread().await;
+        for command in ["/set show set:early", "/set list", "/guest stop guest:early-0", "/pod stop pod:early-0"] {
+            let text = bot.admin().runs(command).await.text();
+            assert!(text.contains("has not read"), "{command}: {text}");
+            for untrue in ["You may see no", "No guest", "No pod", "None."] {
+                assert!(!text.contains(untrue), "{command}: {text}");
+            }
+        }
+        bot.proxmox.clear_trouble(reading);
+        until("the set is known", async || {
+            bot.looks().await;
+            bot.admin().runs("/set show set:early").await.text().contains("1 of 1 ready")
+        })
+        .await;
+        let text = bot.admin().runs("/set show set:never").await.text();
+        assert!(text.contains("You may see no set called never"), "{text}");
+    }
+}

@@ -50,7 +50,7 @@ pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
 pub use error::{Error, FaultParts};
 pub use figures::{AlertFigures, BackupFigures, ClusterFigures, EndpointFigures};
-pub use forwards::{ForwardAsk, ForwardList, NodeForwards, Standing};
+pub use forwards::{ForwardAsk, ForwardList, NodeForwards, ShownForward, Standing};
 pub use health::PodHealth;
 pub use history::{Course, History, Measure, Subject, Timeframe};
 pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};

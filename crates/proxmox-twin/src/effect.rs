@@ -405,14 +405,7 @@ impl State {
             Effect::ReloadNetwork { node } => {
                 let address = self.node(node).map(|n| n.address.clone()).unwrap_or_default();
                 let fine = self.networks.get_mut(node).is_none_or(|n| n.reload(&address));
-                let there: Vec<String> = self
-                    .networks
-                    .get(node)
-                    .map(|n| n.bridges().map(str::to_owned).collect())
-                    .unwrap_or_default();
-                if let Some(shell) = self.shells.get_mut(node) {
-                    shell.bridges.reloaded(&there);
-                }
+                self.bridges_reloaded(node);
                 let detail = if fine { "" } else { "cut off" };
                 self.note(at, "network", None, node, user, detail);
                 if !fine && !self.troubles.cut_off(node) {
@@ -422,6 +415,8 @@ impl State {
             }
             Effect::ReloadSdn { node } => {
                 self.sdn.take_up(node);
+                // It is the same `ifreload -a`.
+                self.bridges_reloaded(node);
                 self.note(at, "sdn", None, node, user, "");
                 Ok(())
             }
@@ -437,6 +432,14 @@ impl State {
                 self.note_guest(at, "reassign", *vmid, user, &detail);
                 Ok(())
             }
+        }
+    }
+
+    fn bridges_reloaded(&mut self, node: &str) {
+        let there = self.networks.get(node).map(|n| n.bridges().map(str::to_owned).collect());
+        let there: Vec<String> = there.unwrap_or_default();
+        if let Some(shell) = self.shells.get_mut(node) {
+            shell.bridges.reloaded(&there);
         }
     }
 

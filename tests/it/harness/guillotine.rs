@@ -13,8 +13,13 @@ pub struct Guillotine {
     set: Mutex<Option<(&'static str, usize)>>,
     /// The point at which it falls about every second time, and the state of what decides.
     again: Mutex<Option<(&'static str, u64)>>,
+    /// What is done at a point without stopping there, and how often still.
+    aside: Mutex<Option<(&'static str, u32, Aside)>>,
     fallen: Notify,
 }
+
+/// Something done while an operation passes a point.
+type Aside = Box<dyn Fn() + Send>;
 
 impl Guillotine {
     /// The next operation to come to `point` in `step` goes no further.
@@ -26,6 +31,11 @@ impl Guillotine {
     /// rhythm of the bot's can stay in step with: what is tried again gets through.
     pub fn set_again(&self, point: &'static str, seed: u64) {
         *self.again.lock().unwrap() = Some((point, seed));
+    }
+
+    /// The next `times` that something comes to `point`, `does` is done, and it goes on.
+    pub fn meanwhile(&self, point: &'static str, times: u32, does: impl Fn() + Send + 'static) {
+        *self.aside.lock().unwrap() = Some((point, times, Box::new(does)));
     }
 
     /// Waits until it has fallen; false when it did not within `within`.
@@ -47,6 +57,13 @@ impl Witness for Guillotine {
         step: usize,
         _operation: &'a OperationId,
     ) -> BoxFuture<'a, ()> {
+        if let Some((at, left, does)) = &mut *self.aside.lock().unwrap()
+            && *at == point
+            && *left > 0
+        {
+            *left -= 1;
+            does();
+        }
         let again = match &mut *self.again.lock().unwrap() {
             Some((at, state)) if *at == point => {
                 // Knuth's MMIX generator; its high bits are good enough for this.

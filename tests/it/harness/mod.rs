@@ -146,11 +146,16 @@ impl Bot {
 
     /// Starts the process and waits until it is connected and has seen the cluster.
     pub async fn begin(&mut self) {
-        assert!(self.process.is_none(), "the bot already runs");
-        self.process = Some(self.launch().await);
+        self.begin_unread().await;
         let engine = self.engine();
         until("the cluster is read", async || engine.views().iter().all(|v| v.observed_ms > 0))
             .await;
+    }
+
+    /// Starts the process and waits until it is connected, whether it has seen the cluster or not.
+    pub async fn begin_unread(&mut self) {
+        assert!(self.process.is_none(), "the bot already runs");
+        self.process = Some(self.launch().await);
         let discord = &self.discord;
         until("commands are registered", async || {
             discord.commands("admin", "#ops").is_ok_and(|all| !all.is_empty())

@@ -99,6 +99,7 @@ pub(super) fn asked(
             match &net.kernel {
                 _ if !spec.stp => {}
                 Kernel::Said(_) => flips.push(Flip {
+                    node: None,
                     bridge: name.to_owned(),
                     port: None,
                     switch: Switch::Stp,

@@ -277,6 +277,7 @@ impl Secure {
     /// never from what is beyond.
     pub fn flips(&self, bridge: &str, uplinks: &str, now: &BridgeNow) -> Vec<Flip> {
         let flip = |port: Option<&String>, switch: Switch, on: bool| Flip {
+            node: None,
             bridge: bridge.to_owned(),
             port: port.cloned(),
             switch,

@@ -17,9 +17,12 @@ pub const KEEP_DEFAULT_S: u32 = 300;
 /// Shortest and longest wait for Keep, seconds. Longer ones would hold up every other change of that network.
 pub const KEEP_RANGE_S: RangeInclusive<u32> = 30..=1200;
 
+/// Bridges whose spanning tree is switched on again that a plan names; beyond that they are counted.
+const LOST_TOLD_MAX: usize = 12;
+
 /// Said of every change of a node's network.
 const ONLY_WHILE: &str = "Putting back works only while the node's API can be reached. If this change cuts it off, gantry \
-                          says so and goes on trying; the way back is then the node's own console.";
+                          says so and goes on trying for an hour; the way back is then the node's own console.";
 
 /// Whether an edit touches what carries the node's own address, on which its API may be reached.
 pub fn is_alarm(objects: &Objects, edits: &[Edit]) -> bool {
@@ -212,11 +215,14 @@ fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
     }
     if reloads {
         let lost = lost_by_reload(&net.kernel, &edits, &flips);
-        for flip in &lost {
+        for flip in lost.iter().take(LOST_TOLD_MAX) {
             effects.push(format!(
                 "Switch spanning tree of {} on again, which the reload switches off.",
-                flip.bridge
+                flip.shown()
             ));
+        }
+        if let Some(more @ 1..) = lost.len().checked_sub(LOST_TOLD_MAX) {
+            effects.push(format!("Switch spanning tree of {more} more bridges on again."));
         }
         flips.extend(lost);
         steps.push(NetworkStep::Reload);

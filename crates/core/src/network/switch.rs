@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Edit, Net};
+use crate::id::NodeName;
 use crate::plan::Change;
 
 /// A switch of a bridge or of one of its ports.
@@ -35,6 +36,9 @@ impl Switch {
 /// A switch and how it shall be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Flip {
+    /// The node, where the change is not about one node alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
     /// The bridge.
     pub bridge: String,
     /// The port, for what is a port's.
@@ -49,8 +53,20 @@ pub struct Flip {
 impl Flip {
     /// The bridge or the port, as people read it.
     pub fn shown(&self) -> String {
+        let bridge = match &self.node {
+            Some(node) => format!("{} on {node}", self.bridge),
+            None => self.bridge.clone(),
+        };
         match &self.port {
-            Some(port) => format!("{} of {}", port, self.bridge),
+            Some(port) => format!("{port} of {bridge}"),
+            None => bridge,
+        }
+    }
+
+    /// By what its bridge is known in [`Kernel::Said`].
+    pub fn key(&self) -> String {
+        match &self.node {
+            Some(node) => bridge_on(node, &self.bridge),
             None => self.bridge.clone(),
         }
     }
@@ -78,8 +94,13 @@ pub enum Kernel {
     NotSetUp,
     /// It did not answer.
     Silent(String),
-    /// What it said.
+    /// What it said: bridges by name, those of several nodes by [`bridge_on`].
     Said(BTreeMap<String, BridgeNow>),
+}
+
+/// By what the bridge of one of several nodes is known: `pve1/vmbr0`. No interface has a slash in its name.
+pub fn bridge_on(node: &NodeName, bridge: &str) -> String {
+    format!("{node}/{bridge}")
 }
 
 impl Kernel {
@@ -94,7 +115,7 @@ impl Kernel {
     /// How a switch stands; `None`: there is no such bridge or port.
     pub fn now(&self, flip: &Flip) -> Option<bool> {
         let Self::Said(bridges) = self else { return None };
-        let bridge = bridges.get(&flip.bridge)?;
+        let bridge = bridges.get(&flip.key())?;
         match (flip.switch, &flip.port) {
             (Switch::Stp, _) => Some(bridge.stp),
             (Switch::Snooping, _) => Some(bridge.snooping),
@@ -123,8 +144,14 @@ pub fn lost_by_reload(kernel: &Kernel, edits: &[Edit], asked: &[Flip]) -> Vec<Fl
     let is_asked = |name: &str| asked.iter().any(|f| f.bridge == name && f.switch == Switch::Stp);
     let bridges = kernel.bridges();
     let lost = bridges.iter().filter(|(name, now)| now.stp && stays(name) && !is_asked(name));
-    lost.map(|(name, _)| Flip { bridge: name.clone(), port: None, switch: Switch::Stp, on: true })
-        .collect()
+    lost.map(|(name, _)| {
+        let (node, bridge) = match name.split_once('/') {
+            Some((node, bridge)) => (node.parse().ok(), bridge),
+            None => (None, name.as_str()),
+        };
+        Flip { node, bridge: bridge.to_owned(), port: None, switch: Switch::Stp, on: true }
+    })
+    .collect()
 }
 
 /// Before and after of each switch that changes, a line each.
@@ -159,7 +186,7 @@ mod tests {
     }
 
     fn flip(bridge: &str, port: Option<&str>, switch: Switch, on: bool) -> Flip {
-        Flip { bridge: bridge.into(), port: port.map(Into::into), switch, on }
+        Flip { node: None, bridge: bridge.into(), port: port.map(Into::into), switch, on }
     }
 
     #[test]
@@ -182,5 +209,19 @@ mod tests {
         assert!(lost_by_reload(&kernel(true), &[], &[Flip { on: false, ..stp }]).is_empty());
         let gone = [Edit::Delete { key: "vmbr5".into() }];
         assert!(lost_by_reload(&kernel(true), &gone, &[]).is_empty());
+    }
+
+    #[test]
+    fn bridges_of_several_nodes_are_told_apart() {
+        let now = |stp| BridgeNow { stp, ..BridgeNow::default() };
+        let [one, two]: [NodeName; 2] = ["pve1", "pve2"].map(|n| n.parse().unwrap());
+        let said = [(bridge_on(&one, "vmbr0"), now(false)), (bridge_on(&two, "vmbr0"), now(true))];
+        let kernel = Kernel::Said(said.into());
+        let lost = lost_by_reload(&kernel, &[], &[]);
+        assert_eq!(lost, [Flip { node: Some(two), ..flip("vmbr0", None, Switch::Stp, true) }]);
+        assert_eq!((lost[0].shown(), kernel.now(&lost[0])), ("vmbr0 on pve2".into(), Some(true)));
+        let kept = serde_json::to_string(&flip("vmbr0", None, Switch::Stp, true)).unwrap();
+        let read: Flip = serde_json::from_str(&kept).unwrap();
+        assert!(read.node.is_none() && !kept.contains("node"), "{kept}");
     }
 }

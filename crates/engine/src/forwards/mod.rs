@@ -7,6 +7,7 @@ mod ports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
 use gantry_core::action::{Action, Verb};
@@ -15,6 +16,7 @@ use gantry_core::id::{ClusterId, ForwardId, NodeName};
 use gantry_core::plan::describe;
 use gantry_core::policy::{Actor, Ruling, Target};
 use gantry_core::world::{Found, find_guest};
+use gantry_store::Leftover;
 use tokio::sync::Notify;
 
 use crate::deed::forward::{Own, facts, is_touched};
@@ -24,6 +26,12 @@ use crate::{Engine, Error, random};
 
 /// Nodes shown at most; more than a cluster has.
 const NODES_MAX: usize = 64;
+/// Forwards of a node whose firewall rule is looked for in a list at most; as many as a card shows.
+const RULES_LOOKED_AT: usize = 30;
+/// How many of them at once.
+const RULES_AT_ONCE: usize = 8;
+/// How long one of them may take: the list does not wait for a guest's firewall.
+const RULE_WITHIN: Duration = Duration::from_secs(3);
 
 /// What somebody asks of forwards.
 #[derive(Debug, Clone)]
@@ -82,15 +90,30 @@ pub enum Standing {
     },
 }
 
+/// A forward as whoever asks may know it.
+#[derive(Debug, Clone)]
+pub struct ShownForward {
+    /// Its id.
+    pub id: ForwardId,
+    /// The whole of it; its guest only for somebody who may see that.
+    pub shown: String,
+    /// The name of the port in the pod's specification it comes from.
+    pub port: Option<String>,
+    /// Who asked.
+    pub by: String,
+    /// Whether somebody has taken its rule out of its guest's firewall; told only to those who may see the guest.
+    pub closed: bool,
+}
+
 /// The forwards of one node.
 #[derive(Debug, Clone)]
 pub struct NodeForwards {
     /// The node.
     pub node: NodeName,
     /// What was asked for.
-    pub kept: Vec<KeptForward>,
-    /// Which of them lead nowhere now, and why.
-    pub broken: Vec<(ForwardSpec, String)>,
+    pub kept: Vec<ShownForward>,
+    /// Which of them lead nowhere now, and why; the reason only for somebody who may see the guest.
+    pub broken: Vec<(String, Option<String>)>,
     /// How many that were removed have still to go from its table or from a firewall.
     pub left: usize,
     /// How its table stands to that.
@@ -258,17 +281,67 @@ impl Engine {
         let mut nodes: BTreeSet<NodeName> = kept.iter().map(|k| k.spec.node.clone()).collect();
         let left = self.leftovers(cluster).await?;
         nodes.extend(left.iter().map(|l| l.node.clone()));
+        let unruled = self.store().forwards_without_rule(cluster).await;
+        let unruled = unruled.map_err(Error::store("read which forwards have no rule"))?;
         let reads = nodes.into_iter().take(NODES_MAX).map(|node| {
-            let (kept, left) = (&kept, &left);
-            async move {
-                let (standing, broken) = Box::pin(self.standing(actor, cluster, &node, kept)).await;
-                let kept = kept.iter().filter(|k| k.spec.node == node).cloned().collect();
-                let left = left.iter().filter(|l| l.node == node).count();
-                NodeForwards { node, kept, broken, left, standing }
-            }
+            let (kept, left, unruled) = (&kept, &left, &unruled);
+            Box::pin(async move {
+                self.node_forwards(actor, (cluster, node), kept, left, unruled).await
+            })
         });
         let nodes = join_all(reads).await;
         Ok(ForwardList { cluster: cluster.clone(), nodes, read_ms: self.now_ms() })
+    }
+
+    /// The forwards of one node as `actor` may know them. `unruled`: those that never had a firewall rule.
+    async fn node_forwards(
+        &self,
+        actor: &Actor,
+        (cluster, node): (&ClusterId, NodeName),
+        kept: &[KeptForward],
+        left: &[Leftover],
+        unruled: &[ForwardId],
+    ) -> NodeForwards {
+        let (standing, broken) = Box::pin(self.standing(actor, cluster, &node, kept)).await;
+        let sees = |spec: &ForwardSpec| self.sees_forward(actor, spec);
+        let here = || kept.iter().filter(|k| k.spec.node == node);
+        let ruled = here().filter(|k| sees(&k.spec) && !unruled.contains(&k.id));
+        let ruled = ruled.filter(|k| !broken.iter().any(|(spec, _)| *spec == k.spec));
+        let ruled: Vec<&KeptForward> = ruled.take(RULES_LOOKED_AT).collect();
+        let closed = self.closed(&ruled).await;
+        let kept = here().map(|k| ShownForward {
+            id: k.id.clone(),
+            shown: k.spec.shown_to(sees(&k.spec)),
+            port: k.port.clone(),
+            by: k.created_by.clone(),
+            closed: closed.contains(&k.id),
+        });
+        let kept = kept.collect();
+        let broken = broken.iter().map(|(spec, why)| {
+            let sees = sees(spec);
+            (spec.shown_to(sees), sees.then(|| why.clone()))
+        });
+        let broken = broken.collect();
+        let left = left.iter().filter(|l| l.node == node).count();
+        NodeForwards { node, kept, broken, left, standing }
+    }
+
+    /// Of which forwards somebody has taken the rule out of the guest's firewall. Where that cannot be read, nothing is
+    /// said.
+    async fn closed(&self, forwards: &[&KeptForward]) -> BTreeSet<ForwardId> {
+        let mut closed = BTreeSet::new();
+        for part in forwards.chunks(RULES_AT_ONCE) {
+            let mut looks = Vec::new();
+            for forward in part {
+                looks.push(tokio::time::timeout(RULE_WITHIN, Box::pin(self.rule_of(forward))));
+            }
+            for (forward, rule) in part.iter().zip(join_all(looks).await) {
+                if matches!(rule, Ok(Ok(Some(false)))) {
+                    closed.insert(forward.id.clone());
+                }
+            }
+        }
+        closed
     }
 
     async fn standing(

@@ -35,6 +35,8 @@ const OPEN_MAX: u32 = 1000;
 #[derive(Default)]
 pub(crate) struct Memory {
     sets: ArcSwap<BTreeMap<SetRef, Arc<Set>>>,
+    /// Clusters whose sets were read since the start.
+    read: Mutex<BTreeSet<ClusterId>>,
     names: names::Looked,
     strays: stray::Looked,
     /// Sets that do not read back; each is told once.
@@ -60,6 +62,7 @@ impl Memory {
             }));
             next
         });
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.clone());
     }
 
     /// One is gone.
@@ -118,6 +121,13 @@ impl Engine {
     /// All sets as seen last, by cluster and name. Memory only.
     pub fn sets(&self) -> Vec<Arc<Set>> {
         self.inner.sets.sets.load().values().cloned().collect()
+    }
+
+    /// Whether the sets of every cluster were read since the start; before that nobody can say that there is none of a
+    /// name. Memory only.
+    pub fn are_sets_read(&self) -> bool {
+        let read = self.inner.sets.read.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.clusters.keys().all(|cluster| read.contains(cluster))
     }
 
     /// A set as seen last. Memory only.

@@ -8,6 +8,7 @@ use gantry_core::action::Action;
 use gantry_core::network::{Decision, NetworkStep, Scope};
 use gantry_core::operation::{Broken, OpState, Outcome, StepKind, StepState};
 
+use super::look::PUT_BACK_WITHIN;
 use super::{Carrier, LOOK_AGAIN, Next, Parked};
 
 /// Pause between two looks at whether somebody has pressed.
@@ -72,7 +73,7 @@ impl Carrier<'_> {
         let Action::Network(action) = &self.op.action else { return Ok(()) };
         let remark = match self.engine.network(&action.cluster, &action.scope).await {
             Ok(_) => None,
-            Err(error) => Some(format!("{error}. {}", cut_off(&action.scope))),
+            Err(error) => Some(format!("{error}. {}", cut_off(&action.scope, false))),
         };
         if self.op.progress.remark != remark {
             self.op.progress.remark = remark;
@@ -224,13 +225,20 @@ impl Carrier<'_> {
     }
 }
 
-/// What to do when a node does not answer after its network was changed.
-pub(super) fn cut_off(scope: &Scope) -> String {
+/// What to do when a node does not answer after its network was changed; `over`: it is no longer tried.
+pub(super) fn cut_off(scope: &Scope, over: bool) -> String {
+    let hours = PUT_BACK_WITHIN.as_secs() / 3600;
+    let tries = match over {
+        true => "gantry has stopped trying".to_owned(),
+        false => format!("gantry goes on trying for {hours} h"),
+    };
     match scope {
         Scope::Node(node) => format!(
             "This change may have cut {node} off. The former configuration can only be put back from here once its API can be \
-             reached; gantry goes on trying. At the console of {node}: correct /etc/network/interfaces and run `ifreload -a`."
+             reached; {tries}. At the console of {node}: correct /etc/network/interfaces and run `ifreload -a`."
         ),
-        Scope::Sdn => "The former configuration can only be put back once the cluster answers; gantry goes on trying.".to_owned(),
+        Scope::Sdn => format!(
+            "The former configuration can only be put back once the cluster answers; {tries}."
+        ),
     }
 }

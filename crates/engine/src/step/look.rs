@@ -13,7 +13,7 @@ use crate::deed::{Look, Seen};
 
 /// How long putting something back is tried where Proxmox does not answer. Bounded, so that an operation ends and
 /// says so; long, because the node may come back.
-const PUT_BACK_WITHIN: Duration = Duration::from_secs(3600);
+pub(super) const PUT_BACK_WITHIN: Duration = Duration::from_secs(3600);
 /// Pause between two looks at whether an older operation on the same target has ended.
 const TURN_AGAIN: Duration = Duration::from_secs(1);
 /// Open operations on one target that are looked at; more than anybody starts.
@@ -42,7 +42,7 @@ impl Carrier<'_> {
                     self.remark(format!("Waiting: {why}.")).await?;
                     self.pause(TURN_AGAIN).await?;
                     self.read_cancel().await;
-                    if self.op.cancel_by.is_some() {
+                    if self.op.cancel_by.is_some() && !undo {
                         return Ok(Ok(Look::Changed(
                             "stopped while waiting for another operation; nothing was sent".into(),
                         )));
@@ -51,7 +51,7 @@ impl Carrier<'_> {
                 Err(error) if error.is_passing() && self.engine.now_ms() < until => {
                     let remark = match &self.op.action {
                         Action::Network(action) if undo => {
-                            format!("{error}. {}", cut_off(&action.scope))
+                            format!("{error}. {}", cut_off(&action.scope, false))
                         }
                         _ => format!("{error}. Nothing was sent; trying again."),
                     };

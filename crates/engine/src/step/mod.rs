@@ -31,6 +31,8 @@ const ATTEMPTS_MAX: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// An intent that took longer than this to record rests on a look that is too old.
 const LOOK_VALID_MS: i64 = 5_000;
+/// How often in a row recording may take that long before it is given up.
+const TOO_OLD_MAX: u32 = 60;
 /// Pause between two looks at how far a long call is.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Lines of a task's log that a card shows.
@@ -63,6 +65,8 @@ pub(crate) struct Carrier<'a> {
     stop: CancellationToken,
     /// Its place among the operations that work at the same time; given up by one that only watches.
     place: Option<OwnedSemaphorePermit>,
+    /// How often in a row a look was too old once the intent was recorded.
+    too_old: u32,
 }
 
 impl<'a> Carrier<'a> {
@@ -73,7 +77,7 @@ impl<'a> Carrier<'a> {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let (op, generation) = (lease.operation, lease.generation);
-        Self { engine, op, generation, stop, place: Some(place) }
+        Self { engine, op, generation, stop, place: Some(place), too_old: 0 }
     }
 
     /// Works until the operation has ended or has to be let go.
@@ -160,10 +164,9 @@ impl<'a> Carrier<'a> {
         self.at("after intent", n).await;
         if self.engine.now_ms() - looked_ms > LOOK_VALID_MS {
             // Recording took long; what was seen may no longer be so.
-            self.op.steps[n].state = StepState::Pending;
-            self.save(None).await?;
-            return Ok(Next::Again);
+            return self.not_sent(n).await;
         }
+        self.too_old = 0;
         self.at("before call", n).await;
         let answer = self.call_and_tell(n, &aim).await?;
         self.at("after call", n).await;
@@ -180,6 +183,20 @@ impl<'a> Carrier<'a> {
             }
             Err(fault) => self.not_answered(n, fault).await,
         }
+    }
+
+    /// What was recorded was not sent: it is no attempt, and the step begins anew with a look.
+    async fn not_sent(&mut self, n: usize) -> Result<Next, Parked> {
+        let step = &mut self.op.steps[n];
+        step.state = StepState::Pending;
+        step.attempt = step.attempt.saturating_sub(1);
+        self.save(None).await?;
+        self.too_old += 1;
+        if self.too_old < TOO_OLD_MAX {
+            return Ok(Next::Again);
+        }
+        let why = "gantry's database takes so long that what was looked at is old before anything can be sent; nothing was sent";
+        Ok(self.failed(n, why.to_owned(), None).await)
     }
 
     /// Whether gantry's own record of step `n` was written by a worker that got no further: then it was not stopped

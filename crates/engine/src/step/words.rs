@@ -110,7 +110,7 @@ impl Carrier<'_> {
                 "`/bridge show` tells how it stands once the node shell answers, and `/bridge secure` sets it.".to_owned(),
             ),
             StepKind::Network(step) if step.is_undo() => match &self.op.action {
-                Action::Network(action) if now_ms.is_none() => Some(cut_off(&action.scope)),
+                Action::Network(action) if now_ms.is_none() => Some(cut_off(&action.scope, true)),
                 // It could be looked at just now, so nothing is cut off.
                 Action::Network(_) => Some(
                     "What was changed stays. Take away what is in the way, then ask for the opposite change.".to_owned(),

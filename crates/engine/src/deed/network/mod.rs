@@ -116,12 +116,17 @@ impl Engine {
         let users = self.users_for(Some(actor), &users);
         let mut planned = plan_network(action, &net, &users);
         let ruling = self.network_ruling(actor, verb, action);
-        if let (Planned::Ready(draft), Scope::Sdn) = (&mut planned, &action.scope)
+        if matches!((&planned, &action.scope), (Planned::Ready(_), Scope::Sdn))
             && action.change != NetworkChange::Revert
             && ruling.is_allowed()
         {
-            let lost = Box::pin(self.switched_on(actor, verb, action)).await?;
-            draft.warnings.extend(lost);
+            // Only now: every node is asked over its shell.
+            let (kernel, unknown) = Box::pin(self.kernels(actor, verb, action)).await?;
+            net.kernel = kernel;
+            planned = plan_network(action, &net, &users);
+            if let Planned::Ready(draft) = &mut planned {
+                draft.warnings.extend(unknown);
+            }
         }
         Ok(Planning { planned, ruling, read_ms: net.read_ms })
     }

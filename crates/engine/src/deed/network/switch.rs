@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName};
-use gantry_core::network::{BridgeNow, Flip, Kernel, Net, NetworkAction, Scope, Switch};
+use gantry_core::network::{BridgeNow, Flip, Kernel, Net, NetworkAction, Scope, Switch, bridge_on};
 use gantry_core::operation::Operation;
 use gantry_core::policy::Actor;
 use gantry_nodeshell::{BridgeSetting, BridgeState, Error as ShellError, PortFlag};
+use gantry_proxmox::{TaskFilter, TaskSource};
 
 use crate::deed::{Aim, CallFault, Look, Seen};
 use crate::shell::{Need, Shell, Who};
@@ -61,10 +62,13 @@ fn told(kernel: &Kernel, flips: &[Flip]) -> String {
         .unwrap_or_default()
 }
 
-fn node(action: &NetworkAction) -> Result<&NodeName, Error> {
-    match &action.scope {
-        Scope::Node(node) => Ok(node),
-        Scope::Sdn => Err(Error::Missing { what: "a node whose bridges are switched".into() }),
+/// The node whose bridge a flip is about.
+fn node<'a>(action: &'a NetworkAction, flip: &'a Flip) -> Result<&'a NodeName, Error> {
+    match (&flip.node, &action.scope) {
+        (Some(node), _) | (None, Scope::Node(node)) => Ok(node),
+        (None, Scope::Sdn) => {
+            Err(Error::Missing { what: "a node whose bridges are switched".into() })
+        }
     }
 }
 
@@ -101,51 +105,43 @@ impl Engine {
         Ok(Kernel::Said(said))
     }
 
-    /// What a change of the SDN says of bridges whose spanning tree is on: it reloads the network of every node, which
-    /// switches that off. A sentence for all nodes that tell, and one for each that does not.
-    pub(super) async fn switched_on(
+    /// What the kernels of all nodes with a node shell say of their bridges, for whoever asks for a change of the SDN:
+    /// that reloads the network of every node, which switches spanning tree off. With a sentence for each node that
+    /// does not tell.
+    pub(super) async fn kernels(
         &self,
         actor: &Actor,
         verb: Verb,
         action: &NetworkAction,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<(Kernel, Vec<String>), Error> {
         let cluster = &action.cluster;
-        let Some(view) = self.view(cluster) else { return Ok(Vec::new()) };
+        let Some(view) = self.view(cluster) else { return Ok((Kernel::Unasked, Vec::new())) };
         let shown = action.shown();
-        let (mut on, mut said) = (Vec::new(), Vec::new());
+        let (mut all, mut said) = (BTreeMap::new(), Vec::new());
+        let unknown = |node: &NodeName, why: &dyn std::fmt::Display| {
+            format!(
+                "Whether spanning tree is on anywhere on {node} is not known: {why}. Where it is, the reload switches it off; \
+                 `/bridge secure` switches it on again."
+            )
+        };
         for node in view.nodes.iter().map(|n| &n.name).filter(|n| self.has_shell(cluster, n)) {
             let net = match self.network(cluster, &Scope::Node(node.clone())).await {
                 Ok(net) => net,
                 Err(error) => {
-                    said.push(format!(
-                        "Whether spanning tree is on anywhere on {node} is not known: {error}."
-                    ));
+                    said.push(unknown(node, &error));
                     continue;
                 }
             };
             let who = Who::Asker(actor, verb, &shown);
             match self.kernel(who, (cluster, node), &net).await? {
-                Kernel::Said(bridges) => on.extend(
-                    bridges
-                        .iter()
-                        .filter(|(_, b)| b.stp)
-                        .map(|(name, _)| format!("{name} on {node}")),
-                ),
-                Kernel::Silent(why) => {
-                    said.push(format!(
-                        "Whether spanning tree is on anywhere on {node} is not known: {why}."
-                    ));
+                Kernel::Said(bridges) => {
+                    all.extend(bridges.into_iter().map(|(name, b)| (bridge_on(node, &name), b)));
                 }
+                Kernel::Silent(why) => said.push(unknown(node, &why)),
                 Kernel::NotSetUp | Kernel::Unasked => {}
             }
         }
-        if !on.is_empty() {
-            said.insert(0, format!(
-                "The network of every node is reloaded, which switches spanning tree off: {}. `/bridge secure` switches it on again.",
-                on.join(", ")
-            ));
-        }
-        Ok(said)
+        Ok((Kernel::Said(all), said))
     }
 
     /// The network of a node with what its kernel says of one bridge. `actor` asked.
@@ -181,15 +177,39 @@ impl Engine {
         action: &NetworkAction,
         flips: &[Flip],
     ) -> Result<Kernel, Error> {
-        let shell = self.need_shell(&action.cluster, node(action)?, Need::Bridges)?;
-        let names: BTreeSet<&String> = flips.iter().map(|f| &f.bridge).collect();
         let mut said = BTreeMap::new();
-        for name in names {
-            if let Some(bridge) = ask(&shell, Who::Step(op), name).await? {
-                said.insert(name.clone(), bridge);
+        let mut asked = BTreeSet::new();
+        for flip in flips.iter().filter(|f| asked.insert(f.key())) {
+            let shell = self.need_shell(&action.cluster, node(action, flip)?, Need::Bridges)?;
+            if let Some(bridge) = ask(&shell, Who::Step(op), &flip.bridge).await? {
+                said.insert(flip.key(), bridge);
             }
         }
         Ok(Kernel::Said(said))
+    }
+
+    /// Why switches are not looked at yet: the task that reloads every node ends while some of them still reload, and
+    /// such a reload would take away what was just switched.
+    async fn still_reloads(
+        &self,
+        action: &NetworkAction,
+        flips: &[Flip],
+    ) -> Result<Option<String>, Error> {
+        if matches!(action.scope, Scope::Node(_)) {
+            return Ok(None);
+        }
+        let client = self.client(&action.cluster)?;
+        let nodes: BTreeSet<&NodeName> = flips.iter().filter_map(|f| f.node.as_ref()).collect();
+        for node in nodes {
+            let (source, kind) = (TaskSource::Active, Some("srvreload".to_owned()));
+            let filter = TaskFilter { source, kind, ..TaskFilter::default() };
+            let fail = Error::proxmox(format!("read the tasks of {node}"), &action.cluster);
+            let tasks = client.node_tasks(node, &filter).await.map_err(fail)?;
+            if tasks.iter().any(|t| t.is_running()) {
+                return Ok(Some(format!("{node} still reloads its network")));
+            }
+        }
+        Ok(None)
     }
 
     /// `back`: whether they are set as they were; then what is gone needs nothing.
@@ -200,6 +220,9 @@ impl Engine {
         flips: &[Flip],
         back: bool,
     ) -> Result<Look, Error> {
+        if let Some(why) = self.still_reloads(action, flips).await? {
+            return Ok(Look::Wait(why));
+        }
         let kernel = self.kernel_for(op, action, flips).await?;
         if kernel.has(flips, back) {
             return Ok(Look::Already("it is so already".into()));
@@ -207,7 +230,7 @@ impl Engine {
         match flips.iter().find(|f| !back && kernel.now(f).is_none()) {
             Some(gone) => Ok(Look::Changed(format!("{} is not there", gone.shown()))),
             None => {
-                let node = node(action)?.clone();
+                let node = self.network_node(action)?;
                 Ok(Look::Go(Aim { node, vmid: None, seen: Vec::new() }))
             }
         }
@@ -221,11 +244,11 @@ impl Engine {
         flips: &[Flip],
     ) -> Result<(), CallFault> {
         let kernel = self.kernel_for(op, action, flips).await.map_err(CallFault::shell)?;
-        let at = node(action).map_err(CallFault::shell)?;
-        let shell =
-            self.need_shell(&action.cluster, at, Need::Bridges).map_err(CallFault::shell)?;
         let who = Who::Step(op);
         for flip in flips.iter().filter(|f| kernel.now(f).is_some_and(|on| on != f.on)) {
+            let at = node(action, flip).map_err(CallFault::shell)?;
+            let shell = self.need_shell(&action.cluster, at, Need::Bridges);
+            let shell = shell.map_err(CallFault::shell)?;
             let strange = |e: &dyn std::fmt::Display| CallFault::never_sent(e.to_string());
             let bridge = flip.bridge.parse().map_err(|e| strange(&e))?;
             let done = match (&flip.port, flip.switch) {
