@@ -8,7 +8,7 @@ use crate::bot_test;
 use crate::forward_strangers::{
     A_LOOK, added, confirmed, has, id_of, in_force, listed, pod, rules,
 };
-use crate::harness::{Bot, until};
+use crate::harness::until;
 use crate::pods::plans;
 
 bot_test! {

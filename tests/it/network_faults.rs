@@ -59,6 +59,15 @@ async fn ready(bot: &Bot, change: &Change) {
     if change.ask.starts_with("/bridge apply") && there.changes.is_none() {
         client.create_iface(&node, "vmbr8", &bridge(&[("mtu", "1300")])).await.unwrap();
     }
+    if change.ask.starts_with("/vnet apply")
+        && client.sdn_zones(SdnView::Staged).await.unwrap().is_empty()
+    {
+        let settings = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        client.create_sdn_zone("z9", &settings(&[("type", "simple")]), None).await.unwrap();
+        client.create_sdn_vnet("other", &settings(&[("zone", "z9")]), None).await.unwrap();
+    }
 }
 
 /// Asks, confirms, and presses Keep once that is asked for.
@@ -103,6 +112,8 @@ async fn is_as_before(bot: &Bot, before: &str, at: &str) {
         op.outcome
     );
     assert_eq!(world(bot).await, before, "{at}: {:?}", op.outcome);
+    let reason = op.outcome.as_ref().and_then(|o| o.reason.clone()).unwrap_or_default();
+    assert!(!reason.contains("somebody"), "{at}: nobody else did anything: {reason}");
     // A reload of the SDN is one on every node.
     let mut reloads: BTreeMap<String, usize> = BTreeMap::new();
     for change in bot.proxmox.changes().iter().filter(|c| c.user != "control") {
@@ -170,31 +181,38 @@ async fn killed(bot: &mut Bot, change: Change) {
     assert!(reached >= change.steps * 2, "only {reached} points were reached");
 }
 
+/// Every way in which a call can go wrong, once each.
+fn mishaps(call: &str) -> [Trouble; 4] {
+    let (matching, times) = (|| call.to_owned(), Some(1));
+    let error = match call.starts_with("SSH") {
+        false => Trouble::Error {
+            matching: matching(),
+            status: 500,
+            reason: "unable to fork worker".into(),
+            times,
+        },
+        true => Trouble::ShellFails {
+            matching: matching(),
+            status: 65,
+            reason: "the bridge does not take it".into(),
+            times,
+        },
+    };
+    [
+        Trouble::AnswerLost { matching: matching(), times },
+        Trouble::RequestLost { matching: matching(), times },
+        Trouble::Truncate { matching: matching(), times },
+        error,
+    ]
+}
+
 /// Every call lost, cut off or refused once.
 async fn gone_wrong(bot: &mut Bot, change: Change, calls: &[&str]) {
     let before = before(bot, &change).await;
     for call in calls {
-        for kind in 0..4 {
+        for trouble in mishaps(call) {
             ready(bot, &change).await;
             bot.proxmox.forget();
-            let (matching, times) = ((*call).to_owned(), Some(1));
-            let trouble = match (kind, call.starts_with("SSH")) {
-                (0, _) => Trouble::AnswerLost { matching, times },
-                (1, _) => Trouble::RequestLost { matching, times },
-                (2, _) => Trouble::Truncate { matching, times },
-                (_, false) => Trouble::Error {
-                    matching,
-                    status: 500,
-                    reason: "unable to fork worker".into(),
-                    times,
-                },
-                (_, true) => Trouble::ShellFails {
-                    matching,
-                    status: 65,
-                    reason: "the bridge does not take it".into(),
-                    times,
-                },
-            };
             let at = format!("{}, {trouble:?}", change.ask);
             bot.trouble(trouble);
             bot.confirmed(change.ask, change.typed).await;
@@ -212,6 +230,7 @@ const APPLY: &str = "/bridge apply node:pve1 keep:1";
 const VNET: &str =
     "/vnet create name:shop zone:z2 kind:simple subnet:10.7.0.0/24 gateway:10.7.0.1 keep:1";
 const VNET_DELETE: &str = "/vnet delete vnet:web keep:1";
+const VNET_APPLY: &str = "/vnet apply keep:1";
 
 bot_test! {
     async fn kill_9_while_a_bridge_is_made_safer(bot: &mut Bot) {
@@ -244,6 +263,46 @@ bot_test! {
 }
 
 bot_test! {
+    async fn kill_9_while_somebodys_vnet_is_applied(bot: &mut Bot) {
+        killed(bot, Change { ask: VNET_APPLY, typed: "", steps: 6 }).await;
+    }
+}
+
+bot_test! {
+    async fn what_somebody_staged_is_dropped_whatever_is_killed_or_lost(bot: &mut Bot) {
+        let (client, node) = (bot.somebody(), "pve1".parse().unwrap());
+        let staged = async |n: usize| {
+            assert!(client.node_network(&node).await.unwrap().changes.is_none(), "before {n}");
+            client.create_iface(&node, "vmbr8", &bridge(&[])).await.unwrap();
+        };
+        let mut reached = 0;
+        for (n, point) in gantry_engine::POINTS.iter().enumerate() {
+            staged(n).await;
+            bot.guillotine.set(point, 0);
+            bot.confirmed("/bridge revert node:pve1", "").await;
+            if falls(bot).await {
+                reached += 1;
+                bot.restart().await;
+            }
+            bot.guillotine.lift();
+            let op = bot.ends().await;
+            assert_eq!(op.state, OpState::Succeeded, "killed {point}: {:?}", op.outcome);
+        }
+        assert!(reached >= 8, "only {reached} points were reached");
+        for (n, trouble) in mishaps("DELETE /nodes/*/network").into_iter().enumerate() {
+            staged(n).await;
+            let at = format!("{trouble:?}");
+            bot.trouble(trouble);
+            bot.confirmed("/bridge revert node:pve1", "").await;
+            let op = bot.ends().await;
+            assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
+            assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
+        }
+        assert!(client.node_network(&node).await.unwrap().changes.is_none());
+    }
+}
+
+bot_test! {
     async fn calls_that_go_wrong_while_a_bridge_is_made_safer(bot: &mut Bot) {
         let calls = ["PUT /nodes/*/network/*", "PUT /nodes/*/network", "SSH /nodes/*/bridge-set"];
         gone_wrong(bot, Change { ask: SECURE, typed: "", steps: 8 }, &calls).await;
@@ -268,6 +327,13 @@ bot_test! {
     async fn calls_that_go_wrong_while_what_somebody_staged_is_applied(bot: &mut Bot) {
         let calls = ["PUT /nodes/*/network", "DELETE /nodes/*/network/*"];
         gone_wrong(bot, Change { ask: APPLY, typed: "", steps: 6 }, &calls).await;
+    }
+}
+
+bot_test! {
+    async fn calls_that_go_wrong_while_somebodys_vnet_is_applied(bot: &mut Bot) {
+        let calls = ["PUT /cluster/sdn", "DELETE /cluster/sdn/vnets/*", "DELETE /cluster/sdn/zones/*"];
+        gone_wrong(bot, Change { ask: VNET_APPLY, typed: "", steps: 6 }, &calls).await;
     }
 }
 

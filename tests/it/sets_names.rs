@@ -136,3 +136,69 @@ bot_test! {
         assert!(shown.contains("records of somebody else"), "{shown}");
     }
 }
+
+/// What happens to the name server while it is asked for something.
+#[derive(Debug, Clone, Copy)]
+enum Mishap {
+    /// It does what it is asked, and nobody hears of it.
+    AnswersLost,
+    /// It answers with an error.
+    Fails,
+    /// It refuses connections.
+    Down,
+    /// It answers nothing, and gantry is killed while it waits.
+    Killed,
+}
+
+/// Asks for a change of the set while that happens; the message.
+async fn asks_during(bot: &mut Bot, mishap: Mishap, command: &str, name: &str) -> u64 {
+    match mishap {
+        Mishap::AnswersLost => bot.dns.loses_answers(u32::MAX),
+        Mishap::Fails => bot.dns.fails(true),
+        Mishap::Down => bot.dns.goes_down().await,
+        Mishap::Killed => bot.dns.goes_silent(true),
+    }
+    let message = bot.confirmed(command, name).await.message;
+    match mishap {
+        Mishap::AnswersLost => {}
+        Mishap::Fails | Mishap::Down => {
+            bot.until_says(message, "The names in DNS are not up to date").await;
+            bot.dns.fails(false);
+            if matches!(mishap, Mishap::Down) {
+                bot.dns.comes_back().await.unwrap();
+            }
+        }
+        Mishap::Killed => {
+            until("it is asked", async || {
+                bot.looks().await;
+                bot.dns.waiting() > 0
+            })
+            .await;
+            bot.restart().await;
+            bot.dns.goes_silent(false);
+        }
+    }
+    message
+}
+
+bot_test! {
+    async fn names_get_there_whatever_the_name_server_does_meanwhile(bot: &mut Bot) {
+        a_named_set(bot).await;
+        bot.settle().await;
+        for mishap in [Mishap::AnswersLost, Mishap::Fails, Mishap::Down, Mishap::Killed] {
+            for replicas in [1, 2] {
+                let command = format!("/set scale set:front replicas:{replicas}");
+                let message = asks_during(bot, mishap, &command, "").await;
+                let stands = format!("{replicas} of {replicas} pods ready, revision 1: as it shall be");
+                bot.until_says(message, &stands).await;
+                let ordinals: Vec<u32> = (0..replicas).collect();
+                assert_eq!(records(bot), of_pods(&ordinals), "{mishap:?}");
+                bot.settle().await;
+            }
+            bot.dns.loses_answers(0);
+        }
+        let message = asks_during(bot, Mishap::AnswersLost, "/set delete set:front", "front").await;
+        bot.until_says(message, "was deleted").await;
+        assert_eq!(bot.dns.records(), Vec::<String>::new(), "nothing is left, the claim neither");
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) struct State {
     lose_answers: u32,
     fail: bool,
     silent: bool,
+    /// Calls that came while it was silent.
+    waiting: u32,
 }
 
 /// A running twin on a port of 127.0.0.1. Ends when it is dropped.
@@ -123,7 +125,13 @@ impl DnsTwin {
 
     /// Takes every call and answers none, or no longer. Calls that came meanwhile stay unanswered.
     pub fn goes_silent(&self, silent: bool) {
-        self.state().silent = silent;
+        let mut state = self.state();
+        (state.silent, state.waiting) = (silent, 0);
+    }
+
+    /// How many calls have come since it went silent.
+    pub fn waiting(&self) -> u32 {
+        self.state().waiting
     }
 
     /// Refuses connections until [`DnsTwin::comes_back`].
@@ -200,7 +208,12 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Lost> {
     let (head, body) = request.into_parts();
     let body = Limited::new(body, BODY_MAX).collect().await.map_err(|_| Lost)?.to_bytes();
-    if lock(&state).silent {
+    let silent = {
+        let mut state = lock(&state);
+        state.waiting += u32::from(state.silent);
+        state.silent
+    };
+    if silent {
         std::future::pending::<()>().await;
     }
     let mut state = lock(&state);

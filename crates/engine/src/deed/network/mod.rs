@@ -14,7 +14,8 @@ use gantry_core::action::{Action, Verb};
 use gantry_core::id::{NodeName, Upid};
 use gantry_core::network::{
     Decision, Edit, FIREWALL, Flip, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope,
-    as_now, fingerprint, is_as_edited, is_as_former, is_made, only_ours, plan_network, touched,
+    as_now, changed_since, fingerprint, is_as_edited, is_as_former, is_made, only_ours,
+    plan_network, touched,
 };
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::Planned;
@@ -204,6 +205,12 @@ impl Engine {
                         return Ok(Look::Changed(why));
                     }
                     go(Vec::new())
+                } else if op.steps[n].attempt > 0
+                    && only_ours(&net, former, &ours)
+                    && changed_since(&net, former, edits).is_empty()
+                {
+                    // Every object is as it was or as it shall be: gantry's own doing.
+                    Ok(Look::Changed("only a part of the change could be written".into()))
                 } else {
                     Ok(Look::Changed(format!(
                         "somebody else has changed the network configuration of {place} meanwhile"
