@@ -15,19 +15,19 @@ bot_test! {
     async fn a_pod_of_a_set_that_is_replaced_keeps_its_forward(bot: &mut Bot) {
         let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
         let create = format!(
-            "/set create name:web replicas:1 image:{image} vmids:7900-7909 nodes:pve1 storage:local-lvm \
+            "/set create name:depot replicas:1 image:{image} vmids:7900-7909 nodes:pve1 storage:local-lvm \
              address:10.20.9.10/16"
         );
         let card = confirmed(bot, &create, "").await;
         bot.until_says(card.message, "1 of 1 pods ready, revision 1: as it shall be").await;
         bot.settle().await;
         bot.looks().await;
-        added(bot, "/forward add guest:web-0 port:8080 to:80").await;
+        added(bot, "/forward add guest:depot-0 port:8080 to:80").await;
         let line = ["tcp,ipv4,any,8080,10.20.9.10,80"];
         assert_eq!(in_force(bot), line);
         let id = id_of(bot, 8080).await;
 
-        let question = bot.admin().runs("/set rollout start set:web").await;
+        let question = bot.admin().runs("/set rollout start set:depot").await;
         assert!(question.text().contains("Port forwards to its pods stay"), "{}", question.text());
         bot.admin().confirms(&question, "").await;
         bot.until_says(question.message, "1 of 1 pods ready, revision 2: as it shall be").await;
@@ -45,7 +45,7 @@ bot_test! {
         assert!(listed(bot).await.contains("as asked for"));
 
         // A pod that goes for good takes its forward along, and the plan says so.
-        let question = bot.admin().runs("/set scale set:web replicas:0").await;
+        let question = bot.admin().runs("/set scale set:depot replicas:0").await;
         assert!(question.text().contains("Remove the port forward"), "{}", question.text());
         bot.admin().confirms(&question, "").await;
         bot.until_says(question.message, "0 of 0 pods ready, revision 2: as it shall be").await;

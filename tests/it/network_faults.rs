@@ -364,25 +364,3 @@ bot_test! {
         assert!(!net.ifaces.iter().any(|i| i.id == "vmbr6") && net.changes.is_none());
     }
 }
-
-bot_test! {
-    async fn a_node_that_stays_cut_off_is_given_up_after_an_hour_and_that_is_said(bot: &mut Bot) {
-        let question = waits_for_keep(bot, "/bridge create name:vmbr6 node:pve1 keep:1").await;
-        bot.trouble(Trouble::NetworkBroken { node: "pve1".into() });
-        bot.clock.advance(Duration::from_secs(61));
-        bot.until_says(question.message, "goes on trying for 1 h").await;
-        until("putting back has begun", async || {
-            let page = bot.engine().operations(&gantry_engine::store::OpFilter::default(), 0, 1).await;
-            page.is_ok_and(|page| {
-                let op = &page.rows[0];
-                let tries = op.progress.remark.as_ref().is_some_and(|r| r.contains("goes on trying"));
-                tries && op.current().is_some_and(|(_, step)| step.kind.is_undo())
-            })
-        })
-        .await;
-        bot.clock.advance(Duration::from_secs(3601));
-        let text = bot.until_says(question.message, "gantry has stopped trying").await;
-        assert!(text.contains("ifreload -a") && !text.contains("goes on trying"), "{text}");
-        assert_eq!(bot.settle().await[0].state, OpState::Failed);
-    }
-}

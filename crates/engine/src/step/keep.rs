@@ -242,3 +242,18 @@ pub(super) fn cut_off(scope: &Scope, over: bool) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_longer_tried_is_not_said_to_be() {
+        let node = Scope::Node("pve1".parse().unwrap());
+        for scope in [node, Scope::Sdn] {
+            let (now, later) = (cut_off(&scope, false), cut_off(&scope, true));
+            assert!(now.contains("goes on trying for 1 h"), "{now}");
+            assert!(later.contains("has stopped") && !later.contains("goes on"), "{later}");
+        }
+    }
+}
