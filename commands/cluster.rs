@@ -6,12 +6,13 @@ use gantry_core::policy::Target;
 
 use crate::complete;
 use crate::face::{Context, FaceError};
+use crate::notify::notify;
 use crate::screen::View;
 use crate::show;
 use crate::visit::{Visit, said, serve};
 
 /// Clusters
-#[poise::command(slash_command, guild_only, subcommands("status"), subcommand_required)]
+#[poise::command(slash_command, guild_only, subcommands("status", "notify"), subcommand_required)]
 pub async fn cluster(_: Context<'_>) -> Result<(), FaceError> {
     Ok(())
 }

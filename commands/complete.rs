@@ -18,7 +18,7 @@ use crate::paint::{OPTION_TEXT_MAX, OPTIONS_MAX, label, units};
 mod record;
 mod world;
 
-pub use record::{forward, operation, rule, set, task};
+pub use record::{forward, hook, operation, rule, set, task};
 pub(crate) use world::storages;
 pub use world::{any_storage, bridge, cluster, image, node, storage};
 

@@ -31,6 +31,7 @@ mod incident;
 mod incident_thread;
 mod maintenance;
 mod node;
+mod notify;
 mod oncall;
 mod op;
 pub mod paint;

@@ -285,6 +285,11 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         Verb::VnetDelete => &["SDN.Audit", "SDN.Allocate", "Sys.Audit", "VM.Audit"],
         Verb::ForwardList | Verb::ForwardApply => &["VM.Audit"],
         Verb::ForwardAdd | Verb::ForwardRemove => &["VM.Audit", "VM.Config.Network"],
+        Verb::ClusterNotifyShow | Verb::ClusterNotifyTest | Verb::ClusterNotifyRemove => {
+            &["Mapping.Modify"]
+        }
+        // Besides, a webhook target may be made only by whoever may reach the network from a node.
+        Verb::ClusterNotifyInstall => &["Mapping.Modify", "Sys.AccessNetwork"],
         Verb::GuestUnlock => &["VM.Audit", "Sys.Audit"],
         Verb::ImageList | Verb::ImageCache => &["Datastore.Audit"],
         Verb::ImageUsedBy => &["Datastore.Audit", "VM.Audit"],

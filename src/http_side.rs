@@ -1,8 +1,10 @@
 //! What the HTTP side is told about Discord, and how it is set up from the configuration.
 
-use gantry_http::{Discord, HttpSettings, Rest, Shard};
+use gantry_core::notify::address;
+use gantry_engine::NotifyHook;
+use gantry_http::{Discord, HookKind, HttpSettings, Rest, Shard};
 
-use crate::config::Config;
+use crate::config::{Config, Http};
 use crate::discord::{Front, GatewayStatus, Stage};
 
 /// Discord as this process knows it.
@@ -65,4 +67,17 @@ pub(crate) fn settings(config: &Config) -> Option<HttpSettings> {
         clusters: config.clusters.iter().map(|c| c.id.clone()).collect(),
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// The webhooks that clusters can be set up to tell.
+pub(crate) fn notify_hooks(http: &Http) -> Vec<NotifyHook> {
+    let proxmox = http.hooks.iter().filter(|h| h.kind == HookKind::Proxmox);
+    proxmox
+        .map(|h| NotifyHook {
+            cluster: h.cluster.clone(),
+            name: h.name.clone(),
+            url: http.public_url.as_ref().map(|base| address(base.as_str(), &h.name)),
+            token: h.token.clone(),
+        })
+        .collect()
 }

@@ -325,6 +325,7 @@ fn settings(config: &Config) -> Settings {
         images: config.images.clone(),
         health: config.health,
         alerts: config.alerts.clone(),
+        notify: http_side::notify_hooks(&config.http),
         ..Settings::default()
     }
 }

@@ -136,6 +136,10 @@ fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
 /// Every command's page. A test holds this list against the commands.
 pub const PAGES: &[HelpEntry] = &[
     page(Verb::ClusterStatus, "quorum, nodes, storages", "/cluster status"),
+    page(Verb::ClusterNotifyInstall, "have Proxmox tell gantry", "/cluster notify install"),
+    page(Verb::ClusterNotifyShow, "whether it does", "/cluster notify show"),
+    page(Verb::ClusterNotifyTest, "try it", "/cluster notify test"),
+    page(Verb::ClusterNotifyRemove, "not any more", "/cluster notify remove"),
     page(Verb::NodeList, "all nodes", "/node list"),
     page(Verb::NodeStatus, "one node", "/node status node:pve1"),
     page(Verb::GuestList, "guests you may see", "/guest list state:running"),

@@ -25,6 +25,20 @@ pub async fn forward(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
     })
 }
 
+/// Completes a webhook of Proxmox's; those of another cluster than the one chosen are left out.
+pub async fn hook(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
+    offer(ctx, typed, |t| {
+        let chosen = t.other("cluster");
+        let views = t.engine.views();
+        let theirs = views
+            .iter()
+            .map(|v| &v.cluster)
+            .filter(|c| chosen.is_none_or(|name| c.as_str() == name) && t.may(Target::Cluster(c)));
+        let all = theirs.flat_map(|c| t.engine.notify_hooks(Some(c)));
+        all.filter(|name| t.fits(name)).map(|name| (name.clone(), name)).collect()
+    })
+}
+
 /// Completes a rule of alerts.
 pub async fn rule(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
     offer(ctx, typed, |t| {

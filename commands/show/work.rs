@@ -156,6 +156,7 @@ pub(crate) fn may_action(
             engine.ruling_on_images(actor, verb, image)
         }
         Action::Forward(forward) => engine.ruling_on_forward(actor, verb, forward),
+        Action::Notify(_) => engine.may(actor, verb, Target::Cluster(cluster)),
         Action::Power { .. }
         | Action::Delete { .. }
         | Action::Unlock { .. }

@@ -21,6 +21,8 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// Who has it may read `/metrics`.
     pub token: Option<Secret<String>>,
+    /// Where others reach it, such as nodes that send webhooks: the address of the TLS proxy before it, or its own.
+    pub public_url: Option<Url>,
     /// Webhooks in.
     pub hooks: Vec<Hook>,
 }
@@ -37,6 +39,16 @@ impl Http {
                 "token",
                 "is missing; an address that others can reach needs token_file for /metrics",
             );
+        }
+        let public_url = s.may::<Url>("public_url");
+        if let Some(url) = &public_url {
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                s.mistake("public_url", "must look like https://gantry.example.org");
+            }
+            let more = url.query().is_some() || url.fragment().is_some();
+            if more || !url.username().is_empty() || url.password().is_some() {
+                s.mistake("public_url", "is an address alone: no name, password, ? or #");
+            }
         }
         let sections = s.sections("hooks");
         if sections.len() > HOOKS_MAX {
@@ -56,7 +68,7 @@ impl Http {
         for section in sections {
             hooks.extend(hook(section, clusters, &hooks));
         }
-        Self { listen, token, hooks }
+        Self { listen, token, public_url, hooks }
     }
 }
 

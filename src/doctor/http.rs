@@ -34,6 +34,16 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
             "put a TLS proxy before it and listen on 127.0.0.1, or keep that network private",
         );
     }
+    let told = config.http.hooks.iter().any(|h| h.kind == gantry_http::HookKind::Proxmox);
+    match &config.http.public_url {
+        Some(url) => report.ok("http: public_url", format!("nodes are told to send to {url}")),
+        None if told => report.warn(
+            "http: public_url",
+            "not set; `/cluster notify install` cannot tell Proxmox where to send to",
+            "public_url = \"https://gantry.example.org\" under [http], or the lines of `gantry webhook` by hand",
+        ),
+        None => {}
+    }
     let managers = match gantry_http::Alertmanagers::new(&config.http.hooks) {
         Ok(managers) => managers,
         Err(error) => {

@@ -19,8 +19,14 @@ pub(super) type Needs = BTreeMap<String, BTreeSet<Verb>>;
 const POOLS: &str = "Pool.Audit";
 
 /// A privilege that is more than most want to give, and what is missing without it.
-const OPTIONAL: &[(&str, &str)] =
-    &[("Sys.Modify", "without it, /task cancel stops only tasks that gantry itself started")];
+const OPTIONAL: &[(&str, &str)] = &[
+    ("Sys.Modify", "without it, /task cancel stops only tasks that gantry itself started"),
+    (
+        "Mapping.Modify",
+        "without it, /cluster notify cannot look at or set up Proxmox's notifications; the README gives it on \
+         /mapping/notifications alone",
+    ),
+];
 
 /// Paths shown where a privilege is given for parts of the cluster only; more do not fit a line.
 const PATHS_SHOWN: usize = 6;

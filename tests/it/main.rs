@@ -35,6 +35,8 @@ mod lost;
 mod network;
 mod network_faults;
 mod network_switch;
+mod notify;
+mod notify_faults;
 mod pod_faults;
 mod pods;
 mod pods_crash;

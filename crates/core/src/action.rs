@@ -12,6 +12,7 @@ use crate::forward::ForwardAction;
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
 use crate::image::{Fetch, ImageAction};
 use crate::network::NetworkAction;
+use crate::notify::NotifyAction;
 use crate::pod::placement::Choice;
 use crate::pod::{PodAction, PodSpec};
 use crate::set::SetAction;
@@ -70,6 +71,14 @@ macro_rules! verbs {
 verbs! {
     /// State of a cluster: quorum, nodes, storages.
     ClusterStatus = "cluster.status", None, false;
+    /// Whether a cluster tells gantry what Proxmox itself notices.
+    ClusterNotifyShow = "cluster.notify.show", None, false;
+    /// Have it tell: a notification target and a matcher at Proxmox.
+    ClusterNotifyInstall = "cluster.notify.install", Button, true;
+    /// Have Proxmox send a test.
+    ClusterNotifyTest = "cluster.notify.test", None, true;
+    /// Take target and matcher away.
+    ClusterNotifyRemove = "cluster.notify.remove", Button, true;
     /// Nodes of a cluster.
     NodeList = "node.list", None, false;
     /// One node.
@@ -326,6 +335,9 @@ impl Verb {
             Self::BridgeSecure => "Secure",
             Self::BridgeDelete | Self::VnetDelete => "Remove",
             Self::BridgeRevert | Self::VnetRevert => "Drop",
+            Self::ClusterNotifyInstall => "Set up",
+            Self::ClusterNotifyTest => "Test",
+            Self::ClusterNotifyRemove => "Remove",
             Self::ForwardAdd => "Forward",
             Self::ForwardRemove => "Remove",
             Self::ForwardApply => "Apply",
@@ -453,6 +465,8 @@ pub enum Action {
     Image(ImageAction),
     /// Something done to port forwards.
     Forward(ForwardAction),
+    /// Something done to a cluster's notifications.
+    Notify(NotifyAction),
 }
 
 impl Action {
@@ -468,6 +482,7 @@ impl Action {
             Self::Network(action) => &action.cluster,
             Self::Image(action) => action.cluster(),
             Self::Forward(action) => action.cluster(),
+            Self::Notify(action) => action.cluster(),
         }
     }
 
@@ -488,6 +503,7 @@ impl Action {
             Self::Network(action) => Some(action.turn()),
             Self::Image(action) => action.turn(),
             Self::Forward(action) => Some(action.turn()),
+            Self::Notify(action) => Some(action.turn()),
             _ => self.guest().map(|(guest, _)| format!("guest {guest}")),
         }
     }
@@ -504,7 +520,8 @@ impl Action {
             | Self::CancelTask { .. }
             | Self::Set(_)
             | Self::Network(_)
-            | Self::Forward(_) => None,
+            | Self::Forward(_)
+            | Self::Notify(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod id;
 pub mod image;
 pub mod near;
 pub mod network;
+pub mod notify;
 pub mod operation;
 pub mod plan;
 pub mod pod;

@@ -10,6 +10,7 @@ use crate::forward::ForwardStep;
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::image::ImageStep;
 use crate::network::NetworkStep;
+use crate::notify::NotifyStep;
 use crate::pod::PodStep;
 use crate::set::SetStep;
 use crate::world::GuestStatus;
@@ -113,6 +114,8 @@ pub enum StepKind {
     Image(Box<ImageStep>),
     /// Something done to a port forward.
     Forward(ForwardStep),
+    /// Something done to a cluster's notifications.
+    Notify(NotifyStep),
     /// Take the lock off.
     Unlock,
 }
@@ -148,6 +151,7 @@ impl StepKind {
             Self::Pod(step) => step.doing(),
             Self::Image(step) => step.doing(),
             Self::Forward(step) => step.doing(),
+            Self::Notify(step) => step.doing(),
             Self::Unlock => "Taking the lock off",
         }
     }
@@ -169,6 +173,7 @@ impl StepKind {
             Self::Pod(step) => step.name(),
             Self::Image(step) => step.name(),
             Self::Forward(step) => step.name(),
+            Self::Notify(step) => step.name(),
             Self::Unlock => "unlock",
         }
     }
@@ -185,7 +190,7 @@ impl StepKind {
             Self::Suspend => &["vzsuspend", "qmsuspend", "qmpause"],
             Self::Resume => &["vzresume", "qmresume"],
             Self::Delete => &["vzdestroy", "qmdestroy"],
-            Self::CancelTask | Self::Forward(_) | Self::Unlock => &[],
+            Self::CancelTask | Self::Forward(_) | Self::Notify(_) | Self::Unlock => &[],
             Self::Set(step) => step.task_types(),
             Self::Network(step) => step.task_types(),
             Self::Pod(step) => step.task_types(),
@@ -208,9 +213,11 @@ impl StepKind {
             }
             Self::Delete => Expect::Gone,
             // What must be seen of a network is in its own steps.
-            Self::CancelTask | Self::Network(_) | Self::Forward(_) | Self::Unlock => {
-                Expect::TaskEnded
-            }
+            Self::CancelTask
+            | Self::Network(_)
+            | Self::Forward(_)
+            | Self::Notify(_)
+            | Self::Unlock => Expect::TaskEnded,
             Self::Set(step) => step.expects(kind),
             Self::Pod(step) => step.expects(kind),
         }
@@ -250,9 +257,15 @@ impl StepKind {
             Self::Network(step) => step.is_repeatable(),
             // A whole table, a rule that is looked for, a record: each is once, however often it is sent.
             Self::Forward(_) => true,
+            Self::Notify(step) => step.is_repeatable(),
             Self::Image(step) => step.is_long_call(),
             _ => false,
         }
+    }
+
+    /// Whether it only tries what the steps before it have made: should that fail, it is told, and they stand.
+    pub fn is_trial(&self) -> bool {
+        matches!(self, Self::Notify(NotifyStep::Test))
     }
 }
 

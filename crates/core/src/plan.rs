@@ -351,6 +351,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         | Action::Set(_)
         | Action::Network(_)
         | Action::Forward(_)
+        | Action::Notify(_)
         | Action::Unlock { .. }
         | Action::Image(_) => {
             return refused("that is not something done to a guest".into());

@@ -18,6 +18,7 @@ mod images;
 mod inventory;
 mod keep;
 mod meter;
+mod notify;
 mod observe;
 mod place;
 mod pods;
@@ -55,6 +56,7 @@ pub use health::PodHealth;
 pub use history::{Course, History, Measure, Subject, Timeframe};
 pub use images::{ImageAsk, ImageDetail, ImageFilter, ImageList, ImageRow, KnownImage};
 pub use keep::Kept;
+pub use notify::{NotifyAsk, NotifyHook, NotifyState};
 pub use pods::Limits;
 pub use propose::{Answer, Ask};
 pub use recent::RecentOp;
@@ -101,6 +103,8 @@ pub struct Settings {
     pub health: HealthRules,
     /// Who is told about what.
     pub alerts: AlertSettings,
+    /// Webhooks through which clusters tell what Proxmox itself notices.
+    pub notify: Vec<NotifyHook>,
 }
 
 impl Default for Settings {
@@ -120,6 +124,7 @@ impl Default for Settings {
             images: ImageRules::default(),
             health: HealthRules::default(),
             alerts: AlertSettings::default(),
+            notify: Vec::new(),
         }
     }
 }

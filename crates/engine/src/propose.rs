@@ -85,6 +85,8 @@ pub enum Ask {
     Image(crate::ImageAsk),
     /// Something done to port forwards.
     Forward(crate::ForwardAsk),
+    /// Something done to a cluster's notifications.
+    Notify(crate::NotifyAsk),
     /// Take the lock off a guest.
     Unlock {
         /// The guest as typed or completed.
@@ -217,6 +219,7 @@ impl Engine {
             Ask::Clean { operation } => heap(|| self.propose_clean(actor, &operation)).await,
             Ask::Image(ask) => heap(|| self.propose_image(actor, ask)).await,
             Ask::Forward(ask) => heap(|| self.propose_forward(actor, ask)).await,
+            Ask::Notify(ask) => heap(|| self.propose_notify(actor, ask)).await,
             Ask::Unlock { who } => heap(|| self.propose_unlock(actor, &who)).await,
             Ask::TaskCancel { cluster, upid } => {
                 heap(|| self.propose_cancel(actor, cluster, upid)).await

@@ -94,12 +94,18 @@ impl Engine {
     pub(crate) async fn keep_tasks(&self, watched: &Watched) {
         let cluster = watched.view().cluster.clone();
         loop {
-            let query = TaskQuery { limit: TASKS_KEPT, ..TaskQuery::default() };
-            match self.tasks(&cluster, query).await {
-                Ok(tasks) => watched.saw_tasks(tasks),
-                Err(error) => tracing::debug!(%cluster, %error, "could not read the tasks"),
-            }
+            self.see_tasks(&cluster).await;
             self.inner.clock.sleep(TASKS_EVERY).await;
+        }
+    }
+
+    /// Reads a cluster's tasks now.
+    pub(crate) async fn see_tasks(&self, cluster: &ClusterId) {
+        let query = TaskQuery { limit: TASKS_KEPT, ..TaskQuery::default() };
+        match (self.tasks(cluster, query).await, self.inner.clusters.get(cluster)) {
+            (Ok(tasks), Some(watched)) => watched.saw_tasks(tasks),
+            (Ok(_), None) => {}
+            (Err(error), _) => tracing::debug!(%cluster, %error, "could not read the tasks"),
         }
     }
 }

@@ -216,6 +216,8 @@ impl Access {
                 "GantryNetwork".to_owned(),
                 privileges(BOT_ROLE.iter().copied()) | privilege("Sys.Modify"),
             ),
+            // As the manual gives it: on the notifications alone.
+            ("GantryNotify".to_owned(), privilege("Mapping.Modify")),
         ]);
         Self { roles, ..Self::default() }
     }

@@ -15,6 +15,7 @@ mod internet;
 mod mount;
 mod network;
 mod noise;
+mod notify;
 mod presence;
 mod reply;
 mod schedule;
@@ -227,6 +228,7 @@ impl Twin {
             tokio::spawn(shell::listen(Arc::clone(&shared), node, listener, host, key));
         }
         tokio::spawn(presence::serve(Arc::clone(&shared)));
+        tokio::spawn(notify::serve(Arc::clone(&shared)));
         let serving = server::control(Arc::clone(&shared), control);
         tokio::spawn(async move {
             if let Err(error) = serving.await {
@@ -363,7 +365,8 @@ impl Twin {
         control::clear_all(&self.shared);
     }
 
-    /// Lets a node say that it runs another version of Proxmox VE; it goes on answering as before.
+    /// Lets a node say that it runs another version of Proxmox VE. It goes on answering as before, but for webhook targets,
+    /// which there are from 8.3 on.
     pub fn installs(&self, node: &str, version: &str) {
         let mut state = self.shared.lock();
         for found in state.nodes.iter_mut().filter(|n| n.name == node) {
@@ -380,6 +383,45 @@ impl Twin {
     /// A task that somebody else has just begun and ended: a backup, a migration, …
     pub fn ran(&self, kind: &str, id: &str, node: &str, user: &str, exit: &str) {
         self.shared.lock().remember_ran(kind, id, node, user, exit);
+    }
+
+    /// A node notices something and tells it where its matchers say.
+    pub fn tells(&self, node: &str, kind: &str, severity: &str, title: &str, message: &str) {
+        self.shared.lock().notice(node, kind, severity, title, message);
+    }
+
+    /// The webhook targets and matchers by name, with the names of secrets only.
+    pub fn notifications(&self) -> serde_json::Value {
+        let state = self.shared.lock();
+        let webhooks: serde_json::Map<String, serde_json::Value> = state
+            .notify
+            .webhooks
+            .iter()
+            .map(|(name, w)| (name.clone(), serde_json::json!(w.options)))
+            .collect();
+        serde_json::json!({"webhooks": webhooks, "matchers": state.notify.matchers})
+    }
+
+    /// The value of a webhook target's secret, which the API never tells.
+    pub fn webhook_secret(&self, target: &str, name: &str) -> Option<String> {
+        let state = self.shared.lock();
+        notify::decoded(state.notify.webhooks.get(target)?.secrets.get(name)?)
+    }
+
+    /// Changes a webhook target or matcher past the API, one setting by its API name; `None` takes the whole away.
+    pub fn meddle_notifications(&self, name: &str, change: Option<(&str, serde_json::Value)>) {
+        let mut state = self.shared.lock();
+        let all = &mut state.notify;
+        let Some((key, value)) = change else {
+            all.webhooks.remove(name);
+            all.matchers.remove(name);
+            return;
+        };
+        let options = match all.webhooks.get_mut(name) {
+            Some(webhook) => &mut webhook.options,
+            None => all.matchers.entry(name.to_owned()).or_default(),
+        };
+        options.insert(key.to_owned(), value);
     }
 
     /// What is wrong at the moment.
@@ -507,7 +549,11 @@ fn people(state: &mut State, secret: &str, password: &str) {
     let bot = api::people::account(None, Some((BOT_TOKEN, token)));
     state.access.users.insert(BOT_USER.to_owned(), bot);
     for subject in [BOT_USER.to_owned(), format!("{BOT_USER}!{BOT_TOKEN}")] {
-        for (path, role) in [("/", "GantryBot"), ("/nodes", "GantryNetwork")] {
+        for (path, role) in [
+            ("/", "GantryBot"),
+            ("/nodes", "GantryNetwork"),
+            ("/mapping/notifications", "GantryNotify"),
+        ] {
             state.access.acl.push(Acl {
                 path: path.to_owned(),
                 subject: subject.clone(),

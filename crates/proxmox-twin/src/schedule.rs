@@ -194,6 +194,9 @@ impl State {
             user: user.to_owned(),
             exit: exit.to_owned(),
         });
+        if kind == "vzdump" {
+            self.notice_backup(node, exit);
+        }
     }
 
     /// Puts a task into the past, for worlds that have a history.

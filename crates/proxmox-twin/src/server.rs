@@ -277,10 +277,24 @@ async fn meet(
             _ => {}
         }
     }
-    let reply = match instead {
-        Some(refusal) => Err(refusal),
-        None => api::serve(&mut shared.lock(), &shared.router, request),
+    let (mut reply, asked) = match instead {
+        Some(refusal) => (Err(refusal), None),
+        None => {
+            let mut state = shared.lock();
+            let reply = api::serve(&mut state, &shared.router, request);
+            (reply, state.notify.asked.take())
+        }
     };
+    if let Some(asked) = asked {
+        // The test of a notification target is answered once it was delivered, or was not.
+        let sent = match asked {
+            Ok(post) => post.send().await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = sent {
+            reply = Err(Refusal::failed(format!("Could not test target: {why}")));
+        }
+    }
     // Turned into text outside the lock: large answers take a while.
     let answer: Answer = reply.into();
     for active in &troubles {
@@ -316,8 +330,10 @@ fn finish(answer: Answer, served: u32, half: bool) -> Response<Payload> {
 fn masked(request: &Request) -> Value {
     let mut map = serde_json::Map::new();
     for (key, value) in &request.args {
-        let secret =
-            matches!(key.as_str(), "password" | "cipassword" | "otp" | "tfa-challenge" | "key");
+        let secret = matches!(
+            key.as_str(),
+            "password" | "cipassword" | "otp" | "tfa-challenge" | "key" | "secret"
+        );
         map.insert(key.clone(), if secret { json!("***") } else { value.clone() });
     }
     Value::Object(map)

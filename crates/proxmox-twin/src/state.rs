@@ -118,6 +118,8 @@ pub(crate) struct State {
     pub(crate) registered_tags: Vec<String>,
     /// What ages and breaks by itself.
     pub(crate) wear: crate::wear::Wear,
+    /// Notification targets and matchers.
+    pub(crate) notify: crate::notify::Notifications,
 }
 
 impl State {
@@ -177,6 +179,7 @@ impl State {
             first_request: 0,
             registered_tags: vec!["critical".to_owned()],
             wear: crate::wear::Wear::default(),
+            notify: crate::notify::Notifications::default(),
             nodes,
         };
         for spec in world.storages {

@@ -77,6 +77,8 @@ pub(crate) fn error(status: u16, reason: &str, body: &[u8], asked: &Asked<'_>) -
             write,
         },
         400 => parameters(errors, reason),
+        // Only notifications answer 404 for an object that is not there (proxmox-notify).
+        404 if is_unknown(&reason) => Error::NotFound { what: reason },
         _ if status >= 500 && !errors.is_empty() => parameters(errors, reason),
         500 => failure(reason, write),
         _ => Error::Other { status, reason, write },
@@ -109,6 +111,13 @@ fn parameters(errors: BTreeMap<String, String>, reason: String) -> Error {
             return Error::NotFound { what: only.clone() };
         }
     }
+    // Notifications say these with 400 where everything else says them with 500 (proxmox-notify).
+    if errors.is_empty() && reason.contains("detected modified configuration") {
+        return Error::Conflict;
+    }
+    if errors.is_empty() && reason.contains("an entity with the same name already exists") {
+        return Error::Exists { what: reason };
+    }
     Error::Invalid { errors, reason }
 }
 
@@ -121,6 +130,9 @@ fn failure(reason: String, write: bool) -> Error {
     }
     if has("no quorum") {
         return Error::NoQuorum;
+    }
+    if let Some(why) = reason.strip_prefix("Could not test target") {
+        return Error::Undelivered { why: why.trim_start_matches([':', ' ']).to_owned() };
     }
     if has("detected modified configuration") || has("checksum mismatch (file change") {
         return Error::Conflict;
@@ -146,6 +158,11 @@ fn failure(reason: String, write: bool) -> Error {
         return Error::NotRunning { what: reason };
     }
     Error::Other { status: 500, reason, write }
+}
+
+fn is_unknown(reason: &str) -> bool {
+    let known = ["endpoint '", "matcher '", "entity '"].iter().any(|what| reason.starts_with(what));
+    known && (reason.ends_with("not found") || reason.ends_with("does not exist"))
 }
 
 fn is_taken(reason: &str) -> bool {

@@ -168,6 +168,12 @@ pub enum Error {
         /// The source's words.
         why: String,
     },
+    /// Proxmox could not deliver a test of a notification target.
+    #[error("Proxmox could not deliver the test ({why})")]
+    Undelivered {
+        /// The server's words, without the target's secrets.
+        why: String,
+    },
     /// The answer was larger than the limit.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -234,6 +240,7 @@ impl Error {
             | Self::Invalid { .. }
             | Self::Conflict
             | Self::Broken { .. }
+            | Self::Undelivered { .. }
             | Self::Exists { .. }
             | Self::NotFound { .. }
             | Self::NotRunning { .. }

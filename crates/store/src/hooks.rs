@@ -14,6 +14,9 @@ use crate::store::Store;
 /// Rows forgotten in one go.
 const FORGET_AT_ONCE: i64 = 5000;
 
+/// Rows of one hook that are read back at once.
+const NEWEST_READ: i64 = 100;
+
 /// Something that was told and waits for the desks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookRow {
@@ -121,6 +124,28 @@ impl Store {
                         Fail::Row(format!("what a webhook told does not read back: {e}"))
                     })?;
                     Ok(HookRow { id, seq: row.int("seq")?, heard })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// What a hook told at or after `since_ms`, newest first, with when that was, milliseconds. The newest only.
+    pub async fn heard_since(
+        &self,
+        hook: &str,
+        since_ms: i64,
+    ) -> Result<Vec<(i64, Heard)>, StoreError> {
+        self.call("read what a webhook told", async {
+            // What was told at that moment or later cannot have been taken in before it.
+            let args = args![hook, since_ms.saturating_mul(1000), since_ms, NEWEST_READ];
+            let rows = self.pool.rows(sql::HOOKS_SINCE, args).await?;
+            rows.iter()
+                .map(|row| {
+                    let heard = serde_json::from_str(&row.text("data")?).map_err(|e| {
+                        Fail::Row(format!("what a webhook told does not read back: {e}"))
+                    })?;
+                    Ok((row.int("seq")? / 1000, heard))
                 })
                 .collect()
         })

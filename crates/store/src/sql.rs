@@ -483,6 +483,9 @@ texts! {
          again = hook_events.again + 1 RETURNING again");
     HOOKS_LIST = Text::same(
         "SELECT id, seq, data FROM hook_events WHERE taken_ms IS NULL ORDER BY seq, id LIMIT $1");
+    HOOKS_SINCE = Text::same(
+        "SELECT seq, data FROM hook_events WHERE hook = $1 AND seq >= $2 AND (taken_ms IS NULL OR taken_ms >= $3) \
+         ORDER BY seq DESC LIMIT $4");
     HOOK_TAKEN = Text::same("UPDATE hook_events SET taken_ms = $3 WHERE id = $1 AND seq = $2");
     HOOKS_FORGET = Text::same(
         "DELETE FROM hook_events WHERE id IN (SELECT id FROM hook_events WHERE taken_ms < $1 \

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gantry_core::alert::{Excuse, Heard, HeardState, readings};
 use gantry_core::id::{ClusterId, IncidentId};
@@ -17,6 +18,9 @@ pub(super) const HEARD_MAX: u64 = 20_000;
 const TRACKED_MAX: u64 = 20_000;
 /// Taken in by one step: few enough that its transaction is short also where the database is not near.
 const AT_ONCE: u32 = 250;
+/// Longest that is waited for the tasks of a cluster when it tells of a backup that is not among those known: less than the
+/// lease of whoever leads.
+const TASKS_WITHIN: Duration = Duration::from_secs(2);
 /// Without news of this process's own hooks, looked for this often: another process may have been told.
 const LOOK_EVERY_MS: i64 = 5_000;
 /// How far a notification may be from the task it reports, milliseconds: clocks differ, and it is sent before its task ends.
@@ -77,6 +81,15 @@ impl Engine {
             by_cluster.entry(&row.heard.cluster).or_default().push(row);
         }
         for (cluster, rows) in by_cluster {
+            // Proxmox tells of a backup the moment it is over; the tasks that were read last may be older than that.
+            let new =
+                |row: &&HookRow| is_backup(&row.heard) && self.seen_itself(&row.heard).is_none();
+            if rows.iter().any(new) {
+                let seeing = self.see_tasks(cluster);
+                if tokio::time::timeout(TASKS_WITHIN, seeing).await.is_err() {
+                    tracing::debug!(%cluster, "the tasks were not read in time");
+                }
+            }
             let view = self.view(cluster);
             let heard = rows.iter().map(|row| &row.heard);
             let seen = |heard: &Heard| self.seen_itself(heard);
@@ -105,8 +118,8 @@ impl Engine {
 
     /// A backup that Proxmox reports and gantry watches as a task: told under the rule about backups, not twice.
     fn seen_itself(&self, heard: &Heard) -> Option<Excuse> {
-        let (kind, node) =
-            (heard.task.as_deref().filter(|k| *k == "vzdump")?, heard.node.as_ref()?);
+        let kind = heard.task.as_deref().filter(|_| is_backup(heard))?;
+        let node = heard.node.as_ref()?;
         let tasks = self.recent_tasks(&heard.cluster);
         let task = tasks.iter().find(|t| {
             let ended = t.ended_ms.is_none_or(|at| at >= heard.at_ms - NEAR_MS);
@@ -117,4 +130,9 @@ impl Engine {
         })?;
         Some(Excuse::Seen { what: task.upid.as_str().to_owned() })
     }
+}
+
+/// Whether it reports a backup, which gantry watches as a task.
+fn is_backup(heard: &Heard) -> bool {
+    heard.task.as_deref() == Some("vzdump")
 }

@@ -145,6 +145,7 @@ impl Engine {
             | StepKind::Set(_)
             | StepKind::Network(_)
             | StepKind::Forward(_)
+            | StepKind::Notify(_)
             | StepKind::Unlock
             | StepKind::Image(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));

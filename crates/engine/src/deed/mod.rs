@@ -11,6 +11,7 @@ mod image;
 mod image_shell;
 mod member;
 pub(crate) mod network;
+mod notify;
 mod pod;
 mod pod_change;
 pub(crate) mod set;
@@ -144,6 +145,7 @@ impl Engine {
             Action::Network(action) => self.network_ruling(actor, verb, action),
             Action::Image(action) => self.image_ruling(actor, verb, action),
             Action::Forward(action) => self.forward_ruling(actor, verb, action),
+            Action::Notify(action) => self.notify_ruling(actor, verb, action),
         }
     }
 
@@ -170,6 +172,7 @@ impl Engine {
             Action::Network(action) => self.plan_network_now(actor, verb, action).await,
             Action::Image(action) => self.plan_image_now(actor, verb, action).await,
             Action::Forward(action) => Box::pin(self.plan_forward_now(actor, verb, action)).await,
+            Action::Notify(action) => Box::pin(self.plan_notify_now(actor, verb, action)).await,
             Action::Unlock { guest, kind } => {
                 Box::pin(self.plan_unlock_now(actor, verb, guest, *kind)).await
             }
@@ -186,6 +189,7 @@ impl Engine {
             StepKind::Set(SetStep::Record) => self.look_before_record(op).await,
             StepKind::Image(step) => self.look_before_image(op, n, step).await,
             StepKind::Forward(step) => Box::pin(self.look_before_forward(op, step)).await,
+            StepKind::Notify(step) => Box::pin(self.look_before_notify(op, step)).await,
             StepKind::Unlock => Box::pin(self.look_before_unlock(op)).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
@@ -213,6 +217,7 @@ impl Engine {
             StepKind::Pod(step) => self.call_pod_step(op, step, aim).await,
             StepKind::Image(step) => self.call_image(op, step, aim, meter).await,
             StepKind::Forward(step) => Box::pin(self.call_forward(op, step)).await.map(|()| None),
+            StepKind::Notify(step) => Box::pin(self.call_notify(op, step)).await.map(|()| None),
             StepKind::Unlock => Box::pin(self.call_unlock(op, aim)).await.map(|()| None),
             kind => self.call_guest(op, kind, aim).await,
         }
@@ -229,6 +234,7 @@ impl Engine {
             StepKind::Pod(step) => self.is_pod_step_met(op, step).await,
             StepKind::Image(step) => self.is_image_met(op, step).await,
             StepKind::Forward(step) => Box::pin(self.is_forward_met(op, step)).await,
+            StepKind::Notify(step) => Box::pin(self.is_notify_met(op, n, step)).await,
             StepKind::Unlock => Box::pin(self.is_unlock_met(op)).await,
             _ => self.is_guest_met(op, n).await,
         }
@@ -249,6 +255,7 @@ impl Engine {
             StepKind::Network(_) => self.network_tasks_since(op, n).await,
             StepKind::CancelTask
             | StepKind::Forward(_)
+            | StepKind::Notify(_)
             | StepKind::Unlock
             | StepKind::Pod(PodStep::Configure { .. })
             | StepKind::Set(SetStep::Record | SetStep::Converge | SetStep::Unprotect) => {

@@ -7,6 +7,7 @@ mod converge;
 mod keep;
 mod look;
 mod probe;
+mod trial;
 mod wait;
 mod words;
 
@@ -115,6 +116,10 @@ impl<'a> Carrier<'a> {
                 _ => self.begin(n).await?,
             };
             if let Next::End(state, outcome) = next {
+                if self.is_told_only(n, state) {
+                    self.tell_trial(n, state, outcome).await?;
+                    continue;
+                }
                 if self.turn_back(n, state, &outcome).await? {
                     continue;
                 }

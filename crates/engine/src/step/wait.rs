@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gantry_core::id::Upid;
 use gantry_core::network::NetworkStep;
+use gantry_core::notify::NotifyStep;
 use gantry_core::operation::{OpState, StepKind, StepState, percent_in};
 use gantry_proxmox::{ExitStatus, TaskStatus};
 
@@ -13,7 +14,7 @@ use super::{Carrier, LOG_LINES, Next, Parked};
 /// Least time between two saves of progress.
 const PROGRESS_EVERY_MS: i64 = 2_000;
 /// How long the promise of a task that said OK may take to show.
-const VERIFY_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const VERIFY_WITHIN: Duration = Duration::from_secs(15);
 /// The same where the HA manager carries it out: its task ends before the guest has changed state.
 const VERIFY_HA_WITHIN: Duration = Duration::from_secs(180);
 /// How long a node may be silent after its network was reloaded before the former configuration is put back.
@@ -154,6 +155,7 @@ impl Carrier<'_> {
                         StepKind::CancelTask => {
                             "Proxmox accepted it, but the task goes on".to_owned()
                         }
+                        StepKind::Notify(NotifyStep::Test) => self.unheard(),
                         _ => format!("the task said {exit}, but that is not what can be seen"),
                     };
                     return Ok(self.failed(n, why, None).await);

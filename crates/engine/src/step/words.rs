@@ -3,6 +3,7 @@
 use gantry_core::action::{Action, Verb};
 use gantry_core::image::ImageFault;
 use gantry_core::network::NetworkStep;
+use gantry_core::notify::NotifyStep;
 use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
 use gantry_core::pod::{PodFault, PodStep};
 use gantry_core::set::SetStep;
@@ -64,6 +65,12 @@ impl Carrier<'_> {
                 Verb::ForwardAdd => format!("{who}: in force."),
                 Verb::ForwardRemove => format!("{who}: removed."),
                 Verb::ForwardApply => format!("Now as asked for: {who}."),
+                Verb::ClusterNotifyInstall if warned.is_some() => {
+                    format!("{who}: in place, but not seen to work.")
+                }
+                Verb::ClusterNotifyInstall => format!("{who}: in place, and a test was heard."),
+                Verb::ClusterNotifyTest => format!("{who}: the test was heard."),
+                Verb::ClusterNotifyRemove => format!("{who}: removed."),
                 Verb::GuestUnlock => format!("The lock of {who} was taken off."),
                 _ => format!("{who}: done."),
             }
@@ -105,6 +112,12 @@ impl Carrier<'_> {
         let advice = match kind {
             StepKind::Forward(step) if step.is_undo() => Some(
                 "`/forward list` shows what is left; gantry puts the node's table right once it can be reached.".to_owned(),
+            ),
+            StepKind::Notify(NotifyStep::Test) if why.contains("status code 401") => Some(
+                "The secret there is not the one in the configuration: `/cluster notify install secret:True` sends it again.".to_owned(),
+            ),
+            StepKind::Notify(NotifyStep::Test) => Some(
+                "`curl -v` to that address, on a node, shows how far it gets.".to_owned(),
             ),
             StepKind::Network(NetworkStep::SwitchBack { .. }) => Some(
                 "`/bridge show` tells how it stands once the node shell answers, and `/bridge secure` sets it.".to_owned(),
@@ -235,6 +248,7 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Pod(PodStep::Grow { .. }) => "grow a disk of",
         StepKind::Image(step) => step.verb(),
         StepKind::Forward(step) => step.verb(),
+        StepKind::Notify(step) => step.verb(),
         StepKind::Unlock => "take the lock off",
     }
 }

@@ -80,6 +80,8 @@ fn proxmox_says_what_happened() {
     assert_ne!(heard.identity(), later[0].identity());
     let test = r#"{"title":"Test notification","message":"m","severity":"info","timestamp":1,"fields":{}}"#;
     assert_eq!(read(HookKind::Proxmox, test).unwrap()[0].name, "prod");
+    let at = |now_ms| hooked(HookKind::Proxmox).read(test.as_bytes(), now_ms).unwrap().heard;
+    assert_ne!(at(1)[0].identity(), at(2)[0].identity(), "each test that arrives is one");
 }
 
 #[test]
@@ -148,4 +150,7 @@ fn the_commands_for_proxmox_carry_no_secret_and_the_right_path() {
     let text = proxmox_commands("lab", "pve", "https://gantry.example.org/");
     assert!(text.contains("https://gantry.example.org/hooks/proxmox/pve'"), "{text}");
     assert!(text.contains("$(printf %s \"$SECRET\" | base64 -w0)"));
+    // Proxmox takes no target and matcher of one name.
+    assert!(text.contains("webhook --name gantry-pve "), "{text}");
+    assert!(text.contains("matchers --name match-gantry-pve --target gantry-pve "), "{text}");
 }

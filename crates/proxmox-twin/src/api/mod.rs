@@ -14,6 +14,7 @@ mod images;
 mod lifecycle;
 mod network;
 mod nodes;
+mod notifications;
 pub(crate) mod people;
 mod pools;
 mod power;
@@ -253,7 +254,8 @@ pub(crate) fn serve(state: &mut State, router: &Router, request: Request) -> Rep
         people::authenticate(state, &request)
             .map_err(|refusal| refusal.after(state.settings.unauthorised_delay))?
     };
-    let Some((compiled, path_args)) = found else {
+    let known = notifications::is_known(state, &request.local, &request.path);
+    let Some((compiled, path_args)) = found.filter(|_| known) else {
         return Err(Refusal::json(
             501,
             format!("Method '{} {}' not implemented", request.method, request.path),

@@ -5,7 +5,7 @@
 
 use super::{
     Route, cluster, config, content, create, disks, firewall, guests, images, lifecycle, network,
-    nodes, people, pools, power, rrd,
+    nodes, notifications, people, pools, power, rrd,
 };
 use super::{sdn, sdn_apply, snapshots, storage, tasks, wear};
 
@@ -20,7 +20,7 @@ macro_rules! routes {
 }
 
 /// Every group of routes.
-pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, SDN, NODES, FIREWALL, LXC, QEMU];
+pub(crate) const ROUTES: &[&[Route]] = &[CLUSTER, NOTIFICATIONS, SDN, NODES, FIREWALL, LXC, QEMU];
 
 routes! { CLUSTER:
     "GET" "/version" [""] here "" => cluster::version;
@@ -47,6 +47,21 @@ routes! { CLUSTER:
     "POST" "/access/users/{userid}/token/{tokenid}" [""] here "comment str\nexpire int min=0\nprivsep bool\ntokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::new_token;
     "DELETE" "/access/users/{userid}/token/{tokenid}" [""] here "tokenid! str pat=[A-Za-z][A-Za-z0-9.\\-_]+\nuserid! str fmt=pve-userid maxlen=64" => people::drop_token;
     "POST" "/access/ticket" ["world"] here "new-format bool\notp str\npassword! str\npath str maxlen=64 requires=privs\nprivs str fmt=pve-priv-list maxlen=64 requires=path\nrealm str fmt=pve-realm maxlen=32\ntfa-challenge str\nusername! str maxlen=64" => people::login;
+}
+
+routes! { NOTIFICATIONS:
+    "GET" "/cluster/notifications/targets" ["Mapping.Modify|Mapping.Audit|Mapping.Use@/mapping/notifications"] here "" => notifications::targets;
+    "POST" "/cluster/notifications/targets/{name}/test" ["Mapping.Modify|Mapping.Audit|Mapping.Use@/mapping/notifications"] here "name! str fmt=pve-configid" => notifications::test;
+    "GET" "/cluster/notifications/endpoints/webhook" ["Mapping.Audit@/mapping/notifications"] here "" => notifications::webhooks;
+    "POST" "/cluster/notifications/endpoints/webhook" ["Mapping.Modify@/mapping/notifications"] here "body str\ncomment str\ndisable bool\nheader list\nmethod! str enum=post|put|get\nname! str fmt=pve-configid\nsecret list\nurl! str" => notifications::create_webhook;
+    "GET" "/cluster/notifications/endpoints/webhook/{name}" ["Mapping.Modify|Mapping.Audit@/mapping/notifications"] here "name! str fmt=pve-configid" => notifications::webhook;
+    "PUT" "/cluster/notifications/endpoints/webhook/{name}" ["Mapping.Modify@/mapping/notifications"] here "body str\ncomment str\ndelete list\ndigest str maxlen=64\ndisable bool\nheader list\nmethod str enum=post|put|get\nname! str fmt=pve-configid\nsecret list\nurl str" => notifications::update_webhook;
+    "DELETE" "/cluster/notifications/endpoints/webhook/{name}" ["Mapping.Modify@/mapping/notifications"] here "name! str fmt=pve-configid" => notifications::delete_webhook;
+    "GET" "/cluster/notifications/matchers" ["Mapping.Modify|Mapping.Audit|Mapping.Use@/mapping/notifications"] here "" => notifications::matchers;
+    "POST" "/cluster/notifications/matchers" ["Mapping.Modify@/mapping/notifications"] here "comment str\ndisable bool\ninvert-match bool\nmatch-calendar list\nmatch-field list\nmatch-severity list\nmode str enum=all|any\nname! str fmt=pve-configid\ntarget list" => notifications::create_matcher;
+    "GET" "/cluster/notifications/matchers/{name}" ["Mapping.Modify|Mapping.Audit@/mapping/notifications"] here "name! str fmt=pve-configid" => notifications::matcher;
+    "PUT" "/cluster/notifications/matchers/{name}" ["Mapping.Modify@/mapping/notifications"] here "comment str\ndelete list\ndigest str maxlen=64\ndisable bool\ninvert-match bool\nmatch-calendar list\nmatch-field list\nmatch-severity list\nmode str enum=all|any\nname! str fmt=pve-configid\ntarget list" => notifications::update_matcher;
+    "DELETE" "/cluster/notifications/matchers/{name}" ["Mapping.Modify@/mapping/notifications"] here "name! str fmt=pve-configid" => notifications::delete_matcher;
 }
 
 routes! { SDN:

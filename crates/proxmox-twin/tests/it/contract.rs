@@ -221,6 +221,7 @@ async fn furnish(desk: &Desk) {
     for subject in ["gantry@pve", "gantry@pve!bot"] {
         desk.twin.grant(subject, "/", "Administrator");
         desk.twin.grant(subject, "/nodes", "Administrator");
+        desk.twin.grant(subject, "/mapping/notifications", "Administrator");
     }
     type Form = &'static [(&'static str, &'static str)];
     let things: &[(&str, Form)] = &[
@@ -231,6 +232,21 @@ async fn furnish(desk: &Desk) {
         ("/cluster/sdn/zones", &[("zone", "shop"), ("type", "simple"), ("dhcp", "dnsmasq")]),
         ("/cluster/sdn/vnets", &[("vnet", "web"), ("zone", "shop")]),
         ("/cluster/sdn/vnets/web/subnets", &[("subnet", "10.8.0.0/24"), ("type", "subnet")]),
+        (
+            "/cluster/notifications/endpoints/webhook",
+            &[
+                ("name", "office"),
+                ("method", "post"),
+                ("url", "http://127.0.0.1:1/x"),
+                ("header", "name=A,value=Yg=="),
+                ("secret", "name=token,value=cw=="),
+                ("disable", "0"),
+            ],
+        ),
+        (
+            "/cluster/notifications/matchers",
+            &[("name", "to-office"), ("target", "office"), ("mode", "all")],
+        ),
         ("/cluster/firewall/aliases", &[("name", "office"), ("cidr", "10.1.0.0/16")]),
         ("/cluster/firewall/ipset", &[("name", "office")]),
     ];
@@ -288,6 +304,7 @@ async fn answers_have_the_types_of_the_schema() {
                 .replace("{ipam}", "pve")
                 .replace("{dns}", "names")
                 .replace("{pos}", "0")
+                .replace("/matchers/{name}", "/matchers/to-office")
                 .replace("{name}", "office");
             if path.ends_with("dry-run") {
                 asked += "?node=pve1";

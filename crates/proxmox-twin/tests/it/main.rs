@@ -9,6 +9,7 @@ mod firewall;
 mod guests;
 mod images;
 mod networks;
+mod notifications;
 mod people;
 mod sdn;
 mod tasks;
