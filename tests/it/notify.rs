@@ -104,7 +104,7 @@ bot_test! {
         let page = crate::http::metrics(bot).await;
         let told: String = ["#ops", "#alerts"]
             .iter()
-            .flat_map(|c| bot.discord.messages(c, "admin").unwrap())
+            .flat_map(|c| bot.discord.messages(*c, "admin").unwrap())
             .map(|m| m.to_string())
             .collect();
         let requests = format!("{:?}", bot.proxmox.requests());
@@ -147,6 +147,7 @@ bot_test! {
         let pressed = bot.admin().confirms(&question, "").await;
         assert!(pressed.text().contains("things changed meanwhile"), "{}", pressed.text());
         assert!(bot.changes().is_empty());
+        bot.until_says(question.message, "Target sends to").await;
         bot.admin().confirms(&question, "").await;
         assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
         let target = bot.proxmox.notifications()["webhooks"][TARGET].clone();
@@ -207,7 +208,7 @@ bot_test! {
 
 bot_test! {
     async fn whoever_may_not_or_cannot_is_told_why_and_nothing_is_written(bot: &mut Bot) {
-        let none = bot.admin().runs("/cluster notify install").await.text();
+        let none = bot.admin().runs("/cluster notify install").await.text().replace('\\', "");
         assert!(none.contains("[[http.hooks]]") && none.contains("proxmox"), "{none}");
         let port = port();
         let unsaid = config(port, "URL", SECRET).replace("public_url = \"URL\"\n", "");

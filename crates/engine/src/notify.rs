@@ -1,10 +1,12 @@
 //! Setting a cluster up to tell gantry what Proxmox itself notices: which hook is meant, and how things stand there.
 
+use std::time::Duration;
+
 use gantry_core::action::{Action, Verb};
-use gantry_core::id::ClusterId;
+use gantry_core::id::{ClusterId, NodeName};
 use gantry_core::notify::{HOOK_NAME_MAX, NotifyAction, Now};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::NodeState;
+use gantry_core::world::{ClusterView, NodeState};
 use secrecy::Secret;
 
 use crate::propose::Answer;
@@ -169,14 +171,17 @@ impl Engine {
         )
     }
 
-    /// A node of the cluster that is up, for the audit log: the call goes to whichever answers.
-    pub(crate) fn some_node(
-        &self,
-        cluster: &ClusterId,
-    ) -> Result<gantry_core::id::NodeName, Error> {
-        let view = self.view(cluster);
-        let up = view.as_ref().and_then(|v| v.nodes.iter().find(|n| n.state == NodeState::Up));
-        up.map(|n| n.name.clone())
-            .ok_or_else(|| Error::Missing { what: "a node that is up".into() })
+    /// A node of the cluster, one that is up before others, for the audit log: the call goes to whichever answers. Right
+    /// after a start nothing is known of the cluster yet; then it is read.
+    pub(crate) async fn some_node(&self, cluster: &ClusterId) -> Result<NodeName, Error> {
+        let pick = |view: &ClusterView| {
+            let up = view.nodes.iter().find(|n| n.state == NodeState::Up);
+            up.or(view.nodes.first()).map(|n| n.name.clone())
+        };
+        if let Some(node) = self.view(cluster).as_deref().and_then(pick) {
+            return Ok(node);
+        }
+        let read = self.refresh(cluster, Duration::ZERO).await;
+        pick(&read).ok_or_else(|| Error::Missing { what: format!("a node of {cluster}") })
     }
 }

@@ -183,25 +183,21 @@ impl Engine {
         step: &NotifyStep,
     ) -> Result<Look, Error> {
         let action = action(op)?;
-        let go = || -> Result<Look, Error> {
-            let node = self.some_node(action.cluster())?;
-            Ok(Look::Go(Aim { node, vmid: None, seen: Vec::new() }))
-        };
-        if *step == NotifyStep::Test {
-            return go();
+        if *step != NotifyStep::Test {
+            let now = self.need_notify_now(action).await?;
+            let there = standing(action, step, &now);
+            if there.ours || there.right {
+                return Ok(Look::Already("it is so already".into()));
+            }
+            if there.fingerprint.as_ref() != before(step) {
+                let name = step.object(action.hook());
+                return Ok(Look::Changed(format!(
+                    "somebody has changed {name} since this was confirmed"
+                )));
+            }
         }
-        let now = self.need_notify_now(action).await?;
-        let there = standing(action, step, &now);
-        if there.ours || there.right {
-            return Ok(Look::Already("it is so already".into()));
-        }
-        if there.fingerprint.as_ref() != before(step) {
-            let name = step.object(action.hook());
-            return Ok(Look::Changed(format!(
-                "somebody has changed {name} since this was confirmed"
-            )));
-        }
-        go()
+        let node = self.some_node(action.cluster()).await?;
+        Ok(Look::Go(Aim { node, vmid: None, seen: Vec::new() }))
     }
 
     pub(super) async fn call_notify(
