@@ -127,13 +127,13 @@ async fn what_a_node_notices_goes_where_a_matcher_says() {
 async fn it_takes_the_privilege_and_a_node_that_is_new_enough() {
     let desk = Desk::new(World::empty()).await;
     desk.twin.installs("pve1", "8.2.7");
-    let old = desk.get(&format!("{HOOKS}/x")).await;
-    assert_eq!(old.line(), format!("501 Method 'GET {HOOKS}/x' not implemented"));
+    let old = desk.get(&format!("{HOOKS}/t1")).await;
+    assert_eq!(old.line(), format!("501 Method 'GET {HOOKS}/t1' not implemented"));
     assert_eq!(desk.get(MATCHERS).await.status, 200, "matchers there were before");
     desk.twin.installs("pve1", "8.3.0");
-    assert_eq!(desk.get(&format!("{HOOKS}/x")).await.status, 404);
+    assert_eq!(desk.get(&format!("{HOOKS}/t1")).await.status, 404);
     desk.twin.role("GantryNotify", &[]);
-    let denied = desk.get(&format!("{HOOKS}/x")).await;
+    let denied = desk.get(&format!("{HOOKS}/t1")).await;
     assert_eq!(
         denied.line(),
         "403 Permission check failed (/mapping/notifications, Mapping.Modify|Mapping.Audit)"

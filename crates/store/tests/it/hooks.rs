@@ -129,3 +129,25 @@ both! {
         assert!(db.store.list_mutes(GuildId(1), NOW + 51).await.unwrap().is_empty());
     }
 }
+
+both! {
+    async fn what_one_hook_told_since_a_moment_is_read_newest_first(db: Db) {
+        let mut other = heard("x", HeardState::Event);
+        other.told.hook = "pve".into();
+        db.store.keep_heard(&[heard("a", HeardState::Firing)], NOW, 10).await.unwrap();
+        db.store.keep_heard(&[heard("b", HeardState::Firing), other], NOW + 5, 10).await.unwrap();
+        let row = db.store.waiting_heard(1).await.unwrap().remove(0);
+        let taken = vec![(row.id.as_str(), row.seq)];
+        let work = AlertWork { desks: Vec::new(), look: None, taken };
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        assert!(db.store.save_alerts(lead, &work, NOW + 9).await.unwrap());
+        let keys = async |since| -> Vec<(i64, String)> {
+            let all = db.store.heard_since("prom", since).await.unwrap();
+            all.into_iter().map(|(at, heard)| (at, heard.key)).collect()
+        };
+        let (a, b) = ((NOW, "a".to_owned()), (NOW + 5, "b".to_owned()));
+        assert_eq!(keys(0).await, [b.clone(), a], "taken in or not");
+        assert_eq!(keys(NOW + 1).await, [b]);
+        assert_eq!(keys(NOW + 6).await, []);
+    }
+}
