@@ -5,6 +5,7 @@ use proxmox_twin::{GuestSpec, NodeMeddling, Trouble};
 
 use crate::bot_test;
 use crate::crash::{Case, through_all_points_from};
+use crate::forward::rules;
 use crate::harness::{Bot, until};
 
 async fn a_guest(bot: &Bot) {
@@ -173,6 +174,31 @@ fn mishaps(call: &str) -> [Trouble; 4] {
         Trouble::Truncate { matching, times },
         error,
     ]
+}
+
+bot_test! {
+    async fn an_addition_that_goes_wrong_comes_about_or_leaves_nothing(bot: &mut Bot) {
+        a_guest(bot).await;
+        let mut port = 9500;
+        for call in ["SSH /nodes/*/forward-apply", "POST /nodes/*/lxc/*/firewall/rules"] {
+            for trouble in mishaps(call) {
+                port += 1;
+                let (at, is_error) = (format!("{trouble:?}"), matches!(trouble, Trouble::Error { .. } | Trouble::ShellFails { .. }));
+                let before = (in_force(bot).len(), rules(bot, 5000).await.len());
+                bot.trouble(trouble);
+                let card = bot.confirmed(&format!("/forward add guest:shop-0 port:{port} to:80"), "").await;
+                let op = bot.settle().await.remove(0);
+                assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
+                let there = in_force(bot).iter().any(|line| line.contains(&format!(",{port},")));
+                assert_eq!(op.state == OpState::Succeeded, there, "{at}: {:?}", op.outcome);
+                assert!(is_error || there, "{at}: {:?}", op.outcome);
+                let now = (in_force(bot).len(), rules(bot, 5000).await.len());
+                let more = usize::from(there);
+                assert_eq!(now, (before.0 + more, before.1 + more), "{at}: {:?}", op.outcome);
+                bot.until_says(card.message, if there { "in force" } else { "Nothing of it is left" }).await;
+            }
+        }
+    }
 }
 
 bot_test! {

@@ -299,6 +299,16 @@ bot_test! {
             assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
         }
         assert!(client.node_network(&node).await.unwrap().changes.is_none());
+        for trouble in mishaps("POST /cluster/sdn/rollback") {
+            ready(bot, &Change { ask: VNET_APPLY, typed: "", steps: 0 }).await;
+            let at = format!("{trouble:?}");
+            bot.trouble(trouble);
+            bot.confirmed("/vnet revert", "").await;
+            let op = bot.ends().await;
+            assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
+            assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
+            assert!(client.sdn_zones(SdnView::Staged).await.unwrap().is_empty(), "{at}");
+        }
     }
 }
 
