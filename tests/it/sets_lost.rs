@@ -79,11 +79,13 @@ fn asks(command: &str, name: &'static str, says: &str) -> (Deed, String) {
     (Deed::Asks(command.to_owned(), name), says.to_owned())
 }
 
+/// A pod has more time to get ready than it takes to be killed as often as it may be on a machine that is busy.
 fn create() -> String {
     let image = format!("local:vztmpl/{}", proxmox_twin::DEBIAN_TEMPLATE);
     format!(
         "/set create name:life replicas:1 image:{image} vmids:{POD}-{KEEPER} nodes:pve1 \
-         storage:local-lvm volume:data:1:/data address:10.0.0.10/24 service:life.lab.example"
+         storage:local-lvm volume:data:1:/data address:10.0.0.10/24 \
+         service:life.lab.example deadline:3600"
     )
 }
 

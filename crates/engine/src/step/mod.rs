@@ -149,7 +149,10 @@ impl<'a> Carrier<'a> {
         let aim = match self.look_until_readable(n).await? {
             Ok(Look::Go(aim)) => aim,
             Ok(Look::Already(why)) => {
-                self.close_step(n, StepState::Skipped, Some(why)).await?;
+                // Own records only: a worker that got no further has done it, so it was not for nothing.
+                let done = self.op.steps[n].state == StepState::Intent;
+                let state = if done { StepState::Done } else { StepState::Skipped };
+                self.close_step(n, state, Some(why)).await?;
                 return Ok(Next::Again);
             }
             // Waited for long enough: told as a change.
