@@ -38,7 +38,7 @@ pub(crate) async fn open_list(visit: &Visit) -> Result<(), FaceError> {
         return Ok(());
     }
     let engine = visit.face.engine();
-    let page = engine.incidents(&visit.actor, true, LIST).await?;
+    let page = engine.incidents(&visit.actor, Verb::AlertList, true, LIST).await?;
     let alerts = engine.alerts(&visit.actor).await?;
     visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
 }
@@ -50,7 +50,8 @@ async fn history(ctx: Context<'_>) -> Result<(), FaceError> {
         if !may(&visit, Verb::AlertHistory).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let page = visit.face.engine().incidents(&visit.actor, false, LIST).await?;
+        let (engine, verb) = (visit.face.engine(), Verb::AlertHistory);
+        let page = engine.incidents(&visit.actor, verb, false, LIST).await?;
         visit.say(&card::incident_list("Incidents", &page.rows, page.total, &[])).await
     })
     .await
@@ -68,7 +69,7 @@ async fn show(
         if !may(&visit, Verb::AlertShow).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let view = find(&visit, incident.as_deref()).await?;
+        let view = find(&visit, Verb::AlertShow, incident.as_deref()).await?;
         visit.say(&card::incident(&view.incident)).await
     })
     .await
@@ -87,7 +88,7 @@ async fn ack(
         if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
             return Ok(());
         }
-        let view = find(&visit, incident.as_deref()).await?;
+        let view = find(&visit, Verb::AlertShow, incident.as_deref()).await?;
         let said = visit.face.engine().acknowledge(&visit.actor, &view.incident.id).await?;
         visit.face.wake_courier();
         visit.say(&card::said(verb, &view.incident.headline(), &said)).await
@@ -115,7 +116,7 @@ async fn silence(
         if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
             return Ok(());
         }
-        let view = find(&visit, incident.as_deref()).await?;
+        let view = find(&visit, Verb::AlertShow, incident.as_deref()).await?;
         let for_ms = i64::from(hours.unwrap_or(4)) * 3_600_000;
         let reason = reason.unwrap_or_default();
         let engine = visit.face.engine();
@@ -142,7 +143,7 @@ async fn note(
         if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
             return Ok(());
         }
-        let view = find(&visit, incident.as_deref()).await?;
+        let view = find(&visit, Verb::AlertShow, incident.as_deref()).await?;
         let said = visit.face.engine().note(&visit.actor, &view.incident.id, &text).await?;
         visit.face.wake_courier();
         visit.say(&card::said(verb, &view.incident.headline(), &said)).await
@@ -162,7 +163,7 @@ async fn explain(
         if !may(&visit, Verb::AlertExplain).await? || visit.begin(true, false).await? == Go::Stop {
             return Ok(());
         }
-        let view = find(&visit, incident.as_deref()).await?;
+        let view = find(&visit, Verb::AlertExplain, incident.as_deref()).await?;
         let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
         let there = visit.face.engine().silenced_there(&view, &mutes).await?;
         visit.say(&card::explain(&view, &mutes, &there)).await
@@ -202,17 +203,21 @@ fn none(visit: &Visit) -> FaceError {
     )
 }
 
-/// The incident somebody means; the newest open one where they do not say.
-pub(crate) async fn find(visit: &Visit, asked: Option<&str>) -> Result<AlertView, FaceError> {
+/// The incident somebody means, where they may do `verb` to it; the newest open one where they do not say.
+pub(crate) async fn find(
+    visit: &Visit,
+    verb: Verb,
+    asked: Option<&str>,
+) -> Result<AlertView, FaceError> {
     let engine = visit.face.engine();
     let id: IncidentId = match asked {
         Some(text) => text.trim().parse().map_err(|_| none(visit))?,
         None => {
-            let open = engine.incidents(&visit.actor, true, LIST).await?.rows;
+            let open = engine.incidents(&visit.actor, verb, true, 1).await?.rows;
             open.first().map(|i| i.id.clone()).ok_or_else(|| none(visit))?
         }
     };
-    engine.incident(&visit.actor, &id).await?.ok_or_else(|| none(visit))
+    engine.incident(&visit.actor, verb, &id).await?.ok_or_else(|| none(visit))
 }
 
 /// Pressed: Acknowledge. The message itself shows it; the presser is told only what it does not show.
@@ -251,7 +256,7 @@ pub(crate) async fn why(visit: &Visit, id: &IncidentId) -> Result<(), FaceError>
     if visit.begin_press(false).await? == Go::Stop {
         return Ok(());
     }
-    let view = find(visit, Some(id.as_str())).await?;
+    let view = find(visit, Verb::AlertExplain, Some(id.as_str())).await?;
     let mutes = visit.face.engine().mutes(visit.actor.guild).await?;
     let there = visit.face.engine().silenced_there(&view, &mutes).await?;
     visit.say(&card::explain(&view, &mutes, &there)).await
@@ -262,7 +267,7 @@ pub(crate) async fn chart(visit: &Visit, id: &IncidentId) -> Result<(), FaceErro
     if !may(visit, Verb::AlertShow).await? || visit.begin_press(false).await? == Go::Stop {
         return Ok(());
     }
-    let view = find(visit, Some(id.as_str())).await?;
+    let view = find(visit, Verb::AlertShow, Some(id.as_str())).await?;
     let mut shown =
         card::Card::new(Tone::Plain, crate::line![card::text(view.incident.headline())]);
     shown.picture = Box::pin(alert_chart::picture(visit.face.engine(), &view.incident)).await;

@@ -55,7 +55,7 @@ pub(crate) async fn file(visit: &Visit, id: &IncidentId) -> Result<(), FaceError
     if !may(visit, Verb::AlertShow).await? || visit.begin_press(false).await? == Go::Stop {
         return Ok(());
     }
-    let incident = find(visit, Some(id.as_str())).await?.incident;
+    let incident = find(visit, Verb::AlertShow, Some(id.as_str())).await?.incident;
     let mut card = Card::new(Tone::Plain, line!["Post-mortem: ", text(incident.headline())]).say(
         "Everything gantry knows of it stands in the file, with the questions only you can answer.",
     );

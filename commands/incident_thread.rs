@@ -13,7 +13,7 @@ use serenity::all::{
 };
 
 use crate::courier::{Failed, THREAD_ARCHIVED, UNKNOWN_CHANNEL, nonce};
-use crate::desk::{code_of, status_of, words_of};
+use crate::desk::{UNKNOWN_MESSAGE, code_of, status_of, words_of};
 use crate::escape;
 use crate::face::Face;
 use crate::paint::{Painted, cut, label, units};
@@ -28,8 +28,8 @@ const LINE_MAX: usize = 900;
 const NOTES_MAX: usize = 8;
 /// Most tags of a post.
 const TAGS_MAX: usize = 5;
-/// Posts of a forum that are looked through for one that was made before a crash.
-const POSTS_LOOKED_AT: usize = 5;
+/// Posts of a forum that are looked through for one that was made before a crash; those of other incidents are known.
+const POSTS_LOOKED_AT: usize = 25;
 
 /// Error code: the message has a thread already.
 const HAS_THREAD: isize = 160_004;
@@ -205,7 +205,7 @@ impl Thread<'_> {
         };
         let Some(forum) = forum else { return Ok(()) };
         let tags = match available(self.http, forum).await {
-            Ok(tags) => fitting(&tags, &words),
+            Ok(tags) => tags.fitting(&words),
             Err(Failed::Never(why)) => {
                 tracing::warn!(why, "the tags of a forum cannot be read");
                 return Ok(());
@@ -277,14 +277,37 @@ fn tag_words(incident: &Incident) -> Vec<String> {
     words
 }
 
-fn fitting(tags: &[ForumTag], words: &[String]) -> Vec<ForumTagId> {
-    let fits = |t: &&ForumTag| words.iter().any(|w| w.eq_ignore_ascii_case(t.name.trim()));
-    tags.iter().filter(fits).map(|t| t.id).take(TAGS_MAX).collect()
+/// The tags of a forum.
+struct Tags {
+    all: Vec<ForumTag>,
+    /// Whether a post without one is refused.
+    needed: bool,
 }
 
-async fn available(http: &Http, forum: serenity::all::ChannelId) -> Result<Vec<ForumTag>, Failed> {
-    let channel = http.get_channel(forum).await.map_err(|e| Failed::from(&e))?;
-    Ok(channel.guild().map(|c| c.available_tags).unwrap_or_default())
+impl Tags {
+    /// Those that are called like one of `words`; where a post needs one and none is, the first that anybody may set.
+    fn fitting(&self, words: &[String]) -> Vec<ForumTagId> {
+        let fits = |t: &&ForumTag| words.iter().any(|w| w.eq_ignore_ascii_case(t.name.trim()));
+        let found: Vec<ForumTagId> =
+            self.all.iter().filter(fits).map(|t| t.id).take(TAGS_MAX).collect();
+        if !found.is_empty() || !self.needed {
+            return found;
+        }
+        let any = self.all.iter().find(|t| !t.moderated).or_else(|| self.all.first());
+        tracing::warn!(
+            used = any.map(|t| t.name.as_str()),
+            "the forum of alerts wants a tag on each post and has none that fits; `gantry doctor` says which do"
+        );
+        any.map(|t| t.id).into_iter().collect()
+    }
+}
+
+async fn available(http: &Http, forum: serenity::all::ChannelId) -> Result<Tags, Failed> {
+    let channel = http.get_channel(forum).await.map_err(|e| Failed::from(&e))?.guild();
+    let needed = channel
+        .as_ref()
+        .is_some_and(|c| c.flags.contains(serenity::all::ChannelFlags::REQUIRE_TAG));
+    Ok(Tags { all: channel.map(|c| c.available_tags).unwrap_or_default(), needed })
 }
 
 /// Posts an incident in a forum; the post's thread is its channel from then on. Discord has no nonce for that, so a post
@@ -296,11 +319,11 @@ pub(crate) async fn post(
     incident: &Incident,
     painted: &Painted,
 ) -> Result<(ChannelId, MessageId), Failed> {
-    let id = match made_before(http, card, incident).await? {
+    let id = match made_before(face, http, card, incident).await? {
         Some(id) => id,
         None => {
             let words = tag_words(incident);
-            let tags = fitting(&available(http, card.channel.0.into()).await?, &words);
+            let tags = available(http, card.channel.0.into()).await?.fitting(&words);
             let message = CreateMessage::new()
                 .allowed_mentions(CreateAllowedMentions::new())
                 .embed(painted.embed())
@@ -319,19 +342,31 @@ pub(crate) async fn post(
 }
 
 async fn made_before(
+    face: &Face,
     http: &Http,
     card: &CardRow,
     incident: &Incident,
 ) -> Result<Option<u64>, Failed> {
     let active = http.get_guild_active_threads(card.guild.0.into()).await;
     let mut posts = active.map_err(|e| Failed::from(&e))?.threads;
+    let known = face.engine().store().known_posts(card.guild).await.map_err(|e| later(&e))?;
     let name = thread_name(incident);
-    posts.retain(|t| t.parent_id.is_some_and(|p| p.get() == card.channel.0));
-    // The headline may have changed since; those of the same name are looked at first.
+    posts.retain(|t| {
+        t.parent_id.is_some_and(|p| p.get() == card.channel.0)
+            && !known.contains(&MessageId(t.id.get()))
+    });
+    // The headline may have changed since; those of the same name are looked at first, then the newest.
     posts.sort_by_key(|t| (t.name != name, std::cmp::Reverse(t.id)));
     for post in posts.iter().take(POSTS_LOOKED_AT) {
-        let first = http.get_message(post.id, post.id.get().into()).await;
-        let Ok(first) = first else { continue };
+        let first = match http.get_message(post.id, post.id.get().into()).await {
+            Ok(first) => first,
+            Err(error) => match (code_of(Some(&error)), Failed::from(&error)) {
+                // Its message is gone, or nothing of it is for gantry to read.
+                (Some(UNKNOWN_MESSAGE), _) | (_, Failed::Never(_)) => continue,
+                // It may be the one: nothing is posted before that is known.
+                (_, later) => return Err(later),
+            },
+        };
         let footers = first.embeds.iter().filter_map(|e| e.footer.as_ref());
         if footers.into_iter().any(|f| f.text.contains(incident.id.as_str())) {
             return Ok(Some(post.id.get()));
@@ -346,6 +381,22 @@ mod tests {
     use gantry_core::id::{GuildId, IncidentId};
 
     use super::*;
+
+    #[test]
+    fn where_a_post_needs_a_tag_there_is_one() {
+        let tag = |id: u64, name: &str, moderated: bool| -> ForumTag {
+            let tag = serde_json::json!({"id": id.to_string(), "name": name, "moderated": moderated,
+                "emoji_id": null, "emoji_name": null});
+            serde_json::from_value(tag).unwrap()
+        };
+        let all = vec![tag(1, "Rules", true), tag(2, "Talk", false), tag(3, "critical", false)];
+        let words = |w: &str| [w.to_owned(), "open".to_owned()];
+        let tags = Tags { all: all.clone(), needed: true };
+        assert_eq!(tags.fitting(&words("Critical")), [ForumTagId::new(3)]);
+        assert_eq!(tags.fitting(&words("warning")), [ForumTagId::new(2)]);
+        assert!(Tags { all, needed: false }.fitting(&words("warning")).is_empty());
+        assert!(Tags { all: vec![], needed: true }.fitting(&words("warning")).is_empty());
+    }
 
     #[test]
     fn names_of_invisible_characters_never_make_a_message_too_long() {

@@ -298,7 +298,9 @@ async fn migrate(path: Option<&Path>) -> u8 {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    telemetry::start(&loaded.config.log, &secrets_of(&loaded.config));
+    // The file is the running gantry's: two that put it aside would put aside what the other one writes.
+    let log = Log { file: None, ..loaded.config.log.clone() };
+    telemetry::start(&log, &secrets_of(&loaded.config));
     let migrated = async {
         let store = gantry_store::Store::open(loaded.config.store.url.expose_secret()).await?;
         let names = store.migrate().await?;

@@ -65,16 +65,20 @@ impl Inner {
     }
 
     fn turn_over(&mut self) -> io::Result<()> {
-        for n in (1..self.keep).rev() {
-            let (from, to) = (self.aside(n), self.aside(n + 1));
-            if from.exists() {
-                std::fs::rename(from, to)?;
+        // It is not there where it was put aside before and no new one could be opened: what is written stands in the
+        // newest of those until one can.
+        if self.path.exists() {
+            for n in (1..self.keep).rev() {
+                let (from, to) = (self.aside(n), self.aside(n + 1));
+                if from.exists() {
+                    std::fs::rename(from, to)?;
+                }
             }
-        }
-        if self.keep == 0 {
-            std::fs::remove_file(&self.path)?;
-        } else {
-            std::fs::rename(&self.path, self.aside(1))?;
+            if self.keep == 0 {
+                std::fs::remove_file(&self.path)?;
+            } else {
+                std::fs::rename(&self.path, self.aside(1))?;
+            }
         }
         (self.file, self.size, self.day) = open(&self.path)?;
         Ok(())
@@ -151,5 +155,23 @@ mod tests {
         drop(log);
         LogFile::open(&path, 1000, 2).unwrap().0.lock().unwrap().write(b"five\n", day).unwrap();
         assert!(read("gantry.log").ends_with("five\n"));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_opened_anew_is_when_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gantry.log");
+        let log = LogFile::open(&path, 20, 2).unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        let day = today();
+        let mut inner = log.0.lock().unwrap();
+        inner.write(b"one 1234567\n", day).unwrap();
+        // Put aside, and then there was no descriptor left for a new one.
+        std::fs::rename(&path, dir.path().join("gantry.log.1")).unwrap();
+        inner.write(b"two\n", day).unwrap();
+        assert_eq!(read("gantry.log.1"), "one 1234567\ntwo\n", "nothing is lost");
+        inner.write(b"three 1234567\n", day).unwrap();
+        assert_eq!(read("gantry.log"), "three 1234567\n");
+        assert_eq!(read("gantry.log.1"), "one 1234567\ntwo\n");
     }
 }

@@ -117,6 +117,8 @@ pub async fn build(
     let store = open_store(config).await?;
     // What a process before this one was doing when it died goes on at once.
     store.take_over().await?;
+    // Its clock may have run ahead; nothing waits until this one gets there.
+    store.bring_back(clock.now_ms()).await?;
     let mut clusters = Vec::new();
     for cluster in &config.clusters {
         let client = client(cluster)

@@ -65,6 +65,7 @@ async fn look(config: &Config, front: &Front, api_base: Url, report: &mut Report
                         preflight.application_id,
                     ));
                     commands(config, &http, &preflight, report).await;
+                    alerts(config, &http, report).await;
                 }
                 Err(error) => report.fail("discord: commands", error.to_string(), "try again"),
             }
@@ -149,6 +150,65 @@ async fn commands(
                 compare(&format!("discord: commands in {id}"), &wanted, found, preflight, report);
             }
         }
+    }
+}
+
+/// Whether the channels of alerts are there, and forums among them take what is posted.
+async fn alerts(config: &Config, http: &serenity::http::Http, report: &mut Report) {
+    for route in &config.alerts.routes {
+        let id = route.channel;
+        let subject = format!("discord: alerts in {}", route.guild);
+        let channel = http.get_channel(discord_id::ChannelId::new(id.0.max(1))).await;
+        match channel.map(serenity::model::channel::Channel::guild) {
+            Ok(Some(channel)) => forum(config, &subject, &channel, report),
+            Ok(None) => report.fail(
+                &subject,
+                format!("{id} is no channel of a server"),
+                "correct channel under [[alerts.servers]]",
+            ),
+            Err(error) => report.fail(
+                &subject,
+                format!("the channel {id} cannot be read: {error}"),
+                "invite the bot, and let it see the channel (View Channel)",
+            ),
+        }
+    }
+}
+
+/// A forum that takes no post without a tag should have tags that say something.
+fn forum(
+    config: &Config,
+    subject: &str,
+    channel: &serenity::model::channel::GuildChannel,
+    report: &mut Report,
+) {
+    use serenity::model::channel::ChannelFlags;
+    let clusters = config.clusters.iter().map(|c| c.id.to_string());
+    let severities = gantry_core::alert::Severity::ALL.map(|s| s.as_str().to_owned());
+    let words: Vec<String> = severities.into_iter().chain(clusters).collect();
+    let fits = |name: &str| words.iter().any(|w| w.eq_ignore_ascii_case(name.trim()));
+    let state = |name: &str| ["open", "over"].iter().any(|w| w.eq_ignore_ascii_case(name.trim()));
+    let tags = &channel.available_tags;
+    let fix = "in the forum's settings: tags called info, warning, error, critical, open and over";
+    match () {
+        () if !channel.flags.contains(ChannelFlags::REQUIRE_TAG) => {
+            report.ok(subject, format!("#{}", channel.name));
+        }
+        () if tags.is_empty() => report.fail(
+            subject,
+            format!("the forum #{} takes no post without a tag and has none", channel.name),
+            fix,
+        ),
+        () if !tags.iter().any(|t| fits(&t.name) || state(&t.name)) => report.warn(
+            subject,
+            format!(
+                "the forum #{} takes no post without a tag and none fits: each gets “{}”",
+                channel.name,
+                tags.iter().find(|t| !t.moderated).or(tags.first()).map_or("", |t| t.name.as_str()),
+            ),
+            fix,
+        ),
+        () => report.ok(subject, format!("#{}, each post with a tag", channel.name)),
     }
 }
 

@@ -138,6 +138,35 @@ async fn wrong_secrets_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_forum_that_wants_tags_is_looked_at() {
+    use discord_twin::world::{ALERTS_CHANNEL, HOMELAB_GUILD};
+    let place = Place::start().await;
+    let look = async |tags: &[&str]| {
+        if !tags.is_empty() {
+            place.discord.becomes_forum(ALERTS_CHANNEL, tags);
+        }
+        let mut text = place.text(BY_CA, &place.discord.token(), &place.proxmox.token().1);
+        let _ = write!(
+            text,
+            "[[alerts.servers]]\nguild = {HOMELAB_GUILD}\nchannel = {ALERTS_CHANNEL}\n"
+        );
+        let path = place.folder.path().join("gantry.toml");
+        let report = examine(&Config::parse(&text, &path, []).unwrap()).await;
+        let found = line(&report, &format!("discord: alerts in {HOMELAB_GUILD}"));
+        (found.state, found.text.clone())
+    };
+    assert_eq!(look(&[]).await, (State::Ok, "#alerts".to_owned()));
+    assert_eq!(look(&["Talk"]).await.0, State::Ok, "a forum that wants none");
+    place.discord.requires_tags(ALERTS_CHANNEL);
+    let (state, text) = look(&["Talk"]).await;
+    assert_eq!(state, State::Warn, "{text}");
+    assert!(text.contains("each gets “Talk”"), "{text}");
+    assert_eq!(look(&["Talk", "Critical"]).await.0, State::Ok);
+    place.discord.becomes_forum(ALERTS_CHANNEL, &[]);
+    assert_eq!(look(&[]).await.0, State::Fail);
+}
+
+#[tokio::test]
 async fn a_changed_certificate_is_told_with_the_one_that_was_seen() {
     let place = Place::start().await;
     let report =

@@ -63,6 +63,9 @@ pub(crate) fn role(role: &Role) -> Value {
     })
 }
 
+/// Flag of a forum that takes no post without a tag.
+const REQUIRE_TAG: u64 = 1 << 4;
+
 /// A channel or thread object.
 pub(crate) fn channel(world: &World, channel: &Channel, last_message: Option<u64>) -> Value {
     let overwrites: Vec<Value> = channel
@@ -110,6 +113,7 @@ pub(crate) fn channel(world: &World, channel: &Channel, last_message: Option<u64
                 json!({"id": id.to_string(), "name": name, "moderated": false,
                        "emoji_id": null, "emoji_name": null})
             };
+            value["flags"] = json!(if channel.requires_tag { REQUIRE_TAG } else { 0 });
             value["available_tags"] = json!(channel.tags.iter().map(tag).collect::<Vec<_>>());
             value["default_reaction_emoji"] = Value::Null;
             value["default_sort_order"] = Value::Null;

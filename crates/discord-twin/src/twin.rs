@@ -337,6 +337,13 @@ impl Twin {
         }
     }
 
+    /// From now on a forum takes no post without a tag.
+    pub fn requires_tags(&self, forum: u64) {
+        if let Some(channel) = self.shared.lock().channel_mut(forum) {
+            channel.requires_tag = true;
+        }
+    }
+
     /// Archives a thread or a post, as Discord does by itself after a while.
     pub fn archives(&self, thread: u64) {
         let mut state = self.shared.lock();

@@ -124,6 +124,8 @@ pub struct Channel {
     pub recipient: Option<u64>,
     /// Tags of a forum: id and name; those a post has, for posts.
     pub tags: Vec<(u64, String)>,
+    /// A forum that takes no post without a tag.
+    pub requires_tag: bool,
 }
 
 /// A user's place in a guild.
@@ -245,6 +247,7 @@ fn text(guild: u64, id: u64, name: &str, topic: &str, parent: Option<u64>, at: i
         thread: None,
         recipient: None,
         tags: Vec::new(),
+        requires_tag: false,
     }
 }
 

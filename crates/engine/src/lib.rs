@@ -34,7 +34,7 @@ mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use gantry_core::action::Verb;
@@ -170,10 +170,10 @@ struct Inner {
     heard: AtomicBool,
     /// Things that webhooks told and that were not kept.
     turned_away: AtomicU64,
-    /// Alerts that the desks of this process remember.
-    tracked: AtomicU64,
-    /// Wakes whoever mirrors silences.
-    mirrors: Notify,
+    /// How much of what webhooks told is taken in by one step.
+    heard_at_once: AtomicU32,
+    /// Wakes those who mirror silences.
+    mirrors: tokio::sync::watch::Sender<()>,
     /// Wakes the runner when there is something to do.
     work: Notify,
     /// Wakes the courier when a card may have changed.
@@ -208,8 +208,8 @@ impl Engine {
                 figures: figures::Memory::default(),
                 heard: AtomicBool::new(true),
                 turned_away: AtomicU64::new(0),
-                tracked: AtomicU64::new(0),
-                mirrors: Notify::new(),
+                heard_at_once: AtomicU32::new(alerts::HEARD_AT_ONCE),
+                mirrors: tokio::sync::watch::Sender::new(()),
                 work: Notify::new(),
                 cards: Notify::new(),
             }),

@@ -30,6 +30,9 @@ use crate::{HttpSettings, Surroundings, ready};
 
 /// Connections at once; each holds some kilobytes.
 const CONNECTIONS: usize = 512;
+/// Longest life of a connection, and longest for the answers under way after that: whoever asks and does not read the
+/// answers holds no place for ever. Whoever comes often connects anew.
+const LIFE: Life = Life { whole: Duration::from_secs(60), ending: Duration::from_secs(15) };
 /// Longest until a request's head is there.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Longest until a body is there.
@@ -78,6 +81,13 @@ struct Shared {
 
 #[derive(Clone, Copy)]
 struct Peer(IpAddr);
+
+/// See [`LIFE`].
+#[derive(Clone, Copy)]
+struct Life {
+    whole: Duration,
+    ending: Duration,
+}
 
 type Common = State<Arc<Shared>>;
 
@@ -149,7 +159,7 @@ impl Server {
             let router = self.router.clone().layer(Extension(Peer(from.ip())));
             let stop = stop.clone();
             tasks.spawn(async move {
-                serve_one(stream, router, stop).await;
+                serve_one(stream, router, stop, LIFE).await;
                 drop(place);
             });
         }
@@ -160,7 +170,7 @@ impl Server {
     }
 }
 
-async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken, life: Life) {
     let _ = stream.set_nodelay(true);
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -174,6 +184,14 @@ async fn serve_one(stream: TcpStream, router: Router, stop: CancellationToken) {
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = tokio::time::sleep(life.whole) => {
+            connection.as_mut().graceful_shutdown();
+            let Ok(ended) = tokio::time::timeout(life.ending, connection).await else {
+                tracing::debug!("an HTTP connection was ended: its answers were not read");
+                return;
+            };
+            ended
         }
     };
     if let Err(error) = ended {
@@ -332,5 +350,50 @@ fn later(text: &'static str) -> Response {
 pub(crate) fn bump<K: Ord>(counts: &Mutex<BTreeMap<K, u64>>, key: K, n: u64) {
     if n > 0 {
         *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(0) += n;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Longer than anything here takes on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ours, theirs) = tokio::join!(listener.accept(), TcpStream::connect(address));
+        (ours.unwrap().0, theirs.unwrap())
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_and_does_not_read_holds_no_place_for_ever() {
+        let (ours, mut theirs) = pair().await;
+        let router = Router::new().route("/", get(async || vec![b'x'; 1 << 20]));
+        let life = Life { whole: Duration::from_millis(50), ending: Duration::from_millis(50) };
+        theirs.write_all("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200).as_bytes()).await.unwrap();
+        let served = serve_one(ours, router, CancellationToken::new(), life);
+        tokio::time::timeout(PATIENCE, served).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn an_answer_under_way_is_finished_when_its_connection_has_lived_long() {
+        let (ours, mut theirs) = pair().await;
+        let router = Router::new().route(
+            "/",
+            get(async || {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                "done"
+            }),
+        );
+        let life = Life { whole: Duration::from_millis(20), ending: PATIENCE };
+        theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut read = String::new();
+        let served = serve_one(ours, router, CancellationToken::new(), life);
+        let (_, answer) = tokio::join!(served, theirs.read_to_string(&mut read));
+        assert!(answer.is_ok() && read.ends_with("done"), "{read}");
     }
 }

@@ -7,12 +7,12 @@ use gantry_core::alert::{Incident, Key, Tracked};
 use gantry_core::audit::AuditRow;
 use gantry_core::id::{CardId, ClusterId, GuildId};
 
-use crate::audit;
+use crate::audit::{self, total_of};
 use crate::error::StoreError;
 use crate::hooks;
 use crate::pool::{Fail, Tx, Value, args};
 use crate::sql;
-use crate::store::{LEASE_LONGEST_MS, Store};
+use crate::store::{Store, absurd};
 
 /// The one lease there is: all desks are led together.
 const LEAD: &str = "alerts";
@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<Option<i64>, StoreError> {
         self.call("lead the alert desks", async {
             let until = now_ms.saturating_add(lease_ms);
-            let absurd = now_ms.saturating_add(LEASE_LONGEST_MS);
+            let absurd = absurd(now_ms, lease_ms);
             let args = args![LEAD, owner, until, now_ms, absurd];
             let row = self.pool.write_row(sql::ALERT_LEAD, args).await?;
             row.map(|row| row.int("lease_gen")).transpose()
@@ -128,6 +128,14 @@ impl Store {
                     })
                 })
                 .collect()
+        })
+        .await
+    }
+
+    /// How many alerts are remembered of the server that has most.
+    pub async fn alerts_most(&self) -> Result<u64, StoreError> {
+        self.call("count the alerts", async {
+            total_of(self.pool.row(sql::ALERTS_MOST, args![]).await?)
         })
         .await
     }

@@ -8,7 +8,7 @@ use crate::audit;
 use crate::error::StoreError;
 use crate::pool::{Fail, Row, args};
 use crate::sql;
-use crate::store::{LEASE_LONGEST_MS, Store};
+use crate::store::{Store, absurd};
 
 /// A board as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         self.call(format!("lead the {what}"), async {
             let until = now_ms.saturating_add(lease_ms);
-            let absurd = now_ms.saturating_add(LEASE_LONGEST_MS);
+            let absurd = absurd(now_ms, lease_ms);
             let args = args![what, owner, until, now_ms, absurd];
             Ok(self.pool.write_row(sql::ALERT_LEAD, args).await?.is_some())
         })

@@ -1,6 +1,8 @@
 //! Cards: the messages gantry keeps up to date. Last value wins: `wanted` counts up with every change worth
 //! showing, `shown` is the newest one people see; what was skipped in between is never sent.
 
+use std::collections::BTreeSet;
+
 use gantry_core::id::{
     BoardId, CardId, ChannelId, GuildId, IncidentId, MessageId, OperationId, PlanId,
 };
@@ -9,7 +11,7 @@ use crate::dialect::Text;
 use crate::error::StoreError;
 use crate::pool::{Fail, Row, Tx, Value, args};
 use crate::sql;
-use crate::store::{LEASE_LONGEST_MS, Store};
+use crate::store::{Store, absurd};
 
 /// A card to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +107,15 @@ impl Store {
         self.one_card(sql::CARD_OF_INCIDENT, args![board.as_str()]).await
     }
 
+    /// Posts in forums of a server that are cards, the newest first: each has its thread's id.
+    pub async fn known_posts(&self, guild: GuildId) -> Result<BTreeSet<MessageId>, StoreError> {
+        self.call("look for posts", async {
+            let rows = self.pool.rows(sql::POSTS_KNOWN, args![guild.to_string()]).await?;
+            rows.iter().map(|row| Ok(MessageId(row.parsed("message_id")?))).collect()
+        })
+        .await
+    }
+
     async fn one_card(&self, text: Text, args: Vec<Value>) -> Result<Option<CardRow>, StoreError> {
         self.call("read a card", async {
             self.pool.row(text, args).await?.as_ref().map(read).transpose()
@@ -185,7 +196,7 @@ impl Store {
         self.call("claim a card", async {
             let until = now_ms.saturating_add(lease_ms);
             let made_by = now_ms.saturating_sub(grace_ms);
-            let absurd = now_ms.saturating_add(LEASE_LONGEST_MS);
+            let absurd = absurd(now_ms, lease_ms);
             let args = args![owner, until, now_ms, made_by, absurd];
             self.pool.write_row(sql::CARD_CLAIM, args).await?.as_ref().map(read).transpose()
         })

@@ -86,9 +86,15 @@ impl Store {
             // over must not be taken in before it is said to be so.
             let first = now_ms.saturating_mul(1000).max(newest.saturating_add(1));
             let mut kept = Kept::default();
-            for (one, n) in heard.iter().zip(0_i64..) {
-                let id = hex::encode(Sha256::digest(one.identity().as_bytes()));
-                let seq = first.saturating_add(n);
+            let id = |one: &Heard| hex::encode(Sha256::digest(one.identity().as_bytes()));
+            let mut rows: Vec<_> = heard
+                .iter()
+                .zip(0_i64..)
+                .map(|(one, n)| (id(one), first.saturating_add(n), one))
+                .collect();
+            // Rows are taken in one order everywhere: of two that hold what the other one needs, PostgreSQL refuses one.
+            rows.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+            for (id, seq, one) in rows {
                 let text = match one.state {
                     HeardState::Event => sql::HOOK_SAVE_EVENT,
                     HeardState::Firing | HeardState::Resolved => sql::HOOK_SAVE,
@@ -162,14 +168,15 @@ impl Store {
         .await
     }
 
-    /// Takes the mirrored silence that has waited longest; nobody else takes it before `again_ms`.
+    /// Takes the mirrored silence of a hook that has waited longest; nobody else takes it before `again_ms`.
     pub async fn claim_mirror(
         &self,
+        hook: &str,
         now_ms: i64,
         again_ms: i64,
     ) -> Result<Option<MirrorRow>, StoreError> {
         self.call("look for silences to mirror", async {
-            let row = self.pool.write_row(sql::MIRROR_CLAIM, args![now_ms, again_ms]).await?;
+            let row = self.pool.write_row(sql::MIRROR_CLAIM, args![now_ms, again_ms, hook]).await?;
             row.as_ref().map(mirror).transpose()
         })
         .await
@@ -191,6 +198,15 @@ impl Store {
         self.call(format!("note the end of the silence {}", row.mirror.id), async {
             let args = args![row.mirror.id.as_str(), state, why.map(str::to_owned), was];
             self.pool.write(sql::MIRROR_OVER, args).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends what waited for longer than the silence was to hold, such as that of a hook that is not configured any more.
+    pub async fn end_lapsed_mirrors(&self, now_ms: i64) -> Result<(), StoreError> {
+        self.call("end mirrored silences whose time is over", async {
+            self.pool.write(sql::MIRRORS_LAPSED, args![now_ms]).await?;
             Ok(())
         })
         .await
@@ -236,9 +252,12 @@ fn mirror(row: &Row) -> Result<MirrorRow, Fail> {
 
 /// Notes what the desks took in, inside the transaction that keeps what came of it.
 pub(crate) async fn taken(tx: &mut Tx, rows: &[(&str, i64)], now_ms: i64) -> Result<(), Fail> {
+    // In the order in which senders' words are kept; see there.
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
     for (id, seq) in rows {
         // Told again meanwhile: it waits anew.
-        tx.write(sql::HOOK_TAKEN, args![*id, *seq, now_ms]).await?;
+        tx.write(sql::HOOK_TAKEN, args![id, seq, now_ms]).await?;
     }
     Ok(())
 }

@@ -28,16 +28,20 @@ impl Store {
         .await
     }
 
-    /// Incidents of a server that are open or ended at or after `since_ms`, oldest first.
+    /// Incidents of a server that are open or ended at or after `since_ms`, oldest first. Where there are more than
+    /// `most`, those that ended long ago are left out first, then the oldest.
     pub async fn incidents_lately(
         &self,
         guild: GuildId,
         since_ms: i64,
+        most: u32,
     ) -> Result<Vec<Incident>, StoreError> {
         self.call("read the incidents", async {
-            let args = args![guild.to_string(), since_ms];
+            let args = args![guild.to_string(), since_ms, i64::from(most)];
             let rows = self.pool.rows(sql::INCIDENTS_LATELY, args).await?;
-            rows.iter().map(read).collect()
+            let mut all = rows.iter().map(read).collect::<Result<Vec<_>, Fail>>()?;
+            all.sort_by(|a, b| (a.opened_ms, &a.id).cmp(&(b.opened_ms, &b.id)));
+            Ok(all)
         })
         .await
     }

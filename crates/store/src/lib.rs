@@ -5,6 +5,7 @@
 //! operation; an operation is written only by the holder of its newest lease; time is always an argument.
 
 mod address;
+mod ahead;
 mod alerts;
 mod audit;
 mod boards;

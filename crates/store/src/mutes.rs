@@ -17,7 +17,7 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String, Fail> {
         .map_err(|e| Fail::Row(format!("it cannot be written as JSON: {e}")))
 }
 
-fn mute_args(mute: &Muting) -> Result<Vec<Value>, Fail> {
+pub(crate) fn mute_args(mute: &Muting) -> Result<Vec<Value>, Fail> {
     let guild = mute.guild.to_string();
     Ok(args![mute.id.as_str(), guild, mute.kind.as_str(), mute.until_ms, json(mute)?])
 }

@@ -24,6 +24,15 @@ impl Store {
         .await
     }
 
+    /// A count of a day (days since the epoch).
+    pub async fn counter(&self, key: &str, day: i64) -> Result<i64, StoreError> {
+        self.call(format!("read the count {key}"), async {
+            let row = self.pool.row(sql::COUNTER_FIND, args![key, day]).await?;
+            Ok(row.map(|row| row.int("value")).transpose()?.unwrap_or(0))
+        })
+        .await
+    }
+
     /// Adds `by` to a count of a day (days since the epoch), and returns the sum.
     pub async fn bump_counter(&self, key: &str, day: i64, by: i64) -> Result<i64, StoreError> {
         self.call(format!("count {key}"), async {

@@ -370,6 +370,8 @@ texts! {
          phase = excluded.phase, incident_id = excluded.incident_id, \
          changed_ms = excluded.changed_ms, data = excluded.data");
     ALERT_REMOVE = Text::same("DELETE FROM alerts WHERE guild_id = $1 AND rule = $2 AND subject = $3");
+    ALERTS_MOST = Text::same(
+        "SELECT COALESCE(MAX(n), 0) AS total FROM (SELECT COUNT(*) AS n FROM alerts GROUP BY guild_id) AS per_server");
     ALERTS_LIST = Text::same(
         "SELECT subject, data FROM alerts WHERE guild_id = $1 ORDER BY rule, subject LIMIT 100000");
     INCIDENT_SAVE = Text::same(
@@ -379,7 +381,8 @@ texts! {
     INCIDENT_FIND = Text::same(concat!("SELECT ", incident_columns!(), " FROM incidents WHERE id = $1"));
     INCIDENTS_LATELY = Text::same(concat!(
         "SELECT ", incident_columns!(), " FROM incidents WHERE guild_id = $1 \
-         AND (resolved_ms IS NULL OR resolved_ms >= $2) ORDER BY opened_ms, id LIMIT 10000"));
+         AND (resolved_ms IS NULL OR resolved_ms >= $2) \
+         ORDER BY CASE WHEN resolved_ms IS NULL THEN 0 ELSE 1 END, opened_ms DESC, id DESC LIMIT $3"));
     INCIDENTS_PAGE = Text::same(concat!(
         "SELECT ", incident_columns!(), " FROM incidents WHERE guild_id = $1 \
          AND (CAST($2 AS BIGINT) = 0 OR resolved_ms IS NULL) ORDER BY opened_ms DESC, id DESC LIMIT $3 OFFSET $4"));
@@ -437,6 +440,8 @@ texts! {
     BOARD_GONE = Text::same("UPDATE boards SET gone = 1 WHERE id = $1 AND gone = 0");
     BOARD_ASKED = Text::same("UPDATE boards SET shown = $2, asked_ms = $3 WHERE id = $1 AND gone = 0");
     BOARD_REMOVE = Text::same("DELETE FROM boards WHERE id = $1 AND gone = 1");
+    POSTS_KNOWN = Text::same(
+        "SELECT message_id FROM cards WHERE guild_id = $1 AND message_id = channel_id ORDER BY id DESC LIMIT 2000");
     CARD_ANEW = Text::same(
         "UPDATE cards SET wanted = wanted + 1, given_up = 0, attempts = 0 WHERE plan_id = $1");
     CARD_REMOVE = Text::same("DELETE FROM cards WHERE plan_id = $1");
@@ -472,6 +477,20 @@ texts! {
     ALERT_LEADS = holding!("SELECT lease_gen FROM alert_lead WHERE name = $1 AND lease_gen = $2");
     ALERT_LEAD_FREE = Text::same("UPDATE alert_lead SET lease_until_ms = 0");
 
+    // What was written while the clock ran ahead.
+    CARDS_AHEAD = Text::same(
+        "UPDATE cards SET due_ms = CASE WHEN due_ms > $2 THEN $1 ELSE due_ms END, \
+         created_ms = CASE WHEN created_ms > $1 THEN $1 ELSE created_ms END \
+         WHERE wanted > shown AND (due_ms > $2 OR created_ms > $2)");
+    BOARDS_AHEAD = Text::same("UPDATE boards SET asked_ms = $1 WHERE asked_ms > $1");
+    MIRRORS_AHEAD = Text::same(
+        "UPDATE alert_mirrors SET due_ms = $1 WHERE due_ms > $2 AND state IN ('wanted', 'ending')");
+    MUTES_ALL = Text::same("SELECT id, data FROM alert_mutes WHERE until_ms > $1 ORDER BY id LIMIT 10000");
+    SHIFTS_AHEAD = Text::same(
+        "SELECT guild_id, at_ms, data FROM alert_shifts WHERE from_ms > $1 ORDER BY at_ms LIMIT 1000");
+    SHIFT_SAVE = Text::same(
+        "UPDATE alert_shifts SET from_ms = $3, until_ms = $4, data = $5 WHERE guild_id = $1 AND at_ms = $2");
+
     // What others told, and silences mirrored to them.
     HOOKS_COUNT = Text::same(
         "SELECT COUNT(*) AS total, COALESCE(MAX(seq), 0) AS newest FROM hook_events WHERE taken_ms IS NULL");
@@ -495,13 +514,16 @@ texts! {
          ON CONFLICT (id) DO NOTHING");
     MIRROR_CLAIM = claiming!(
         "UPDATE alert_mirrors SET due_ms = $2, attempts = attempts + 1 WHERE id = (SELECT id FROM alert_mirrors \
-         WHERE state IN ('wanted', 'ending') AND due_ms <= $1 ORDER BY due_ms, id LIMIT 1",
+         WHERE state IN ('wanted', 'ending') AND hook = $3 AND due_ms <= $1 ORDER BY due_ms, id LIMIT 1",
         ") RETURNING state, silence_id, attempts, data");
     MIRROR_MADE = Text::same(
         "UPDATE alert_mirrors SET silence_id = $2, due_ms = 0, attempts = 0, last_error = NULL, \
          state = CASE WHEN state = 'wanted' THEN 'made' ELSE state END WHERE id = $1");
     MIRROR_OVER = Text::same(
         "UPDATE alert_mirrors SET state = $2, last_error = $3 WHERE id = $1 AND state = $4");
+    MIRRORS_LAPSED = Text::same(
+        "UPDATE alert_mirrors SET state = 'ended', last_error = NULL \
+         WHERE state IN ('wanted', 'ending') AND until_ms <= $1");
     MIRROR_RETRY = Text::same("UPDATE alert_mirrors SET due_ms = $2, last_error = $3 WHERE id = $1");
     MIRRORS_END = Text::same(
         "UPDATE alert_mirrors SET due_ms = CASE WHEN state = 'made' THEN 0 ELSE due_ms END, state = 'ending' \
@@ -569,6 +591,7 @@ texts! {
     SETTING_SAVE = Text::same(
         "INSERT INTO settings (key, value, changed_ms) VALUES ($1, $2, $3) \
          ON CONFLICT (key) DO UPDATE SET value = excluded.value, changed_ms = excluded.changed_ms");
+    COUNTER_FIND = Text::same("SELECT value FROM counters WHERE key = $1 AND day = $2");
     COUNTER_BUMP = Text::same(
         "INSERT INTO counters (key, day, value) VALUES ($1, $2, $3) ON CONFLICT (key, day) \
          DO UPDATE SET value = counters.value + excluded.value RETURNING value");

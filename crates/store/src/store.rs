@@ -21,6 +21,15 @@ const PAGE_MAX: u32 = 1000;
 /// No lease is this long: one that seems to be was written before the clock was set back, and counts as lapsed.
 pub(crate) const LEASE_LONGEST_MS: i64 = 60 * 60 * 1000;
 
+/// A lease that seems so many times as long as it was taken for was written by a clock that ran ahead; nobody waits for
+/// that clock's time.
+const LEASE_TIMES: i64 = 10;
+
+/// The moment after which no lease of `lease_ms` can end that was taken by now.
+pub(crate) fn absurd(now_ms: i64, lease_ms: i64) -> i64 {
+    now_ms.saturating_add(lease_ms.saturating_mul(LEASE_TIMES).min(LEASE_LONGEST_MS))
+}
+
 /// The database. Cheap to clone; all clones share the same connections.
 #[derive(Clone)]
 pub struct Store {

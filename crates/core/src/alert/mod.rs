@@ -3,6 +3,7 @@
 //! `derive` lays two looks at a cluster side by side and gives samples; `evaluate` holds samples against rules; `desk`
 //! groups, folds, mutes and escalates what fires. Nothing is ever dropped: what is not told is counted, with the reason.
 
+mod ahead;
 mod around;
 mod backups;
 mod derive;
@@ -53,7 +54,7 @@ pub use route::{Duty, DutyShift, Route, Step};
 pub use rule::{BadRules, Effective, Exception, Override, Rule, Rules, defaults};
 pub use sample::{Excuse, Reading, Sample};
 pub use subject::{Subject, SubjectKind};
-pub use told::{Heard, HeardState, Told, plain, readings};
+pub use told::{Heard, HeardState, OWN_KEY, Told, plain, readings};
 
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ pub struct OwnHealth {
     /// How much of the room for what webhooks tell is in use, percent; 100 when something was turned away since the
     /// reading before.
     pub hooks: Option<f64>,
-    /// Things that webhooks told and that were turned away since gantry started.
+    /// Things that webhooks told and that were turned away today, by all processes.
     pub turned_away: u64,
     /// Seconds by which this machine's time differs from gantry's, which never goes back.
     pub clock_s: Option<f64>,
@@ -49,9 +49,9 @@ pub fn own_reading(own: &ClusterId, health: &OwnHealth, now_ms: i64) -> Reading 
     push("queue", Metric::OwnQueue, health.queue_s, "cards are older than what happened");
     let away = match health.turned_away {
         0 => "what waits is not told yet".to_owned(),
-        1 => "1 thing was turned away so far; the log and /metrics tell of which hook".to_owned(),
+        1 => "1 thing was turned away today; the log and /metrics tell of which hook".to_owned(),
         n => {
-            format!("{n} things were turned away so far; the log and /metrics tell of which hooks")
+            format!("{n} things were turned away today; the log and /metrics tell of which hooks")
         }
     };
     push("hooks", Metric::OwnHooks, health.hooks, &away);

@@ -1,13 +1,28 @@
 //! The desk's last step: which incidents get a message now, which are held back and counted, and who is called.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::desk::HOUR_MS;
 use super::{Call, Desk, Hold, Incident, Kind, Outcome, Severity};
-use crate::id::IncidentId;
+use crate::id::{ChannelId, ClusterId, IncidentId};
 
 /// Least messages an hour that are kept for what calls somebody.
 const RESERVE_LEAST: usize = 5;
 /// Lines of a digest; more are counted.
 const DIGEST_MAX: usize = 20;
+
+/// Where a digest goes and what it is about. What it names is what its readers are told anyway: nothing of another
+/// cluster, and nothing of another channel.
+type Place = (ChannelId, Option<ClusterId>);
+
+fn place(i: &Incident) -> Place {
+    (i.channel, i.cluster.clone())
+}
+
+/// `More than 100 messages this hour: lab`
+fn titled(words: &str, place: &Place) -> String {
+    place.1.as_ref().map_or_else(|| words.to_owned(), |cluster| format!("{words}: {cluster}"))
+}
 
 impl Desk {
     /// Messages of the last hour.
@@ -80,14 +95,34 @@ impl Desk {
             .then_some(Call { n: 0, user, role, channel: None, at_ms: now_ms })
     }
 
-    /// The digest of what could not be told singly.
+    /// The digests of what could not be told singly.
     pub(super) fn overflow(
         &mut self,
         now_ms: i64,
         id: &mut dyn FnMut() -> IncidentId,
         out: &mut Outcome,
     ) {
-        let open = self.incidents.values().find(|i| i.kind == Kind::Overflow && i.is_open());
+        let concerned = |i: &&Incident| {
+            i.kind == Kind::Overflow && i.is_open()
+                || i.hold == Some(Hold::Overflow) && i.posted_ms.is_none()
+        };
+        let places: BTreeSet<Place> =
+            self.incidents.values().filter(concerned).map(place).collect();
+        for place in places {
+            self.overflow_at(&place, now_ms, id, out);
+        }
+    }
+
+    fn overflow_at(
+        &mut self,
+        at: &Place,
+        now_ms: i64,
+        id: &mut dyn FnMut() -> IncidentId,
+        out: &mut Outcome,
+    ) {
+        let here = |i: &&Incident| i.channel == at.0 && i.cluster == at.1;
+        let mut all = self.incidents.values().filter(here);
+        let open = all.find(|i| i.kind == Kind::Overflow && i.is_open());
         let open = open.map(|i| (i.id.clone(), i.opened_ms));
         // One for each hour, so that none of what it counts is forgotten before it ends and its counts stay exact.
         let open = match open {
@@ -98,9 +133,10 @@ impl Desk {
             open => open,
         };
         let since_ms = open.as_ref().map_or(now_ms, |(_, opened_ms)| *opened_ms);
-        let held: Vec<&Incident> = self
+        let mut held: Vec<&Incident> = self
             .incidents
             .values()
+            .filter(here)
             .filter(|i| i.hold == Some(Hold::Overflow) && i.posted_ms.is_none())
             // What ended before was counted by the digest before.
             .filter(|i| i.resolved_ms.is_none_or(|at| at >= since_ms))
@@ -113,7 +149,6 @@ impl Desk {
             }
             return;
         }
-        let mut held = held;
         held.sort_by_key(|i| (std::cmp::Reverse(i.severity), i.opened_ms));
         let mut body = digest(&held);
         let alerts: u64 = held.iter().map(|i| stood_for(i)).sum();
@@ -125,7 +160,9 @@ impl Desk {
             Some((id, _)) => id,
             None => {
                 let title = format!("More than {} messages this hour", self.route.per_hour);
+                let title = titled(&title, at);
                 let mut fresh = self.fresh(id(), Kind::Overflow, &title, severity, now_ms);
+                (fresh.channel, fresh.cluster) = at.clone();
                 fresh.posted_ms = Some(now_ms);
                 let new = fresh.id.clone();
                 self.incidents.insert(new.clone(), fresh);
@@ -156,7 +193,7 @@ impl Desk {
         }
     }
 
-    /// When quiet hours end: what came and went meanwhile, in one message.
+    /// When quiet hours end: what came and went meanwhile, in one message a cluster.
     pub(super) fn after_quiet(
         &mut self,
         now_ms: i64,
@@ -166,27 +203,30 @@ impl Desk {
         if self.route.quiet.is_some_and(|q| q.is_quiet(now_ms)) {
             return;
         }
-        let missed: Vec<&Incident> = self
-            .incidents
-            .values()
-            .filter(|i| i.hold == Some(Hold::Quiet) && !i.is_open() && !i.told)
-            .collect();
-        if missed.is_empty() {
-            return;
+        let mut missed: BTreeMap<Place, Vec<&Incident>> = BTreeMap::new();
+        for i in self.incidents.values() {
+            if i.hold == Some(Hold::Quiet) && !i.is_open() && !i.told {
+                missed.entry(place(i)).or_default().push(i);
+            }
         }
-        let (body, ids) =
-            (digest(&missed), missed.iter().map(|i| i.id.clone()).collect::<Vec<_>>());
-        let title = format!("During quiet hours: {} came and went", ids.len());
-        let mut note = self.fresh(id(), Kind::CatchUp, &title, Severity::Info, now_ms);
-        note.posted_ms = Some(now_ms);
-        note.resolved_ms = Some(now_ms);
-        note.body = body;
-        out.touched.insert(note.id.clone());
-        self.incidents.insert(note.id.clone(), note);
-        for id in ids {
-            if let Some(i) = self.incidents.get_mut(&id) {
-                i.told = true;
-                out.touched.insert(id);
+        let missed: Vec<(Place, Vec<String>, Vec<IncidentId>)> = missed
+            .into_iter()
+            .map(|(at, all)| (at, digest(&all), all.iter().map(|i| i.id.clone()).collect()))
+            .collect();
+        for (at, body, ids) in missed {
+            let title = titled(&format!("During quiet hours {} came and went", ids.len()), &at);
+            let mut note = self.fresh(id(), Kind::CatchUp, &title, Severity::Info, now_ms);
+            (note.channel, note.cluster) = at;
+            note.posted_ms = Some(now_ms);
+            note.resolved_ms = Some(now_ms);
+            note.body = body;
+            out.touched.insert(note.id.clone());
+            self.incidents.insert(note.id.clone(), note);
+            for id in ids {
+                if let Some(i) = self.incidents.get_mut(&id) {
+                    i.told = true;
+                    out.touched.insert(id);
+                }
             }
         }
     }

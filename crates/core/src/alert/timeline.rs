@@ -2,7 +2,7 @@
 
 use super::stage::*;
 use super::*;
-use crate::id::{ChannelId, GuildId, MuteId, RoleId, UserId};
+use crate::id::{ChannelId, GuildId, IncidentId, MuteId, RoleId, UserId};
 use crate::policy::Selector;
 use crate::world::NodeState;
 
@@ -281,7 +281,7 @@ fn what_came_and_went_in_quiet_hours_is_told_in_one_message_after() {
     stage.starts(200);
     stage.fills("pve1", 10);
     stage.passes(3600);
-    assert_eq!(stage.messages(), ["During quiet hours: 2 came and went · 0/0/0/0 · over"]);
+    assert_eq!(stage.messages(), ["During quiet hours 2 came and went: lab · 0/0/0/0 · over"]);
     let note = stage.desk.incidents.values().find(|i| i.kind == Kind::CatchUp).unwrap();
     assert_eq!(note.body.len(), 2);
     stage.passes(3600);
@@ -378,4 +378,87 @@ fn duty_turns_and_a_stand_in_comes_first() {
     });
     assert_eq!(duty.now(8 * day), Some(UserId(9)));
     assert_eq!(duty.now(9 * day), Some(UserId(2)));
+}
+
+#[test]
+fn what_was_noted_by_a_clock_that_ran_ahead_does_not_stand_still() {
+    let mut stage = Stage::new();
+    stage.desk.route.escalation =
+        vec![Step { after_ms: 5 * MIN, role: Some(RoleId(77)), channel: None }];
+    // The clock runs two hours ahead for a while.
+    stage.now += 120 * MIN;
+    stage.node_is("pve3", NodeState::Down);
+    stage.fills("pve1", 90);
+    stage.passes(300);
+    let mute = silence(&stage, "name:web-2", 30);
+    assert_eq!(stage.messages().len(), 2, "{:?}", stage.messages());
+    // It is set right, and another process begins with what is kept.
+    stage.now -= 120 * MIN;
+    let touched = stage.desk.bring_back(stage.now).touched;
+    assert_eq!(touched.len(), 2, "they are kept anew");
+    assert_eq!(stage.desk.bring_back(stage.now).touched.len(), 0, "once");
+    if let Some(before) = &mut stage.before {
+        before.at_ms = before.at_ms.min(stage.now);
+    }
+    let mute = mute.brought_back(stage.now).unwrap();
+    assert!(mute.holds(stage.now + 29 * MIN) && !mute.holds(stage.now + 31 * MIN));
+    assert_eq!(mute.brought_back(stage.now), None);
+    stage.passes(6 * 60);
+    let node = stage.desk.incidents.values().find(|i| i.title == "Node down").unwrap();
+    let called: Vec<_> = node.calls.iter().map(|c| c.n).collect();
+    assert_eq!(called, [0, 1], "nobody acknowledged: the next one is called");
+    stage.node_is("pve3", NodeState::Up);
+    stage.fills("pve1", 10);
+    stage.passes(600);
+    assert!(stage.messages().iter().all(|m| m.ends_with("over")), "{:?}", stage.messages());
+}
+
+#[test]
+fn a_digest_names_nothing_of_another_cluster_or_channel() {
+    let mut stage = Stage::new();
+    stage.desk.route.per_hour = 0;
+    stage.desk.route.mention_from = Severity::Critical;
+    let mut rules = vec![];
+    for (n, channel) in [(0, None), (1, Some(ChannelId(8)))] {
+        let mut rule = defaults().find("storage-full").unwrap().clone();
+        (rule.id, rule.title) = (format!("storage-{n}"), format!("Storage {n}"));
+        rule.channel = channel;
+        rules.push(rule);
+    }
+    stage.desk.rules.rules = rules;
+    let far = |s: &Stage| {
+        let mut view = s.view.clone();
+        view.cluster = "far".parse().unwrap();
+        view.storages.iter_mut().for_each(|s| s.used = 91);
+        view
+    };
+    stage.fills("pve1", 90);
+    let mut before = None;
+    for _ in 0..40 {
+        let derived = derive(before.as_ref(), &far(&stage), &stage.around, stage.now);
+        let (ids, now) = (&mut stage.ids, stage.now);
+        let mut id = || {
+            *ids += 1;
+            IncidentId::new(now, *ids)
+        };
+        stage.desk.step(&derived.reading, now, &mut id);
+        before = Some(derived.snapshot);
+        stage.passes(10);
+    }
+    let digests: Vec<_> =
+        stage.desk.incidents.values().filter(|i| i.kind == Kind::Overflow).collect();
+    let mut about: Vec<_> = digests
+        .iter()
+        .map(|i| (i.channel.0, i.cluster.as_ref().unwrap().as_str(), i.body[0].as_str()))
+        .collect();
+    about.sort();
+    let (one, three) =
+        ("1 incidents with 1 alerts, counted here", "1 incidents with 3 alerts, counted here");
+    assert_eq!(about, [(2, "far", three), (2, "lab", one), (8, "far", three), (8, "lab", one)]);
+    for i in digests {
+        let cluster = i.cluster.as_ref().unwrap();
+        assert!(i.title.ends_with(cluster.as_str()), "{}", i.title);
+        let rule = if i.channel.0 == 8 { "Storage 1" } else { "Storage 0" };
+        assert!(i.body[1..].iter().all(|line| line.contains(rule)), "{:?}", i.body);
+    }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{Excuse, Metric, Phase, Reading, Sample, Severity, Subject, Tracked};
 use crate::id::{ClusterId, NodeName, Vmid};
@@ -19,6 +20,11 @@ const DETAIL_MAX: usize = 400;
 const LABELS_MAX: usize = 32;
 /// Longest label value kept, characters: one that is cut could not be silenced where it comes from.
 const LABEL_MAX: usize = 256;
+/// Characters of the digest that ends a key that is too long.
+const DIGEST: usize = 24;
+
+/// How a key begins that gantry made because its sender had none: the sender's own list of alerts does not know it.
+pub const OWN_KEY: &str = "labels:";
 
 /// What is said about an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,15 +97,26 @@ pub fn plain(text: &str, max: usize) -> String {
     text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A key as it is kept. One that is too long ends with a digest of all of it: two that differ only there stay two.
+fn kept_key(text: &str) -> String {
+    let whole = plain(text, usize::MAX);
+    if whole.chars().count() <= LABEL_MAX {
+        return whole;
+    }
+    let digest = hex::encode(Sha256::digest(text.as_bytes()));
+    let head = whole.chars().take(LABEL_MAX - 1 - DIGEST);
+    head.chain(['…']).chain(digest.chars().take(DIGEST)).collect()
+}
+
 impl Heard {
     /// The same within all limits. Labels that are too long or too many are left out, all of them: a silence with fewer
     /// labels would be wider than what was asked for.
     #[must_use]
     pub fn limited(mut self) -> Self {
-        self.key = plain(&self.key, LABEL_MAX);
+        self.key = kept_key(&self.key);
         self.name = plain(&self.name, NAME_MAX);
         self.detail = plain(&self.detail, DETAIL_MAX);
-        self.told.group = plain(&self.told.group, LABEL_MAX);
+        self.told.group = kept_key(&self.told.group);
         self.told.title = plain(&self.told.title, NAME_MAX);
         if self.told.title.is_empty() {
             self.told.title = "Alert".into();

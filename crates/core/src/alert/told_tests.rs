@@ -287,3 +287,19 @@ proptest! {
         prop_assert!(tracked >= want, "{} told, {} fire", tracked, want);
     }
 }
+
+#[test]
+fn keys_that_differ_only_at_their_end_are_two_alerts() {
+    let long = |end: &str| {
+        let mut one = heard("", "Long", HeardState::Firing);
+        one.key = format!("{}{end}", "k".repeat(400));
+        one.told.group = one.key.clone();
+        one.limited()
+    };
+    let (a, b) = (long("a"), long("b"));
+    assert_ne!(a.key, b.key);
+    assert_ne!(a.told.group, b.told.group);
+    assert_eq!(a.key.chars().count(), 256);
+    assert_eq!(a.clone().limited(), a, "cut once");
+    assert_eq!(long("a"), a, "the same each time");
+}

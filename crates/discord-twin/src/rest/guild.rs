@@ -107,6 +107,7 @@ fn open_dm(state: &mut State, call: &Call<'_>) -> Reply {
         thread: None,
         recipient: Some(user),
         tags: Vec::new(),
+        requires_tag: false,
     };
     let value = render::channel(&state.world, &dm, None);
     state.world.dms.push(dm);

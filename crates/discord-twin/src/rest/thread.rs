@@ -83,6 +83,7 @@ pub(super) fn serve(state: &mut State, template: &str, call: Call<'_>) -> Reply 
         }),
         recipient: None,
         tags: Vec::new(),
+        requires_tag: false,
     };
     let mut value = render::channel(&state.world, &thread, None);
     if let Some(guild) = state.world.guilds.get_mut(&guild_id) {
@@ -143,6 +144,7 @@ fn post(state: &mut State, call: Call<'_>) -> Reply {
         }),
         recipient: None,
         tags,
+        requires_tag: false,
     };
     let mut value = render::channel(&state.world, &thread, Some(id));
     if let Some(guild) = guild.and_then(|guild| state.world.guilds.get_mut(&guild)) {
@@ -162,12 +164,19 @@ fn post(state: &mut State, call: Call<'_>) -> Reply {
 fn tags_of(state: &State, forum: u64, ids: &Value) -> Result<Vec<(u64, String)>, Fault> {
     let known = state.channel(forum).map(|channel| channel.tags.clone()).unwrap_or_default();
     let ids = ids.as_array().into_iter().flatten();
-    ids.map(|id| {
-        let id: Option<u64> = id.as_str().and_then(|id| id.parse().ok());
-        let tag = known.iter().find(|(known, _)| Some(*known) == id).cloned();
-        tag.ok_or_else(|| Fault::new(400, 10_087, "Unknown Tag"))
-    })
-    .collect()
+    let tags: Vec<(u64, String)> = ids
+        .map(|id| {
+            let id: Option<u64> = id.as_str().and_then(|id| id.parse().ok());
+            let tag = known.iter().find(|(known, _)| Some(*known) == id).cloned();
+            tag.ok_or_else(|| Fault::new(400, 10_087, "Unknown Tag"))
+        })
+        .collect::<Result<_, _>>()?;
+    let needed = state.channel(forum).is_some_and(|channel| channel.requires_tag);
+    if needed && tags.is_empty() {
+        let message = "A tag is required to create a forum post in this channel";
+        return Err(Fault::new(400, 40_067, message));
+    }
+    Ok(tags)
 }
 
 /// Counts a message in the thread it was written in, where its starter shows it.

@@ -70,17 +70,18 @@ fn no_alerts() -> Said {
 }
 
 impl Engine {
-    /// An incident with its alerts, where there is one in the actor's server that they may see.
+    /// An incident with its alerts, where there is one in the actor's server to which they may do `verb`.
     pub async fn incident(
         &self,
         actor: &Actor,
+        verb: Verb,
         id: &IncidentId,
     ) -> Result<Option<AlertView>, Error> {
         let found =
             self.store().find_incident(id).await.map_err(Error::store("read the incident"))?;
         let Some(incident) = found.filter(|i| i.guild == actor.guild) else { return Ok(None) };
         let all = self.all_alerts(actor.guild).await?;
-        if !self.ruling_on(actor, Verb::AlertShow, &incident, &all).is_allowed() {
+        if !self.ruling_on(actor, verb, &incident, &all).is_allowed() {
             return Ok(None);
         }
         let rules = self.alert_rules(actor.guild).await?;
@@ -235,7 +236,7 @@ impl Engine {
         kept.map_err(Error::store("keep the silence"))?;
         let mut shown = ask.shown;
         if !mirrors.is_empty() {
-            self.inner.mirrors.notify_one();
+            self.inner.mirrors.send_replace(());
             shown += " · Alertmanager is told as well";
             if mirrors.len() >= MIRRORS_MAX {
                 shown += &format!(" of the first {MIRRORS_MAX}; the others are silent here only");
@@ -284,7 +285,7 @@ impl Engine {
         mute.until_ms = self.now_ms();
         let row = self.audit_row(AuditEvent::Confirmed, actor, verb, mute.on.as_str(), id);
         self.store().end_mute(&mute, &row).await.map_err(Error::store("end the silence"))?;
-        self.inner.mirrors.notify_one();
+        self.inner.mirrors.send_replace(());
         Ok(Said::Done("Ended. What still fires is told from now on.".into(), None))
     }
 

@@ -35,6 +35,8 @@ const MEANWHILE_MAX: usize = 25;
 const KEEP_LOOK_MS: i64 = 30_000;
 /// Ended incidents stay with their desk this long: the cooldown, and the count of an hour's messages.
 const LATELY_MS: i64 = 26 * 3_600_000;
+/// Most incidents that a leader begins with: as many as there may be alerts that fire, and some that ended.
+const LATELY_MAX: u32 = 25_000;
 /// How long incidents can be looked up.
 const HISTORY_MS: i64 = 90 * 86_400_000;
 /// How long what others told is remembered, so that a retry is known.
@@ -168,6 +170,7 @@ impl Engine {
 
     async fn alert_turn<'a>(&'a self, led: &mut Option<Led<'a>>) -> Result<(), StoreError> {
         let now_ms = self.now_ms();
+        self.count_turned_away().await?;
         let renew = led.as_ref().is_none_or(|l| now_ms - l.renewed_ms >= LEASE_MS / 3);
         if renew {
             let owner = &self.inner.settings.owner;
@@ -185,9 +188,7 @@ impl Engine {
         }
         let Some(l) = led else { return Ok(()) };
         match self.take_heard(l).await {
-            Ok(true) => {
-                self.note_tracked(l.desks.iter().map(|s| s.desk.book.tracked.len()).max());
-            }
+            Ok(true) => {}
             Ok(false) => {
                 tracing::warn!("another process leads the alert desks now");
                 self.lead_no_more(led);
@@ -216,12 +217,6 @@ impl Engine {
             self.store().forget_heard(now_ms - HEARD_KEPT_MS).await?;
         }
         Ok(())
-    }
-
-    /// How much is remembered, for those who tell more.
-    fn note_tracked(&self, most: Option<usize>) {
-        let most = u64::try_from(most.unwrap_or(0)).unwrap_or(u64::MAX);
-        self.inner.tracked.store(most, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Takes in what was read. `false`: somebody else leads.
@@ -254,33 +249,39 @@ impl Engine {
 
     fn lead_no_more(&self, led: &mut Option<Led<'_>>) {
         *led = None;
-        self.note_tracked(None);
         self.note_alerts(None::<std::iter::Empty<&gantry_core::alert::Tracked>>);
     }
 
     /// Reads what was kept.
     async fn take_desks<'a>(&self, generation: i64, now_ms: i64) -> Result<Led<'a>, StoreError> {
         let settings = &self.inner.settings.alerts;
+        // Whoever led before may have had a clock that ran ahead.
+        self.store().bring_back(now_ms).await?;
         let mut desks = Vec::new();
         for route in &settings.routes {
-            let kept = self.store().list_alerts(route.guild).await?;
-            let incidents = self.store().incidents_lately(route.guild, now_ms - LATELY_MS).await?;
-            let desk = Desk {
+            let (guild, since_ms) = (route.guild, now_ms - LATELY_MS);
+            let kept = self.store().list_alerts(guild).await?;
+            let incidents = self.store().incidents_lately(guild, since_ms, LATELY_MAX).await?;
+            let mut desk = Desk {
                 route: route.clone(),
                 rules: settings.rules.clone(),
                 mutes: Vec::new(),
                 book: Book::of(kept),
                 incidents: incidents.into_iter().map(|i| (i.id.clone(), i)).collect(),
             };
-            desks.push(Seat { desk, unsaved: BTreeSet::new() });
+            let unsaved = desk.bring_back(now_ms).touched;
+            desks.push(Seat { desk, unsaved });
         }
         let mut clusters = BTreeMap::new();
         for id in self.inner.clusters.keys() {
-            let before = self.store().last_look(id).await?.and_then(|text| {
+            let mut before: Option<Snapshot> = self.store().last_look(id).await?.and_then(|text| {
                 serde_json::from_str(&text)
                     .inspect_err(|error| tracing::warn!(%error, cluster = %id, "what was seen last does not read back; beginning anew"))
                     .ok()
             });
+            if let Some(before) = &mut before {
+                before.at_ms = before.at_ms.min(now_ms);
+            }
             clusters.insert(id.clone(), Watch { before, ..Watch::default() });
         }
         tracing::info!(generation, servers = desks.len(), "leading the alert desks");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use gantry_core::alert::{Heard, Metric, Mirror};
+use gantry_core::alert::{Heard, Metric, Mirror, OWN_KEY};
 use gantry_store::{MirrorRow, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -49,22 +49,30 @@ impl Engine {
 
     /// Makes and ends mirrored silences until `stop`.
     pub(crate) async fn keep_mirrors(&self, stop: CancellationToken) {
-        if self.mirrored_hooks().is_empty() {
-            return;
-        }
+        // Each Alertmanager by itself: one that does not answer keeps none of the others waiting.
+        let hooks = self.mirrored_hooks();
+        futures::future::join_all(hooks.iter().map(|hook| self.keep_mirrors_of(hook, &stop))).await;
+    }
+
+    async fn keep_mirrors_of(&self, hook: &str, stop: &CancellationToken) {
+        let mut news = self.inner.mirrors.subscribe();
         loop {
-            let pause = match self.mirror_one().await {
-                Ok(true) => continue,
-                Ok(false) => IDLE_LOOK,
-                Err(error) => {
-                    tracing::warn!(%error, "silences cannot be mirrored: the store does not answer");
-                    IDLE_LOOK
-                }
+            // What is cut short is looked for before it is tried again.
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                done = self.mirror_one(hook) => done,
             };
+            match done {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, hook, "silences cannot be mirrored: the store does not answer");
+                }
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.inner.mirrors.notified() => {}
-                () = self.inner.clock.sleep(pause) => {}
+                _ = news.changed() => {}
+                () = self.inner.clock.sleep(IDLE_LOOK) => {}
             }
         }
     }
@@ -92,8 +100,10 @@ impl Engine {
         for route in &self.inner.settings.alerts.routes {
             let list = self.store().list_alerts(route.guild).await;
             for t in list.map_err(Error::store("read the alerts"))? {
-                if let Some(over) =
-                    Heard::over(&t, self.now_ms()).filter(|_| t.metric == Metric::Told)
+                if t.metric == Metric::Told
+                    && let Some(over) = Heard::over(&t, self.now_ms())
+                    // Its sender knows it by no name, so that its list says nothing about it.
+                    && !over.key.starts_with(OWN_KEY)
                 {
                     let again = Heard::again(&t, self.now_ms())
                         .filter(|_| self.now_ms() - t.seen_ms >= AGAIN_AFTER_MS);
@@ -138,19 +148,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Works on one. `false`: none is due.
-    async fn mirror_one(&self) -> Result<bool, StoreError> {
+    /// Works on one of a hook. `false`: none is due.
+    async fn mirror_one(&self, hook: &str) -> Result<bool, StoreError> {
         let Some(silencer) = &self.silencer else { return Ok(false) };
         let now_ms = self.now_ms();
-        let Some(row) = self.store().claim_mirror(now_ms, now_ms + HOLD_MS).await? else {
-            return Ok(false);
-        };
+        // Their time is over there as well.
+        self.store().end_lapsed_mirrors(now_ms).await?;
+        let claimed = self.store().claim_mirror(hook, now_ms, now_ms + HOLD_MS).await?;
+        let Some(row) = claimed else { return Ok(false) };
         let id = row.mirror.id.clone();
-        if row.mirror.until_ms <= now_ms {
-            // Its time is over there as well.
-            self.store().mirror_over(&row, None).await?;
-            return Ok(true);
-        }
         let done = if row.ending {
             end(silencer.as_ref(), &row).await.map(|()| None)
         } else {

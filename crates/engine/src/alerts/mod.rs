@@ -18,6 +18,7 @@ mod wear;
 pub use ask::{AlertView, MuteAsk, Said};
 use gantry_core::alert::{Route, Rules};
 use gantry_core::id::{GuildId, IncidentId};
+pub(crate) use hear::AT_ONCE as HEARD_AT_ONCE;
 pub use mirror::Silencer;
 pub use note::NOTE_MAX;
 use sha2::{Digest, Sha256};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gantry_core::alert::{OWN, OwnHealth, Reading, own_reading};
 use gantry_core::id::{CardId, ClusterId};
+use gantry_store::StoreError;
 use tokio::time::Instant;
 
 use super::hear::HEARD_MAX;
@@ -23,6 +24,10 @@ const QUEUE_EVERY_MS: i64 = 15_000;
 const QUEUE_WITHIN: Duration = Duration::from_secs(5);
 /// Messages that wait and are followed; more wait at least as long.
 const WAITING_MAX: u32 = 200;
+/// The count, a day, of what all processes turned away of what webhooks told, and how much of it people know of.
+const AWAY: &str = "hooks:turned-away";
+/// See [`AWAY`]: `day count`.
+const AWAY_TOLD: &str = "hooks:turned-away:told";
 
 /// What was looked at when, and what it came to.
 #[derive(Debug, Default)]
@@ -38,6 +43,37 @@ pub(super) struct OwnLooked {
 }
 
 impl Engine {
+    fn day(&self) -> i64 {
+        self.now_ms().div_euclid(gantry_core::report::DAY_MS)
+    }
+
+    /// Adds what this process turned away to what all of them did: whoever leads tells of it.
+    pub(super) async fn count_turned_away(&self) -> Result<(), StoreError> {
+        let here = self.inner.turned_away.swap(0, Ordering::Relaxed);
+        if here == 0 {
+            return Ok(());
+        }
+        let by = i64::try_from(here).unwrap_or(i64::MAX);
+        let counted = self.store().bump_counter(AWAY, self.day(), by).await;
+        if counted.is_err() {
+            self.inner.turned_away.fetch_add(here, Ordering::Relaxed);
+        }
+        counted.map(drop)
+    }
+
+    /// How much was turned away today, and whether some of it is news.
+    async fn turned_away(&self) -> Result<(u64, bool), StoreError> {
+        let day = self.day();
+        let today = self.store().counter(AWAY, day).await?;
+        let told = self.store().setting(AWAY_TOLD).await?.unwrap_or_default();
+        let now = format!("{day} {today}");
+        let news = today > 0 && told != now;
+        if news {
+            self.store().set_setting(AWAY_TOLD, &now, self.now_ms()).await?;
+        }
+        Ok((u64::try_from(today).unwrap_or(0), news))
+    }
+
     /// A reading of gantry's own health, where one is due.
     pub(super) async fn look_at_own(&self, looked: &mut OwnLooked) -> Option<Reading> {
         let now_ms = self.now_ms();
@@ -59,12 +95,17 @@ impl Engine {
             };
             looked.health.database_s = Some(took.as_secs_f64());
         }
+        let mut more = false;
         if now_ms - looked.queue_ms >= QUEUE_EVERY_MS {
             looked.queue_ms = now_ms;
             let waiting = self.store().cards_waiting(now_ms, WAITING_MAX);
             let waiting = tokio::time::timeout(QUEUE_WITHIN, waiting).await;
             let hooks = tokio::time::timeout(QUEUE_WITHIN, self.store().heard_waiting()).await;
             looked.hooks = hooks.ok().and_then(Result::ok);
+            let away = tokio::time::timeout(QUEUE_WITHIN, self.turned_away()).await;
+            if let Ok(Ok(away)) = away {
+                (looked.health.turned_away, more) = away;
+            }
             looked.health.queue_s = waiting.ok().and_then(Result::ok).map(|now| {
                 let since: BTreeMap<(CardId, i64), i64> = now
                     .into_iter()
@@ -78,11 +119,8 @@ impl Engine {
                 (now_ms - oldest) as f64 / 1000.0
             });
         }
-        let away = self.inner.turned_away.load(Ordering::Relaxed);
         let share = |n: u64| 100.0 * n as f64 / HEARD_MAX as f64;
-        looked.health.hooks =
-            if away > looked.health.turned_away { Some(100.0) } else { looked.hooks.map(share) };
-        looked.health.turned_away = away;
+        looked.health.hooks = if more { Some(100.0) } else { looked.hooks.map(share) };
         Some(own_reading(&own, &looked.health, now_ms))
     }
 }

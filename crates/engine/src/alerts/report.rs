@@ -10,11 +10,14 @@ use gantry_core::world::{ClusterView, Guest, GuestStatus};
 use gantry_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use super::rights::LOOKED_AT;
 use super::{id_from, rare::backups};
 use crate::{Engine, Error, Measure, Subject, Timeframe};
 
 /// Storages whose course is read, the fullest first: a call each.
 const STORAGES_MAX: usize = 24;
+/// Incidents counted in a report that is sent; of more the oldest are left out.
+const INCIDENTS_MAX: u32 = 25_000;
 /// Guests named that use most.
 const CONSUMERS: usize = 5;
 /// Guests named whose backup is old.
@@ -34,8 +37,14 @@ impl Engine {
         let mine = |c: &&ClusterId| self.may(actor, Verb::Report, Target::Cluster(c)).is_allowed();
         let clusters: Vec<ClusterId> = self.inner.clusters.keys().filter(mine).cloned().collect();
         let span_ms = i64::from(days.max(1)) * DAY_MS;
-        let made = self.make_report(actor.guild, &clusters, span_ms).await;
+        let made = self.make_report(actor.guild, &clusters, span_ms, Some(actor)).await;
         made.map_err(Error::store("read what the report is about"))
+    }
+
+    /// Whether a guest stands in the report of whoever asked; in one that is sent stand all of them.
+    fn reports_on(&self, reader: Option<&Actor>, guest: &Guest) -> bool {
+        let may = |actor, verb| self.may(actor, verb, Target::Guest(guest)).is_allowed();
+        reader.is_none_or(|actor| may(actor, Verb::Report) && may(actor, Verb::GuestList))
     }
 
     async fn make_report(
@@ -43,16 +52,23 @@ impl Engine {
         guild: GuildId,
         clusters: &[ClusterId],
         span_ms: i64,
+        reader: Option<&Actor>,
     ) -> Result<Report, StoreError> {
         let now_ms = self.now_ms();
         let from_ms = now_ms - span_ms;
-        let mut all = self.store().incidents_lately(guild, from_ms).await?;
+        let most = if reader.is_some() { LOOKED_AT } else { INCIDENTS_MAX };
+        let mut all = self.store().incidents_lately(guild, from_ms, most).await?;
         all.retain(|i| i.cluster.as_ref().is_none_or(|c| clusters.contains(c)));
+        if let Some(actor) = reader {
+            let alerts = self.store().list_alerts(guild).await?;
+            let may = |i: &Incident, verb| self.ruling_on(actor, verb, i, &alerts).is_allowed();
+            all.retain(|i| may(i, Verb::Report) && may(i, Verb::AlertList));
+        }
         let operations = self.store().count_operations(clusters, from_ms).await?;
         let mut reports = Vec::new();
         for cluster in clusters {
             if let Some(view) = self.view(cluster) {
-                reports.push(self.of_cluster(&view, from_ms, now_ms).await);
+                reports.push(self.of_cluster(&view, from_ms, now_ms, reader).await);
             }
         }
         Ok(Report {
@@ -64,9 +80,17 @@ impl Engine {
         })
     }
 
-    async fn of_cluster(&self, view: &ClusterView, from_ms: i64, now_ms: i64) -> ClusterReport {
+    async fn of_cluster(
+        &self,
+        view: &ClusterView,
+        from_ms: i64,
+        now_ms: i64,
+        reader: Option<&Actor>,
+    ) -> ClusterReport {
+        let guests: Vec<&Guest> =
+            view.guests.iter().filter(|g| self.reports_on(reader, g)).collect();
         let mut running: Vec<&Guest> =
-            view.guests.iter().filter(|g| g.status == GuestStatus::Running).collect();
+            guests.iter().copied().filter(|g| g.status == GuestStatus::Running).collect();
         running.sort_by(|a, b| (b.cpu * b.cores).total_cmp(&(a.cpu * a.cores)));
         let cpu = running.iter().take(CONSUMERS).map(|g| (name(g), g.cpu * g.cores)).collect();
         running.sort_by_key(|g| std::cmp::Reverse(g.mem));
@@ -76,7 +100,7 @@ impl Engine {
                 let read = tokio::time::timeout(READ_WITHIN, backups(client, view)).await;
                 read.ok().flatten().map(|newest| {
                     let mut out = Backups::default();
-                    for guest in view.guests.iter().filter(|g| !g.template) {
+                    for guest in guests.iter().filter(|g| !g.template) {
                         match newest.get(&guest.vmid) {
                             Some(at_ms) if *at_ms >= from_ms => out.fresh += 1,
                             Some(at_ms) => out.old.push((name(guest), (now_ms - at_ms) / DAY_MS)),
@@ -175,7 +199,8 @@ impl Engine {
                 if clusters.is_empty() {
                     clusters = self.inner.clusters.keys().cloned().collect();
                 }
-                let made = self.make_report(route.guild, &clusters, slot.every.span_ms()).await?;
+                let made =
+                    self.make_report(route.guild, &clusters, slot.every.span_ms(), None).await?;
                 let incident = self.sent(route, &made, slot.every, due_ms);
                 self.store().post_unasked(&incident).await?;
                 self.store().set_setting(&key, &due, now_ms).await?;

@@ -4,35 +4,36 @@
 use gantry_core::action::Verb;
 use gantry_core::alert::{Incident, Muting, Phase, Subject, Tracked};
 use gantry_core::id::{ClusterId, GuildId};
-use gantry_core::policy::{Actor, Ruling, Target};
+use gantry_core::policy::{Actor, Ruling, Target, narrowed};
 use gantry_store::Page;
 
 use super::Said;
 use crate::{Engine, Error};
 
 /// Incidents looked through for those that somebody may see; older ones are found by their id.
-const LOOKED_AT: u64 = 2_000;
+pub(super) const LOOKED_AT: u32 = 2_000;
 /// Read in one go.
 const AT_ONCE: u32 = 200;
 
 impl Engine {
-    /// Incidents of a server that `actor` may see, newest first, and how many there are of those.
+    /// Incidents of a server to which `actor` may do `verb`, newest first, and how many there are of those.
     pub async fn incidents(
         &self,
         actor: &Actor,
+        verb: Verb,
         open_only: bool,
         limit: u32,
     ) -> Result<Page<Incident>, Error> {
         let all = self.all_alerts(actor.guild).await?;
         let mut page = Page { rows: Vec::new(), total: 0 };
         let mut offset = 0;
-        while offset < LOOKED_AT {
+        while offset < u64::from(LOOKED_AT) {
             let read = self.store().list_incidents(actor.guild, open_only, offset, AT_ONCE).await;
             let rows = read.map_err(Error::store("read the incidents"))?.rows;
             let count = u64::try_from(rows.len()).unwrap_or(0);
             offset += count;
             for incident in rows {
-                if !self.ruling_on(actor, Verb::AlertList, &incident, &all).is_allowed() {
+                if !self.ruling_on(actor, verb, &incident, &all).is_allowed() {
                     continue;
                 }
                 page.total += 1;
@@ -78,7 +79,10 @@ impl Engine {
         incident: &Incident,
         all: &[Tracked],
     ) -> Ruling {
-        let Some(cluster) = &incident.cluster else { return self.may(actor, verb, Target::Any) };
+        // What is about no cluster, such as a report that was sent, tells of all of them.
+        let Some(cluster) = &incident.cluster else { return self.may_all(actor, verb) };
+        // Of what is over nothing fires.
+        let all = if incident.is_open() { all } else { &[] };
         let firing = all.iter().filter(|t| {
             t.incident.as_ref() == Some(&incident.id) && t.phase == Phase::Firing && !t.folded
         });
@@ -94,6 +98,11 @@ impl Engine {
             let whole = self.may(actor, verb, Target::Cluster(cluster));
             if !whole.is_allowed() {
                 return whole;
+            }
+            // Its text may name anything there: a digest, what happened while nobody looked.
+            if let Some(rule) = narrowed(&self.inner.policy, actor, verb, cluster) {
+                let because = format!("rule “{rule}” forbids `{verb}` on some of what it tells of");
+                return Ruling::Denied { because };
             }
         }
         let mut rulings = subjects.into_iter().map(|s| self.ruling_on_subject(actor, verb, s));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use gantry_core::alert::{Heard, HeardState, Told};
+use gantry_core::alert::{Heard, HeardState, OWN_KEY, Told};
 use gantry_core::id::{NodeName, Vmid};
 use serde::Deserialize;
 
@@ -61,7 +61,7 @@ fn one(hook: &Hooked, group_key: &str, alert: Alert) -> Heard {
     let (node, vmid) = place(&label);
     let key = if alert.fingerprint.is_empty() {
         let all: Vec<&str> = labels.iter().flat_map(|(k, v)| [k.as_str(), v.as_str()]).collect();
-        digest(&all)
+        format!("{OWN_KEY}{}", digest(&all))
     } else {
         alert.fingerprint
     };

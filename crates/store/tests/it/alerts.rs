@@ -94,7 +94,7 @@ both! {
         let kept = db.store.list_alerts(GUILD).await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].phase, Phase::Firing);
-        let incident = db.store.incidents_lately(GUILD, NOW).await.unwrap().remove(0);
+        let incident = db.store.incidents_lately(GUILD, NOW, 10).await.unwrap().remove(0);
         assert_eq!(Some(&incident), desk.incidents.values().next());
         let card = db.store.find_card_of_incident(&incident.id).await.unwrap().unwrap();
         assert_eq!((card.about, card.wanted), (CardAbout::Incident(incident.id.clone()), 3));
@@ -138,6 +138,30 @@ both! {
         assert_eq!(of(None).await.total, 1, "about no cluster");
         let nowhere = "nowhere".parse().unwrap();
         assert_eq!(of(Some(&nowhere)).await.total, 0);
+    }
+
+    async fn of_many_incidents_a_leader_begins_with_those_that_go_on(db: Db) {
+        let mut desk = desk();
+        let first = desk.incidents.values().next().unwrap().clone();
+        for n in 1..=9_u8 {
+            let mut other = first.clone();
+            other.id = IncidentId::new(NOW + i64::from(n), n.into());
+            other.opened_ms += i64::from(n);
+            other.resolved_ms = (n > 3).then_some(NOW + 100 + i64::from(n));
+            desk.incidents.insert(other.id.clone(), other);
+        }
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let open = async |most| {
+            let all = db.store.incidents_lately(GUILD, NOW, most).await.unwrap();
+            assert!(all.is_sorted_by_key(|i| i.opened_ms), "oldest first");
+            (all.iter().filter(|i| i.is_open()).count(), all.len())
+        };
+        assert_eq!(open(100).await, (4, 10));
+        assert_eq!(open(6).await, (4, 6), "all that go on, and the newest of the others");
+        assert_eq!(open(3).await, (3, 3));
+        let newest = db.store.incidents_lately(GUILD, NOW, 3).await.unwrap();
+        assert_eq!(newest[2].opened_ms, first.opened_ms + 3);
     }
 
     async fn an_acknowledgement_is_one_persons_and_survives_what_the_desk_writes(db: Db) {
