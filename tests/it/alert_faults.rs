@@ -9,7 +9,9 @@ use gantry_core::id::{ChannelId, GuildId, IncidentId};
 use proxmox_twin::{GuestSpec, Trouble};
 use serde_json::json;
 
-use crate::alerts::{config, first_look, told};
+use gantry_store::{Kind as Db, testing};
+
+use crate::alerts::{cards, config, first_look, told};
 use crate::bot_test;
 use crate::harness::{Bot, Database, run, until};
 
@@ -165,5 +167,95 @@ bot_test! {
             board.is_some_and(|text| text.contains("Trouble in lab") && !text.contains("all is well"))
         })
         .await;
+    }
+}
+
+bot_test! {
+    async fn what_a_rule_hides_is_neither_explained_nor_reported(bot: &mut Bot) {
+        let heavy = GuestSpec::lxc(5000, "vault").running().tags("critical").set("memory", "65536");
+        bot.has_guest(heavy).await;
+        let hidden = format!(
+            "[[policy.rules]]\nname = \"critical is closed\"\neffect = \"deny\"\nroles = [{}]\nverbs = [\"alert.explain\", \"guest.list\"]\non = [\"tag:critical\"]\n",
+            ids::OPERATOR_ROLE
+        );
+        bot.configured(&config(&hidden)).await;
+        first_look(bot).await;
+        let report = bot.admin().runs("/report").await.text();
+        assert!(report.contains("vault"), "it uses most memory: {report}");
+        let report = bot.operator().runs("/report").await.text();
+        assert!(report.contains("Most memory") && !report.contains("vault"), "{report}");
+
+        bot.meddles(&json!({"action": "stop", "vmid": 5000}));
+        let message = told(bot, "Guest went off: vault (CT 5000)").await;
+        let text = text_of(&bot.message(message));
+        let id = text.split("ref ").nth(1).map_or("", |t| t.split_whitespace().next().unwrap_or_default());
+        let show = bot.operator().runs(&format!("/alert show incident:{id}")).await.text();
+        assert!(show.contains("vault"), "{show}");
+        let why = bot.operator().runs(&format!("/alert explain incident:{id}")).await.text();
+        assert!(why.contains("No such incident") && !why.contains("vault"), "{why}");
+        let why = bot.admin().runs(&format!("/alert explain incident:{id}")).await.text();
+        assert!(why.contains("Why") && why.contains("vault"), "{why}");
+    }
+}
+
+bot_test! {
+    async fn after_a_clock_that_ran_ahead_nothing_stands_still(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::lxc(5000, "shop").running().pool("prod")).await;
+        bot.configured(&config("")).await;
+        first_look(bot).await;
+        bot.clock.advance(Duration::from_secs(7200));
+        let (node, storage) = ("pve1".to_owned(), "local-lvm".to_owned());
+        let full = bot.trouble(Trouble::FillStorage { node, storage, percent: 90.0 });
+        let message = told(bot, "Storage fills up: local-lvm on pve1").await;
+        let begun = bot.operator().runs("/maintenance start hours:2 guest:shop reason:\"new disk\"").await;
+        assert!(begun.text().contains("Maintenance of"), "{}", begun.text());
+
+        // The machine's time is set right, and gantry is started again.
+        bot.kill();
+        bot.clock_set_right();
+        bot.begin().await;
+        bot.meddles(&json!({"action": "stop", "vmid": 5000}));
+        until("the maintenance holds", async || {
+            bot.operator().runs("/alert list").await.text().contains("new disk")
+        })
+        .await;
+        assert_eq!(cards(bot, "Guest went off"), 0);
+        bot.proxmox.clear_trouble(full);
+        bot.until_says(message, "Over").await;
+        assert_eq!(cards(bot, "Storage fills up"), 1, "in the same message");
+    }
+}
+
+bot_test! {
+    async fn what_happened_meanwhile_is_told_once_though_it_cannot_be_kept_at_first(bot: &mut Bot) {
+        bot.configured(&config("")).await;
+        first_look(bot).await;
+        let (close, open) = match bot.engine().store().kind() {
+            Db::Sqlite => (
+                "CREATE TRIGGER room BEFORE INSERT ON incidents WHEN NEW.kind = 'catch-up' \
+                 BEGIN SELECT RAISE(ABORT, 'no room'); END",
+                "DROP TRIGGER room",
+            ),
+            Db::Postgres => (
+                "ALTER TABLE incidents ADD CONSTRAINT room CHECK (kind <> 'catch-up') NOT VALID",
+                "ALTER TABLE incidents DROP CONSTRAINT room",
+            ),
+        };
+        testing::execute(bot.engine().store(), close).await.unwrap();
+        bot.kill();
+        bot.clock.advance(Duration::from_secs(1200));
+        bot.begin().await;
+        let looks = || {
+            let requests = bot.proxmox.requests();
+            requests.iter().filter(|r| r.path.ends_with("/cluster/tasks")).count()
+        };
+        let before = looks();
+        until("it has looked again and again", async || looks() >= before + 6).await;
+        assert_eq!(cards(bot, "did not see lab for a while"), 0, "none of it could be kept");
+        testing::execute(bot.engine().store(), open).await.unwrap();
+        told(bot, "did not see lab for a while").await;
+        let store = bot.engine().store().clone();
+        until("everything is told", async || !store.cards_pending().await.unwrap_or(true)).await;
+        assert_eq!(cards(bot, "did not see lab for a while"), 1);
     }
 }

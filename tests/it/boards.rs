@@ -129,3 +129,21 @@ bot_test! {
         assert!(made <= most, "{made} edits in {passed_s} s");
     }
 }
+
+bot_test! {
+    async fn a_board_shows_nothing_that_its_maker_may_not_see(bot: &mut Bot) {
+        let rule = |verbs: &str, effect: &str, on: &str| {
+            let role = discord_twin::world::OPERATOR_ROLE;
+            format!("[[policy.rules]]\nname = \"{verbs}\"\neffect = \"{effect}\"\nroles = [{role}]\nverbs = [\"{verbs}\"]\non = [\"{on}\"]\n")
+        };
+        let boards_all = rule("board.*", "allow", "*");
+        for (verb, on) in [("alert.list", "*"), ("op.list", "cluster:lab"), ("alert.list", "tag:critical"), ("op.list", "tag:critical")] {
+            bot.configured(&format!("{boards_all}{}", rule(verb, "deny", on))).await;
+            let refused = bot.operator().runs("/board create").await.text();
+            assert!(refused.contains("Not allowed") && refused.contains(verb), "{verb} on {on}: {refused}");
+        }
+        bot.configured(&boards_all).await;
+        let made = bot.operator().runs("/board create").await.text();
+        assert!(made.contains("It shows lab"), "{made}");
+    }
+}

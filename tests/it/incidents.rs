@@ -2,6 +2,8 @@
 //! whatever is lost or killed at which call.
 
 use discord_twin::{Outcome, Trouble as Weather, text_of, world as ids};
+use gantry_core::alert::Incident;
+use gantry_core::id::GuildId;
 use proxmox_twin::Trouble;
 use serde_json::json;
 
@@ -185,6 +187,30 @@ bot_test! {
 }
 
 bot_test! {
+    async fn a_forum_that_wants_tags_and_has_none_that_fits_is_told_all_the_same(bot: &mut Bot) {
+        bot.discord.becomes_forum(ids::ALERTS_CHANNEL, &["Talk", "News"]);
+        bot.discord.requires_tags(ids::ALERTS_CHANNEL);
+        bot.configured(&config("")).await;
+        let full = bot.trouble(fill());
+        let posts = || {
+            let mut posts = bot.discord.threads(ids::ALERTS_CHANNEL);
+            posts.retain(|(_, name, _)| name.contains("Storage fills up"));
+            posts
+        };
+        until("there is a post", async || !posts().is_empty()).await;
+        let (post, _, tags) = posts().remove(0);
+        assert_eq!(tags, ["Talk"]);
+        thread_says(bot, post, "began").await;
+        bot.proxmox.clear_trouble(full);
+        bot.until_says(post, "Over").await;
+        thread_says(bot, post, "over").await;
+        assert_eq!(posts().len(), 1);
+        let refused = bot.discord.log().iter().filter(|e| e.answer["code"] == 40_067).count();
+        assert_eq!(refused, 0);
+    }
+}
+
+bot_test! {
     async fn a_post_that_was_archived_is_opened_again_to_stay_true(bot: &mut Bot) {
         bot.discord.becomes_forum(ids::ALERTS_CHANNEL, &["open", "over"]);
         bot.configured(&config("")).await;
@@ -296,5 +322,56 @@ bot_test! {
         .await;
         bot.clock.advance(std::time::Duration::from_secs(700));
         told(bot, "Storage fills up: local-lvm on pve1").await;
+    }
+}
+
+bot_test! {
+    async fn killed_between_its_end_and_telling_it_an_incident_leaves_one_file(bot: &mut Bot) {
+        bot.configured(&config("")).await;
+        let full = bot.trouble(fill());
+        let message = told(bot, "Storage fills up: local-lvm on pve1").await;
+        thread_says(bot, message, "began").await;
+        // It ends, and that is kept; nothing that says so arrives any more.
+        for route in ["edit message", "create message"] {
+            bot.discord.trouble(Weather::Error { route: route.into(), status: 503, times: 500, body: None });
+        }
+        bot.proxmox.clear_trouble(full);
+        let (store, guild) = (bot.engine().store().clone(), GuildId(ids::HOMELAB_GUILD));
+        let ours = |i: &Incident| i.title == "Storage fills up";
+        until("its end is kept", async || {
+            let open = store.list_incidents(guild, true, 0, 100).await.unwrap().rows;
+            !open.iter().any(ours)
+        })
+        .await;
+        drop(store);
+        let text = text_of(&bot.message(message));
+        assert!(!text.contains("Over"), "nobody was told: {text}");
+        bot.restart().await;
+        bot.discord.end_troubles();
+        bot.until_says(message, "Over").await;
+        let thread = thread_says(bot, message, "is good again").await;
+        let ends = thread.iter().flat_map(|m| m.lines()).filter(|l| l.contains("is good again")).count();
+        assert_eq!(ends, 1, "{thread:?}");
+
+        // The file, once for each who asks for it; a kill while it is asked for makes none, or one.
+        let files = |bot: &Bot| {
+            let all = bot.discord.messages("#alerts", "viewer").unwrap_or_default();
+            let files = all.iter().flat_map(|m| m["attachments"].as_array().cloned().unwrap_or_default());
+            files.filter(|f| f["filename"].as_str().is_some_and(|n| n.ends_with(".md"))).count()
+        };
+        let button = bot.custom_id(message, "post-mortem");
+        let file = bot.discord.press(message, "viewer", &button).await.unwrap();
+        assert_eq!(file.error, None);
+        until("the file is there", async || files(bot) == 1).await;
+        bot.restart().await;
+        bot.looks().await;
+        let store = bot.engine().store().clone();
+        until("everything is told", async || !store.cards_pending().await.unwrap_or(true)).await;
+        assert_eq!(files(bot), 1, "exactly one");
+        let cards = alerts(bot).iter().filter(|m| {
+            m["embeds"][0]["title"].as_str().is_some_and(|t| t.contains("Storage fills up"))
+                && m["attachments"].as_array().is_none_or(|a| a.iter().all(|f| f["filename"] == "alert.png"))
+        });
+        assert_eq!(cards.filter(|m| !m["twin"]["ephemeral_for"].is_string()).count(), 1);
     }
 }

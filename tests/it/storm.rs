@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use discord_twin::{Trouble as Weather, text_of};
+use gantry_core::alert::{Heard, HeardState};
+use gantry_core::id::GuildId;
+use gantry_store::{Kind, testing};
 use serde_json::{Value, json};
 
 use crate::alerts::{alerts, config as alerts_config, id_of, told};
@@ -107,10 +110,32 @@ fn numbers(value: &Value) -> Vec<usize> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
 }
 
+/// What is kept of the groups, by title: whether it has a message of its own, alerts that fire, alerts that are over.
+async fn groups(bot: &Bot) -> BTreeMap<String, Vec<(bool, usize, usize)>> {
+    let (store, guild) =
+        (bot.engine().store().clone(), GuildId(discord_twin::world::HOMELAB_GUILD));
+    let mut all: BTreeMap<String, Vec<(bool, usize, usize)>> = BTreeMap::new();
+    for page in 0..10 {
+        for i in store.list_incidents(guild, false, page * 200, 200).await.unwrap().rows {
+            if i.title.starts_with("Storm ") {
+                let counts = (i.counted() as usize, i.summary.over as usize);
+                all.entry(i.title).or_default().push((i.posted_ms.is_some(), counts.0, counts.1));
+            }
+        }
+    }
+    all
+}
+
 /// What the newest digest counts: incidents and alerts.
 fn counted(bot: &Bot) -> (usize, usize) {
-    let digests: Vec<String> =
-        alerts(bot).iter().map(text_of).filter(|t| t.contains("counted here")).collect();
+    let of_lab =
+        |m: &Value| m["embeds"][0]["title"].as_str().is_some_and(|t| t.contains("this hour: lab"));
+    let digests: Vec<String> = alerts(bot)
+        .iter()
+        .filter(|m| of_lab(m))
+        .map(text_of)
+        .filter(|t| t.contains("counted here"))
+        .collect();
     let line = digests.last().and_then(|t| t.lines().find(|l| l.contains("counted here")));
     let counts = numbers(&json!(line.unwrap_or_default()));
     (counts.first().copied().unwrap_or(0), counts.get(1).copied().unwrap_or(0))
@@ -197,6 +222,19 @@ bot_test! {
             }
             alerts_told += newest.1 + newest.2;
         }
+        // Of each group every alert, in its message or in the digest; no group is missing, none is there twice.
+        let mut kept = groups(bot).await;
+        for n in 0..GROUPS {
+            let name = title(n);
+            let found = kept.remove(&name).unwrap_or_default();
+            let [(posted, firing, over)] = found[..] else { panic!("{name}: {found:?}") };
+            assert_eq!(firing + over, EACH, "{name}: {found:?}");
+            match all.get(&name).and_then(|m| m.first()) {
+                Some(shown) => assert_eq!((posted, firing, over), (true, shown.1, shown.2), "{name}"),
+                None => assert!(!posted, "{name} was posted, and no message is there"),
+            }
+        }
+        assert!(kept.is_empty(), "{kept:?}");
         let (incidents, alerts) = counted(bot);
         assert!(incidents >= GROUPS - PER_HOUR as usize - 10, "{incidents} in the digest");
         // The simulated cluster's own trouble may stand there as well.
@@ -313,6 +351,48 @@ bot_test! {
         assert_ne!(send(bot, huge).await.unwrap(), 200);
         let message = told(bot, "More is told through webhooks than gantry takes in").await;
         bot.until_says(message, "1 thing was turned away").await;
+    }
+}
+
+bot_test! {
+    async fn when_very_much_is_remembered_nothing_more_is_taken_in_but_ends(bot: &mut Bot) {
+        bot.configured(&config("")).await;
+        bot.looks().await;
+        says(bot, group("Seed", [("h0".to_owned(), true, 0)])).await;
+        told(bot, "Seed: h0").await;
+        let (store, guild) = (bot.engine().store().clone(), GuildId(discord_twin::world::HOMELAB_GUILD));
+        let seed = store.list_alerts(guild).await.unwrap().into_iter().find(|t| t.rule == "told").unwrap();
+        let (subject, data) = (seed.subject.key(), serde_json::to_string(&seed).unwrap());
+        let like = |text: &str| text.replace("Seed-h0", "Bulk-@").replace('\'', "''");
+        let (subject, data) = (like(&subject), like(&data));
+        // As many as the desks walk with each look.
+        let fill = format!(
+            "INSERT INTO alerts (guild_id, rule, subject, cluster, phase, changed_ms, data) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 19999) \
+             SELECT '{guild}', 'told', replace('{subject}', '@', CAST(i AS TEXT)), 'lab', 'firing', 1, \
+             replace('{data}', '@', CAST(i AS TEXT)) FROM n"
+        );
+        testing::execute(&store, &fill).await.unwrap();
+        assert!(store.alerts_most().await.unwrap() >= 20_000);
+        let one = |name: &str, firing| group("More", [(name.to_owned(), firing, 0)]);
+        assert_eq!(send(bot, one("new", true)).await.unwrap(), 503);
+        assert_eq!(send(bot, one("old", false)).await.unwrap(), 200, "an end makes room");
+        let message = told(bot, "More is told through webhooks than gantry takes in").await;
+        bot.until_says(message, "1 thing was turned away").await;
+        if store.kind() == Kind::Postgres {
+            // The bound is the database's: another process, which leads nothing, keeps to it and is told of.
+            bot.begin_other().await;
+            let heard = Heard {
+                key: "x".into(), name: "x".into(), state: HeardState::Firing, at_ms: 1, detail: String::new(),
+                cluster: "lab".parse().unwrap(), node: None, vmid: None, task: None,
+                told: (*seed.told.clone().unwrap()).clone(),
+            };
+            assert!(bot.other_engine().hear(vec![heard]).await.unwrap().is_none());
+            bot.until_says(message, "2 things were turned away").await;
+        }
+        testing::execute(&store, "DELETE FROM alerts WHERE subject LIKE '%Bulk-%'").await.unwrap();
+        assert_eq!(send(bot, one("new", true)).await.unwrap(), 200);
+        told(bot, "More: new").await;
     }
 }
 

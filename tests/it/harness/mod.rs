@@ -328,6 +328,11 @@ loopback = true
         self.clock = Clock::adjustable(1.0);
     }
 
+    /// The machine's time is set right: the next start's clock begins at the wall's time, before what was ahead of it.
+    pub fn clock_set_right(&mut self) {
+        self.clock = Clock::adjustable(SPEED);
+    }
+
     /// Starts again with more configuration.
     pub async fn configured(&mut self, more: &str) {
         self.kill();
