@@ -313,3 +313,28 @@ proptest! {
         }
     }
 }
+
+/// The documentation's table of built-in rules is what is built in.
+#[test]
+fn every_rule_stands_in_the_documentation_with_its_values() {
+    let docs = include_str!("../../../../docs/alerts.md");
+    let mut rows = 0;
+    for r in defaults().rules {
+        let shown = |v: Option<f64>| v.map(|v| r.metric.shown(v)).unwrap_or_default();
+        let (threshold, clear, critical) =
+            (shown(Some(r.threshold)), shown(r.clear), shown(r.critical));
+        let off = if r.enabled { "" } else { " (off)" };
+        let row = format!(
+            "| `{}` | {} | `{}` | {threshold} | {clear} | {critical} | {} | {}{off} |",
+            r.id,
+            r.title,
+            r.metric.as_str(),
+            r.hold_s,
+            r.severity
+        );
+        assert!(docs.contains(&row), "docs/alerts.md lacks:\n{row}");
+        rows += 1;
+    }
+    let table = docs.lines().skip_while(|l| !l.starts_with("| rule | title")).skip(2);
+    assert_eq!(table.take_while(|l| l.starts_with('|')).count(), rows, "and no others");
+}
