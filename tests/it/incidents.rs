@@ -244,6 +244,13 @@ bot_test! {
             bot.discord.threads(ids::ALERTS_CHANNEL).iter().any(|(_, n, _)| n.contains("Storage"))
         })
         .await;
+        // It cannot be looked at for a moment: nothing is posted before that is known.
+        bot.discord.trouble(Weather::Error {
+            route: "get message".into(),
+            status: 503,
+            times: 2,
+            body: None,
+        });
         bot.restart().await;
         let posts = || -> Vec<u64> {
             let all = bot.discord.threads(ids::ALERTS_CHANNEL);

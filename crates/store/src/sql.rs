@@ -430,7 +430,9 @@ texts! {
     CARD_FOR_INCIDENT = Text::same(
         "INSERT INTO cards (id, plan_id, guild_id, channel_id, wanted, created_ms) \
          VALUES ($1, $2, $3, $4, 0, $5) ON CONFLICT (id) DO NOTHING");
-    CARD_WANT_FOR_INCIDENT = Text::same("UPDATE cards SET wanted = wanted + 1 WHERE plan_id = $1");
+    CARD_WANT_FOR_INCIDENT = Text::same(
+        "UPDATE cards SET wanted = wanted + 1, attempts = CASE WHEN given_up = 1 THEN 0 ELSE attempts END, \
+         given_up = 0 WHERE plan_id = $1");
     BOARD_INSERT = Text::same(
         "INSERT INTO boards (id, guild_id, channel_id, data) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING");
     BOARD_FIND = Text::same("SELECT id, gone, shown, asked_ms, data FROM boards WHERE id = $1");

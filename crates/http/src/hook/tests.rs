@@ -1,6 +1,6 @@
 //! What senders really send, and what somebody with a secret could send on purpose.
 
-use gantry_core::alert::{HeardState, Severity};
+use gantry_core::alert::{HeardState, OWN_KEY, Severity};
 use secrecy::Secret;
 
 use super::*;
@@ -63,6 +63,15 @@ fn an_alert_is_placed_by_whatever_label_says_where() {
     assert_eq!(with(r#""instance":"pve3.lan:9100""#), (Some("pve3".into()), None, "prod".into()));
     assert_eq!(with(r#""instance":"10.0.0.1:9100""#).0, None, "an address is no node");
     assert_eq!(with(r#""node":"../../etc""#), (None, None, "prod".into()));
+}
+
+#[test]
+fn an_alert_without_a_fingerprint_has_a_key_that_its_sender_does_not_know() {
+    let read = |text: &str| read(HookKind::Alertmanager, text).unwrap().remove(0).key;
+    let (with, without) = (read(FIRING), read(&FIRING.replace("cd01e06931353bba", "")));
+    assert!(!with.starts_with(OWN_KEY), "{with}");
+    assert!(without.starts_with(OWN_KEY), "{without}");
+    assert_ne!(without, read(&FIRING.replace("cd01e06931353bba", "").replace("pve1", "pve2")));
 }
 
 #[test]

@@ -178,4 +178,31 @@ both! {
         let page = db.store.list_incidents(GUILD, true, 0, 10).await.unwrap();
         assert_eq!((page.total, page.rows.len()), (1, 1));
     }
+
+    async fn a_message_that_nobody_tried_any_more_is_tried_again_when_its_incident_changes(db: Db) {
+        let desk = desk();
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let card = db.store.claim_card("c", NOW, 1000, 0).await.unwrap().unwrap();
+        db.store.card_given_up(&card.id, "c", "Missing Access").await.unwrap();
+        assert_eq!(db.store.claim_card("c", NOW, 1000, 0).await.unwrap(), None);
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let again = db.store.claim_card("c", NOW, 1000, 0).await.unwrap().unwrap();
+        assert_eq!((again.id, again.attempts), (card.id, 0));
+    }
+
+    async fn a_message_whose_time_lies_ahead_is_brought_back(db: Db) {
+        let desk = desk();
+        let lead = db.store.lead_alerts("a", NOW, 1000).await.unwrap().unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
+        let card = db.store.claim_card("c", NOW, 1000, 0).await.unwrap().unwrap();
+        db.store.card_retry(&card.id, "c", NOW + 7_200_000, "later").await.unwrap();
+        assert_eq!(db.store.claim_card("c", NOW + 60_000, 1000, 0).await.unwrap(), None);
+        db.store.bring_back(NOW).await.unwrap();
+        assert!(db.store.claim_card("c", NOW, 1000, 0).await.unwrap().is_some());
+        // A lease of a clock that ran ahead is nobody's.
+        let far = db.store.lead_alerts("ahead", NOW + 1_800_000, 20_000).await.unwrap();
+        assert!(far.is_some());
+        assert!(db.store.lead_alerts("right", NOW, 20_000).await.unwrap().is_some());
+    }
 }
