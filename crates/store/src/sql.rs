@@ -483,7 +483,7 @@ texts! {
     CARDS_AHEAD = Text::same(
         "UPDATE cards SET due_ms = CASE WHEN due_ms > $2 THEN $1 ELSE due_ms END, \
          created_ms = CASE WHEN created_ms > $1 THEN $1 ELSE created_ms END \
-         WHERE wanted > shown AND (due_ms > $2 OR created_ms > $2)");
+         WHERE due_ms > $2 OR created_ms > $2");
     BOARDS_AHEAD = Text::same("UPDATE boards SET asked_ms = $1 WHERE asked_ms > $1");
     MIRRORS_AHEAD = Text::same(
         "UPDATE alert_mirrors SET due_ms = $1 WHERE due_ms > $2 AND state IN ('wanted', 'ending')");

@@ -199,6 +199,11 @@ both! {
         db.store.card_retry(&card.id, "c", NOW + 7_200_000, "later").await.unwrap();
         assert_eq!(db.store.claim_card("c", NOW + 60_000, 1000, 0).await.unwrap(), None);
         db.store.bring_back(NOW).await.unwrap();
+        let card = db.store.claim_card("c", NOW, 1000, 0).await.unwrap().unwrap();
+        // Also one that shows all there is: what comes next does not wait either.
+        db.store.card_shown(&card.id, "c", card.wanted, NOW + 7_200_000).await.unwrap();
+        db.store.bring_back(NOW).await.unwrap();
+        db.store.save_alerts(lead, &work(&desk), NOW).await.unwrap();
         assert!(db.store.claim_card("c", NOW, 1000, 0).await.unwrap().is_some());
         // A lease of a clock that ran ahead is nobody's.
         let far = db.store.lead_alerts("ahead", NOW + 1_800_000, 20_000).await.unwrap();
