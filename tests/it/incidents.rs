@@ -257,6 +257,8 @@ bot_test! {
             all.into_iter().filter(|(_, n, _)| n.contains("Storage")).map(|(id, _, _)| id).collect()
         };
         thread_says(bot, posts()[0], "began").await;
+        let store = bot.engine().store().clone();
+        until("everything is told", async || !store.cards_pending().await.unwrap_or(true)).await;
         assert_eq!(posts().len(), 1, "one post");
     }
 }

@@ -388,7 +388,7 @@ bot_test! {
                 told: (*seed.told.clone().unwrap()).clone(),
             };
             assert!(bot.other_engine().hear(vec![heard]).await.unwrap().is_none());
-            bot.until_says(message, "2 things were turned away").await;
+            told(bot, "2 things were turned away").await;
         }
         testing::execute(&store, "DELETE FROM alerts WHERE subject LIKE '%Bulk-%'").await.unwrap();
         assert_eq!(send(bot, one("new", true)).await.unwrap(), 200);
