@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::forward::ForwardAction;
 use crate::id::{ClusterId, GuestKind, Upid, Vmid};
 use crate::image::{Fetch, ImageAction};
+use crate::migrate::Migration;
 use crate::network::NetworkAction;
 use crate::notify::NotifyAction;
 use crate::pod::placement::Choice;
 use crate::pod::{PodAction, PodSpec};
 use crate::set::SetAction;
+use crate::snapshot::SnapshotAction;
 
 /// How much asking it takes before something is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +105,16 @@ verbs! {
     GuestResume = "guest.resume", None, true;
     /// Take a lock off that a task which died has left behind.
     GuestUnlock = "guest.unlock", TypedName, true;
+    /// Move a guest to another node.
+    GuestMigrate = "guest.migrate", Button, true;
+    /// Snapshots of a guest.
+    GuestSnapshotList = "guest.snapshot.list", None, false;
+    /// Take a snapshot of a guest.
+    GuestSnapshotCreate = "guest.snapshot.create", Button, true;
+    /// Delete a snapshot: nothing leads back to that moment any more.
+    GuestSnapshotDelete = "guest.snapshot.delete", TypedName, true;
+    /// Go back to a snapshot: everything written since is lost.
+    GuestSnapshotRollback = "guest.snapshot.rollback", TypedName, true;
     /// Delete a guest and its disks.
     GuestDelete = "guest.delete", TypedName, true;
     /// Create a pod: a container that gantry owns.
@@ -322,6 +334,10 @@ impl Verb {
             Self::GuestResume => "Resume",
             Self::GuestDelete | Self::PodDelete => "Delete",
             Self::GuestUnlock => "Unlock",
+            Self::GuestMigrate => "Move",
+            Self::GuestSnapshotCreate => "Take a snapshot of",
+            Self::GuestSnapshotDelete => "Delete a snapshot of",
+            Self::GuestSnapshotRollback => "Roll back",
             Self::PodCreate | Self::SetCreate | Self::BridgeCreate | Self::VnetCreate => "Create",
             Self::SetApply | Self::BridgeApply | Self::VnetApply => "Apply",
             Self::SetScale => "Scale",
@@ -435,6 +451,10 @@ pub enum Action {
         /// Container or virtual machine.
         kind: GuestKind,
     },
+    /// Move a guest to another node.
+    Migrate(Migration),
+    /// Change a guest's snapshots.
+    Snapshot(SnapshotAction),
     /// Create a container that gantry owns.
     CreatePod {
         /// In which cluster.
@@ -476,6 +496,8 @@ impl Action {
             Self::Power { guest, .. } | Self::Delete { guest, .. } | Self::Unlock { guest, .. } => {
                 &guest.cluster
             }
+            Self::Migrate(action) => &action.guest.cluster,
+            Self::Snapshot(action) => &action.guest.cluster,
             Self::Pod(pod) => &pod.guest().cluster,
             Self::CreatePod { cluster, .. } | Self::CancelTask { cluster, .. } => cluster,
             Self::Set(action) => &action.set().cluster,
@@ -490,6 +512,7 @@ impl Action {
     pub fn tier(&self) -> Tier {
         match self {
             Self::Image(action) if !action.can_be_undone() => Tier::TypedName,
+            Self::Snapshot(action) => action.tier(),
             _ => Tier::None,
         }
     }
@@ -514,6 +537,8 @@ impl Action {
             Self::Power { guest, kind, .. }
             | Self::Delete { guest, kind, .. }
             | Self::Unlock { guest, kind } => Some((guest, *kind)),
+            Self::Migrate(action) => Some((&action.guest, action.kind)),
+            Self::Snapshot(action) => Some((&action.guest, action.kind)),
             Self::Pod(pod) => Some((pod.guest(), GuestKind::Lxc)),
             Self::Image(action) => action.guest(),
             Self::CreatePod { .. }
@@ -543,6 +568,8 @@ mod tests {
         assert_eq!(Verb::GuestDelete.tier(), Tier::TypedName);
         assert_eq!(Verb::PodDelete.tier(), Tier::TypedName);
         assert_eq!(Verb::PodClean.tier(), Tier::TypedName);
+        assert_eq!(Verb::GuestSnapshotDelete.tier(), Tier::TypedName);
+        assert_eq!(Verb::GuestSnapshotRollback.tier(), Tier::TypedName);
         assert!(Verb::ALL.iter().all(|v| v.writes() || v.tier() == Tier::None));
     }
 }

@@ -9,10 +9,12 @@ use crate::action::{Action, Verb};
 use crate::forward::ForwardStep;
 use crate::id::{GuestKind, NodeName, OperationId, PlanId, Upid, UserId, Vmid};
 use crate::image::ImageStep;
+use crate::migrate::MigrateStep;
 use crate::network::NetworkStep;
 use crate::notify::NotifyStep;
 use crate::pod::PodStep;
 use crate::set::SetStep;
+use crate::snapshot::SnapshotStep;
 use crate::world::GuestStatus;
 
 /// Where an operation stands.
@@ -118,6 +120,10 @@ pub enum StepKind {
     Notify(NotifyStep),
     /// Take the lock off.
     Unlock,
+    /// Move it to another node.
+    Migrate(MigrateStep),
+    /// Change its snapshots.
+    Snapshot(SnapshotStep),
 }
 
 /// What must be seen before a step counts as done.
@@ -153,6 +159,8 @@ impl StepKind {
             Self::Forward(step) => step.doing(),
             Self::Notify(step) => step.doing(),
             Self::Unlock => "Taking the lock off",
+            Self::Migrate(step) => step.doing(),
+            Self::Snapshot(step) => step.doing(),
         }
     }
 
@@ -175,6 +183,8 @@ impl StepKind {
             Self::Forward(step) => step.name(),
             Self::Notify(step) => step.name(),
             Self::Unlock => "unlock",
+            Self::Migrate(_) => "migrate",
+            Self::Snapshot(step) => step.name(),
         }
     }
 
@@ -195,6 +205,8 @@ impl StepKind {
             Self::Network(step) => step.task_types(),
             Self::Pod(step) => step.task_types(),
             Self::Image(step) => step.task_types(),
+            Self::Migrate(step) => step.task_types(),
+            Self::Snapshot(step) => step.task_types(),
         }
     }
 
@@ -220,7 +232,24 @@ impl StepKind {
             | Self::Unlock => Expect::TaskEnded,
             Self::Set(step) => step.expects(kind),
             Self::Pod(step) => step.expects(kind),
+            Self::Migrate(step) => step.expects(),
+            Self::Snapshot(step) => step.expects(),
         }
+    }
+
+    /// Whether its task may take hours: it copies disks or memory.
+    pub fn is_long_task(&self) -> bool {
+        matches!(self, Self::Migrate(_) | Self::Snapshot(_))
+    }
+
+    /// Whether nothing but its task tells that it was done: what it leaves may have been so before.
+    pub fn is_told_by_its_task(&self) -> bool {
+        matches!(self, Self::Snapshot(SnapshotStep::Rollback { .. }))
+    }
+
+    /// Whether the configuration is another one after it, by its own doing.
+    pub fn changes_configuration(&self) -> bool {
+        matches!(self, Self::Pod(_) | Self::Snapshot(_))
     }
 
     /// Whether it belongs to putting things back: done although something failed or somebody cancelled.

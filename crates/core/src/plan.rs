@@ -353,6 +353,8 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
         | Action::Forward(_)
         | Action::Notify(_)
         | Action::Unlock { .. }
+        | Action::Migrate(_)
+        | Action::Snapshot(_)
         | Action::Image(_) => {
             return refused("that is not something done to a guest".into());
         }

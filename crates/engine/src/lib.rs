@@ -49,6 +49,7 @@ pub use attachments::{Attachments, Pieces};
 pub use board::BoardView;
 pub use clock::Clock;
 pub use confirm::{Abandoned, Cancelled, Peek, Pressed};
+pub use deed::SnapshotAsk;
 pub use error::{Error, FaultParts};
 pub use figures::{AlertFigures, BackupFigures, ClusterFigures, EndpointFigures};
 pub use forwards::{ForwardAsk, ForwardList, NodeForwards, ShownForward, Standing};

@@ -69,7 +69,18 @@ impl Engine {
         }
         // Not where it was seen last: it moved, is new, or is gone.
         let Some(found) = row.and_then(|row| placed(row, guest, kind)) else { return Ok(None) };
-        self.read_guest(guest, kind, &found).await
+        if let Some(live) = self.read_guest(guest, kind, &found).await? {
+            return Ok(Some(live));
+        }
+        // It moved, or went, between the two reads: nothing is called gone on a list that is older than that.
+        let what = format!("look for {} {} again", kind.short(), guest.vmid);
+        let rows = client
+            .resources(Freshness::Fresh)
+            .await
+            .map_err(Error::proxmox(what, &guest.cluster))?;
+        let row = rows.iter().find(|r| r.vmid == Some(guest.vmid) && r.guest_kind() == Some(kind));
+        let Some(moved) = row.and_then(|row| placed(row, guest, kind)) else { return Ok(None) };
+        self.read_guest(guest, kind, &moved).await
     }
 
     /// Reads status and configuration on the node where `seen` is; `None` when it is not there.
@@ -217,8 +228,10 @@ impl Engine {
         let client = self.client(&g.cluster)?;
         let at = At::new(g.node.clone(), g.kind, g.vmid);
         let what = format!("read the snapshots of {} {}", g.kind.short(), g.vmid);
-        let names = client.snapshots(&at).await.map_err(Error::proxmox(what, &g.cluster))?;
-        live.snapshots = u32::try_from(names.len()).ok();
+        let rows = client.snapshots(&at).await.map_err(Error::proxmox(what, &g.cluster))?;
+        // The list always ends with the present, which is none.
+        let taken = rows.iter().filter(|s| s.name.as_deref() != Some("current"));
+        live.snapshots = u32::try_from(taken.count()).ok();
         Ok(())
     }
 

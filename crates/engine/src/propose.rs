@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
-use gantry_core::id::{CardId, ClusterId, OperationId, Upid, UserId};
+use gantry_core::id::{CardId, ClusterId, NodeName, OperationId, Upid, UserId};
 use gantry_core::network::{NetworkAction, NetworkVerbs};
 use gantry_core::operation::{OpState, Operation, Progress, Step};
 use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
@@ -91,6 +91,22 @@ pub enum Ask {
     Unlock {
         /// The guest as typed or completed.
         who: String,
+    },
+    /// Move a guest to another node.
+    Migrate {
+        /// The guest as typed or completed.
+        who: String,
+        /// Where to.
+        to: NodeName,
+        /// Whether it may be shut down and started for it, where it cannot be moved while it runs.
+        restart: bool,
+    },
+    /// Change a guest's snapshots.
+    Snapshot {
+        /// The guest as typed or completed.
+        who: String,
+        /// The change.
+        ask: crate::SnapshotAsk,
     },
     /// Stop a running task.
     TaskCancel {
@@ -221,6 +237,10 @@ impl Engine {
             Ask::Forward(ask) => heap(|| self.propose_forward(actor, ask)).await,
             Ask::Notify(ask) => heap(|| self.propose_notify(actor, ask)).await,
             Ask::Unlock { who } => heap(|| self.propose_unlock(actor, &who)).await,
+            Ask::Migrate { who, to, restart } => {
+                heap(|| self.propose_migration(actor, &who, &to, restart)).await
+            }
+            Ask::Snapshot { who, ask } => heap(|| self.propose_snapshot(actor, &who, ask)).await,
             Ask::TaskCancel { cluster, upid } => {
                 heap(|| self.propose_cancel(actor, cluster, upid)).await
             }
@@ -238,6 +258,29 @@ impl Engine {
         Ok(Answer::Denied { because })
     }
 
+    /// The one guest that somebody means, among those they may see; else what they are told. Memory only.
+    pub(crate) async fn named(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        who: &str,
+    ) -> Result<Result<Guest, Box<Answer>>, Error> {
+        if let Ruling::Denied { because } = self.may(actor, verb, Target::Any) {
+            return self.refuse(actor, verb, who, because).await.map(|a| Err(Box::new(a)));
+        }
+        let views = self.views_for(actor, verb);
+        Ok(match find_guest(&views, who) {
+            Found::One(guest) => Ok(guest.clone()),
+            Found::Several(guests) => {
+                let choices = guests.into_iter().cloned().collect();
+                Err(Box::new(Answer::Several { choices }))
+            }
+            Found::Nothing { similar } => {
+                Err(Box::new(Answer::NotFound { text: who.to_owned(), similar }))
+            }
+        })
+    }
+
     async fn propose_guest(
         &self,
         actor: &Actor,
@@ -245,18 +288,9 @@ impl Engine {
         who: &str,
         timeout_s: Option<u32>,
     ) -> Result<Answer, Error> {
-        if let Ruling::Denied { because } = self.may(actor, verb, Target::Any) {
-            return self.refuse(actor, verb, who, because).await;
-        }
-        let views = self.views_for(actor, verb);
-        let found = match find_guest(&views, who) {
-            Found::One(guest) => guest.clone(),
-            Found::Several(guests) => {
-                return Ok(Answer::Several { choices: guests.into_iter().cloned().collect() });
-            }
-            Found::Nothing { similar } => {
-                return Ok(Answer::NotFound { text: who.to_owned(), similar });
-            }
+        let found = match self.named(actor, verb, who).await? {
+            Ok(found) => found,
+            Err(answer) => return Ok(*answer),
         };
         let target = gantry_core::plan::describe(&found);
         if let Ruling::Denied { because } = self.may(actor, verb, Target::Guest(&found)) {

@@ -20,6 +20,7 @@ mod images;
 mod lenient;
 mod limit;
 mod meter;
+mod moves;
 mod network;
 mod notifications;
 mod path;
@@ -28,6 +29,7 @@ mod reads;
 mod retry;
 mod route;
 mod sdn;
+mod snapshots;
 mod tls;
 mod transport;
 mod upload;
@@ -36,9 +38,9 @@ mod writes;
 
 pub use access::Permissions;
 pub use answer::{
-    AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, LxcInterface,
-    Node, NodeStatus, Pool, Resource, ResourceKind, Storage, StorageDefinition, UrlMetadata,
-    Version, Volume,
+    AplTemplate, ClusterStatus, ClusterStatusNode, GuestConfig, GuestStatus, Iface, LocalDisk,
+    LxcInterface, MigrateCheck, Node, NodeStatus, Pool, Resource, ResourceKind, Snapshot, Storage,
+    StorageDefinition, UrlMetadata, Version, Volume,
 };
 pub use answer::{ExitStatus, TaskEntry, TaskFilter, TaskLog, TaskSource, TaskStatus};
 pub use answer::{RrdPoint, Timeframe};
@@ -52,6 +54,7 @@ pub use firewall::{FirewallAt, FirewallRule, NewRule};
 pub use form::{Form, PropertyString};
 pub use images::{DownloadUrl, MoveDisk};
 pub use meter::{BUCKETS_S, CallFigures, KindFigures};
+pub use moves::Migrate;
 pub use network::{IfaceChange, NodeNetwork, Row};
 pub use notifications::{Matcher, Webhook, WebhookSecret};
 pub use pool::{EndpointHealth, Health, NodeHealth, State};

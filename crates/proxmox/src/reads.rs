@@ -14,8 +14,8 @@ use crate::access::Permissions;
 use crate::answer::envelope::List;
 use crate::answer::{
     AplTemplate, ClusterStatus, GuestConfig, GuestStatus, Iface, LxcInterface, Node, NodeStatus,
-    PendingSetting, Pool, Resource, ResourceKind, RrdPoint, Snapshot, Storage, StorageDefinition,
-    TaskEntry, TaskFilter, TaskLog, TaskStatus, Timeframe, Volume,
+    PendingSetting, Pool, Resource, ResourceKind, RrdPoint, Storage, StorageDefinition, TaskEntry,
+    TaskFilter, TaskLog, TaskStatus, Timeframe, Volume,
 };
 use crate::cache::Freshness;
 use crate::client::Client;
@@ -266,18 +266,6 @@ impl Client {
         freshness: Freshness,
     ) -> Result<Arc<Vec<LxcInterface>>, Error> {
         self.list(self.slow(guest.path("/nodes/{node}/{kind}/{vmid}/interfaces")), freshness).await
-    }
-
-    /// `GET …/{lxc|qemu}/{vmid}/snapshot`: the names of its snapshots, oldest first as Proxmox lists them, without the
-    /// present. Needs `VM.Audit` on the guest.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when the guest is not on that node; else see [`Error`].
-    pub async fn snapshots(&self, guest: &GuestRef) -> Result<Vec<String>, Error> {
-        let call = self.slow(guest.path("/nodes/{node}/{kind}/{vmid}/snapshot"));
-        let rows: Arc<Vec<Snapshot>> = self.list(call, Freshness::Fresh).await?;
-        // The list always ends with `current`, which is none.
-        Ok(rows.iter().filter_map(|s| s.name.clone()).filter(|n| n != "current").collect())
     }
 
     /// `GET /nodes/{node}/storage`.

@@ -16,6 +16,8 @@ use crate::world::{ClusterView, Guest, GuestStatus, NodeState};
 
 /// Ended tasks remembered; more than `GET /cluster/tasks` ever lists.
 const ENDED_KEPT: usize = 4000;
+/// How long after it was asked high availability begins, at most, seconds: its manager looks every ten.
+const HA_FOLLOWS_S: u64 = 600;
 /// Guests named when a node goes.
 const NAMED: usize = 8;
 
@@ -318,7 +320,7 @@ impl Maker {
             if task.upid.kind() == "vzdump" {
                 self.backup(task, guest);
             } else {
-                self.ended(task, guest, own);
+                self.ended(task, guest, by_us(task, tasks, own));
             }
         }
         self.snapshot.tasks_known = true;
@@ -346,7 +348,7 @@ impl Maker {
         self.snapshot.backups.insert(id, BackupEnd { name, node, at_ms, failure });
     }
 
-    fn ended(&mut self, task: &TaskSeen, guest: Option<&Guest>, own: &str) {
+    fn ended(&mut self, task: &TaskSeen, guest: Option<&Guest>, ours: bool) {
         let upid = &task.upid;
         let about = guest.map_or(upid.id().to_owned(), |g| Subject::guest(g).label());
         if let Some(why) = &task.failure {
@@ -355,12 +357,12 @@ impl Maker {
             let detail = format!("{} asked for it; it ended with: {why}", upid.user());
             self.happenings.push(format!("{name} of {} failed: {why}", upid.user()));
             let mut sample = Sample::new(subject, Metric::TaskFailed, 1.0).detail(detail);
-            if upid.user() == own {
+            if ours {
                 // Its own message tells that it failed, and why.
                 sample.excuse = Some(Excuse::Operation { id: upid.as_str().to_owned() });
             }
             self.push(sample);
-        } else if let Some(guest) = guest.filter(|_| upid.user() != own && changes(upid.kind())) {
+        } else if let Some(guest) = guest.filter(|_| !ours && changes(upid.kind())) {
             let detail = format!("{} by {}", upid.kind(), upid.user());
             self.push(Sample::new(Subject::guest(guest), Metric::GuestChanged, 1.0).detail(detail));
         }
@@ -427,6 +429,20 @@ impl Maker {
     }
 }
 
+/// Whether gantry asked for it: by itself, or by asking high availability, which begins a task of its own as root a little
+/// later.
+fn by_us(task: &TaskSeen, tasks: &[TaskSeen], own: &str) -> bool {
+    let upid = &task.upid;
+    let led_to_it = |t: &TaskSeen| {
+        let since = upid.started_s().checked_sub(t.upid.started_s());
+        t.upid.user() == own
+            && t.upid.kind().starts_with("ha")
+            && t.upid.id() == upid.id()
+            && since.is_some_and(|s| s <= HA_FOLLOWS_S)
+    };
+    upid.user() == own || tasks.iter().any(led_to_it)
+}
+
 fn join(parts: &[&str]) -> String {
     let parts: Vec<&str> = parts.iter().copied().filter(|p| !p.is_empty()).collect();
     parts.join(" ")
@@ -443,4 +459,27 @@ fn there(view: &ClusterView, node: &NodeName) -> String {
     let more = guests.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("· {} guests there: {}{more}", guests.len(), names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_high_availability_does_for_gantry_is_gantrys_own() {
+        let task = |kind: &str, vmid: u32, user: &str, at_s: u64| TaskSeen {
+            upid: format!("UPID:pve1:00000001:00000001:{at_s:08X}:{kind}:{vmid}:{user}:")
+                .parse()
+                .unwrap(),
+            ended_ms: Some(1),
+            failure: None,
+        };
+        let own = "gantry@pve!bot";
+        let tasks = [task("hamigrate", 201, own, 1000), task("vzstart", 202, own, 1000)];
+        assert!(by_us(&tasks[0], &tasks, own));
+        assert!(by_us(&task("vzmigrate", 201, "root@pam", 1012), &tasks, own));
+        assert!(!by_us(&task("vzmigrate", 202, "root@pam", 1012), &tasks, own), "not asked for");
+        assert!(!by_us(&task("vzmigrate", 201, "root@pam", 900), &tasks, own), "before it");
+        assert!(!by_us(&task("vzmigrate", 201, "root@pam", 2000), &tasks, own), "long after");
+    }
 }

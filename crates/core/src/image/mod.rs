@@ -15,6 +15,7 @@ pub use attachment::{ATTACHMENT_MAX, Attachment};
 pub use convert::{DiskFormat, plan_move, plan_template};
 pub use fault::ImageFault;
 pub use file::{LiveFile, converted, format_of, plan_file};
+pub(crate) use plan::size;
 pub use plan::{
     FetchNow, LiveDoomed, LivePlace, LiveVolume, Room, plan_delete, plan_fetch, plan_prune,
 };

@@ -92,7 +92,7 @@ pub enum FetchNow {
 }
 
 /// A size as people read it.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     match mib {
         tib if tib >= 1024.0 * 1024.0 => format!("{:.1} TiB", tib / (1024.0 * 1024.0)),

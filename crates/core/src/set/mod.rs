@@ -30,6 +30,9 @@ pub use decision::{Act, Decision, Phase};
 pub use diff::differences;
 pub use file::SetFile;
 pub use identity::Identity;
+pub(crate) use identity::set_of_tag;
+#[cfg(test)]
+pub(crate) use identity::set_tag;
 pub use loss::lost_volumes;
 pub use reconcile::{STALE_MS, reconcile};
 pub use seen::{Drift, Observed, Pod, Readiness, Slot};

@@ -147,6 +147,8 @@ impl Engine {
             | StepKind::Forward(_)
             | StepKind::Notify(_)
             | StepKind::Unlock
+            | StepKind::Migrate(_)
+            | StepKind::Snapshot(_)
             | StepKind::Image(_) => {
                 return Err(CallFault::never_sent("that is not something done to a guest"));
             }
@@ -221,6 +223,11 @@ impl Engine {
 
 /// Why the guest with that number is not the one that was confirmed, if so.
 pub(super) fn is_another(op: &Operation, n: usize, live: &LiveGuest) -> Option<String> {
+    let done = |s: &&Step| s.state == StepState::Done;
+    // Settings that a rollback has put back, the name among them, are those of then.
+    if op.steps[..n].iter().filter(done).any(|s| s.kind.is_told_by_its_task()) {
+        return None;
+    }
     if live.guest.name != op.name {
         return Some(format!(
             "the guest with that number is called {} now, not {}",
@@ -228,9 +235,7 @@ pub(super) fn is_another(op: &Operation, n: usize, live: &LiveGuest) -> Option<S
         ));
     }
     // Once a step of its own has changed the configuration, the digest that was confirmed is over.
-    let by_us = op.steps[..n]
-        .iter()
-        .any(|s| matches!(s.kind, StepKind::Pod(_)) && s.state == StepState::Done);
+    let by_us = op.steps[..n].iter().filter(done).any(|s| s.kind.changes_configuration());
     if !op.digest.is_empty() && live.digest != op.digest && !by_us {
         return Some(format!("the configuration of {} was changed meanwhile", op.name));
     }

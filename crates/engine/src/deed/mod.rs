@@ -10,11 +10,13 @@ mod guest;
 mod image;
 mod image_shell;
 mod member;
+mod migrate;
 pub(crate) mod network;
 mod notify;
 mod pod;
 mod pod_change;
 pub(crate) mod set;
+mod snapshot;
 mod task;
 mod unlock;
 
@@ -26,6 +28,8 @@ use gantry_core::pod::PodStep;
 use gantry_core::policy::{Actor, Ruling};
 use gantry_core::set::{SetAction, SetStep};
 use gantry_proxmox::{Advice, Error as ProxmoxError};
+
+pub use snapshot::SnapshotAsk;
 
 use crate::meter::Meter;
 use crate::{Engine, Error};
@@ -135,6 +139,8 @@ impl Engine {
             Action::Power { guest, .. }
             | Action::Delete { guest, .. }
             | Action::Unlock { guest, .. } => self.guest_ruling(actor, verb, guest),
+            Action::Snapshot(action) => self.guest_ruling(actor, verb, &action.guest),
+            Action::Migrate(action) => self.migration_ruling_seen(actor, verb, action),
             Action::CreatePod { cluster, spec, placed, fetch } => {
                 let ruling = self.may_make(actor, verb, cluster, &spec.placed(placed.as_ref()));
                 self.with_fetch(actor, cluster, fetch.as_deref(), ruling)
@@ -176,6 +182,8 @@ impl Engine {
             Action::Unlock { guest, kind } => {
                 Box::pin(self.plan_unlock_now(actor, verb, guest, *kind)).await
             }
+            Action::Migrate(action) => Box::pin(self.plan_migration_now(actor, verb, action)).await,
+            Action::Snapshot(action) => Box::pin(self.plan_snapshot_now(actor, verb, action)).await,
         }
     }
 
@@ -191,6 +199,8 @@ impl Engine {
             StepKind::Forward(step) => Box::pin(self.look_before_forward(op, step)).await,
             StepKind::Notify(step) => Box::pin(self.look_before_notify(op, step)).await,
             StepKind::Unlock => Box::pin(self.look_before_unlock(op)).await,
+            StepKind::Migrate(_) => Box::pin(self.look_before_migration(op, n)).await,
+            StepKind::Snapshot(_) => Box::pin(self.look_before_snapshot(op, n)).await,
             _ if is_member(op) => self.look_before_member(op, n).await,
             _ => self.look_before_guest(op, n).await,
         }
@@ -219,6 +229,8 @@ impl Engine {
             StepKind::Forward(step) => Box::pin(self.call_forward(op, step)).await.map(|()| None),
             StepKind::Notify(step) => Box::pin(self.call_notify(op, step)).await.map(|()| None),
             StepKind::Unlock => Box::pin(self.call_unlock(op, aim)).await.map(|()| None),
+            StepKind::Migrate(step) => Box::pin(self.call_migrate(op, step, aim)).await.map(Some),
+            StepKind::Snapshot(step) => Box::pin(self.call_snapshot(op, step, aim)).await.map(Some),
             kind => self.call_guest(op, kind, aim).await,
         }
     }
@@ -236,6 +248,10 @@ impl Engine {
             StepKind::Forward(step) => Box::pin(self.is_forward_met(op, step)).await,
             StepKind::Notify(step) => Box::pin(self.is_notify_met(op, n, step)).await,
             StepKind::Unlock => Box::pin(self.is_unlock_met(op)).await,
+            StepKind::Migrate(step) => Box::pin(self.is_migrated(op, step)).await,
+            StepKind::Snapshot(step) => {
+                Box::pin(self.is_snapshot_met(op, &op.steps[n], step)).await
+            }
             _ => self.is_guest_met(op, n).await,
         }
     }

@@ -5,8 +5,7 @@ use gantry_core::action::{Action, GuestRef, Verb};
 use gantry_core::id::GuestKind;
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::{Change, Draft, LiveGuest, Planned, describe, fingerprint};
-use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::{Found, find_guest};
+use gantry_core::policy::{Actor, Target};
 use gantry_proxmox::{TaskFilter, TaskSource};
 
 use super::guest::is_another;
@@ -19,19 +18,9 @@ impl Engine {
     /// Asks for a lock to be taken off.
     pub(crate) async fn propose_unlock(&self, actor: &Actor, who: &str) -> Result<Answer, Error> {
         let verb = Verb::GuestUnlock;
-        if let Ruling::Denied { because } = self.may(actor, verb, Target::Any) {
-            return self.refuse(actor, verb, who, because).await;
-        }
-        let views = self.views_for(actor, verb);
-        let found = match find_guest(&views, who) {
-            Found::One(guest) => guest.clone(),
-            Found::Several(guests) => {
-                let choices = guests.into_iter().cloned().collect();
-                return Ok(Answer::Several { choices });
-            }
-            Found::Nothing { similar } => {
-                return Ok(Answer::NotFound { text: who.to_owned(), similar });
-            }
+        let found = match self.named(actor, verb, who).await? {
+            Ok(found) => found,
+            Err(answer) => return Ok(*answer),
         };
         let action = Action::Unlock { guest: found.address(), kind: found.kind };
         self.propose_action(actor, verb, action, &describe(&found)).await

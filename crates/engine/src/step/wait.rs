@@ -17,6 +17,8 @@ const PROGRESS_EVERY_MS: i64 = 2_000;
 pub(super) const VERIFY_WITHIN: Duration = Duration::from_secs(15);
 /// The same where the HA manager carries it out: its task ends before the guest has changed state.
 const VERIFY_HA_WITHIN: Duration = Duration::from_secs(180);
+/// How long a task may take that copies disks or memory, and how long high availability may take to do so.
+const LONG_WITHIN: Duration = Duration::from_secs(12 * 3600);
 /// How long a node may be silent after its network was reloaded before the former configuration is put back.
 const RELOAD_WITHIN: Duration = Duration::from_secs(120);
 /// Pause between two checks of the promise.
@@ -37,7 +39,11 @@ impl Carrier<'_> {
         };
         let settings = self.engine.inner.settings.clone();
         let reload = self.op.steps[n].kind == StepKind::Network(NetworkStep::Reload);
-        let within = if reload { RELOAD_WITHIN } else { settings.step_deadline };
+        let within = match &self.op.steps[n].kind {
+            _ if reload => RELOAD_WITHIN,
+            kind if kind.is_long_task() => settings.step_deadline.max(LONG_WITHIN),
+            _ => settings.step_deadline,
+        };
         let deadline_ms =
             self.op.steps[n].intent_ms.unwrap_or_else(|| self.engine.now_ms()) + ms(within);
         let mut pause = settings.task_poll_min;
@@ -136,10 +142,16 @@ impl Carrier<'_> {
     async fn verify(&mut self, n: usize, exit: String, ha: bool) -> Result<Next, Parked> {
         let settings = &self.engine.inner.settings;
         let began_ms = self.engine.now_ms();
-        let within_ms = began_ms + ms(if ha { VERIFY_HA_WITHIN } else { VERIFY_WITHIN });
+        let moves = ha && matches!(self.op.steps[n].kind, StepKind::Migrate(_));
+        let within_ms = began_ms
+            + ms(match ha {
+                _ if moves => LONG_WITHIN,
+                true => VERIFY_HA_WITHIN,
+                false => VERIFY_WITHIN,
+            });
         let reload = self.op.steps[n].kind == StepKind::Network(NetworkStep::Reload);
         let patience = if reload { RELOAD_WITHIN } else { settings.settle_unreachable };
-        let unreadable_ms = began_ms + ms(patience);
+        let mut unreadable_ms = began_ms + ms(patience);
         loop {
             self.check_stop()?;
             self.at("before verify", n).await;
@@ -160,6 +172,12 @@ impl Carrier<'_> {
                     };
                     return Ok(self.failed(n, why, None).await);
                 }
+                Ok(seen) if moves => {
+                    unreadable_ms = self.engine.now_ms() + ms(patience);
+                    if let Some(next) = self.watch_ha(n, &seen.now).await? {
+                        return Ok(next);
+                    }
+                }
                 Ok(_) => {}
                 Err(error) if self.engine.now_ms() >= unreadable_ms => {
                     let why = format!(
@@ -179,10 +197,34 @@ impl Carrier<'_> {
         }
     }
 
-    /// Proxmox no longer knows the task: only the state can tell.
+    /// High availability was asked to move the guest, and is at it: says so, and ends where it has given up or somebody
+    /// does not want to watch any longer.
+    async fn watch_ha(&mut self, n: usize, now: &str) -> Result<Option<Next>, Parked> {
+        match self.engine.given_up_by_ha(&self.op, n).await {
+            Ok(Some(why)) => return Ok(Some(self.failed(n, why, None).await)),
+            Ok(None) => {}
+            // Looked at again with the next turn; where it is was read all the same.
+            Err(error) => tracing::debug!(%error, "could not look at tasks of high availability"),
+        }
+        self.read_cancel().await;
+        if let Some(by) = self.op.cancel_by.clone() {
+            let why = format!("{by} stopped watching; high availability goes on with it");
+            return Ok(Some(self.cancelled_during(n, why, Vec::new()).await));
+        }
+        let remark = format!("High availability moves it. Now: {now}");
+        if self.op.progress.remark.as_ref() != Some(&remark) {
+            self.op.progress.remark = Some(remark);
+            self.op.progress.read_ms = self.engine.now_ms();
+            self.save(None).await?;
+        }
+        Ok(None)
+    }
+
+    /// Proxmox no longer knows the task: only the state can tell, where it can.
     async fn task_missing(&mut self, n: usize) -> Result<Next, Parked> {
+        let tells = !self.op.steps[n].kind.is_told_by_its_task();
         match self.is_met(n).await {
-            Ok(seen) if seen.met => {
+            Ok(seen) if seen.met && tells => {
                 let result = "Proxmox no longer knows the task; seen to be done".to_owned();
                 self.close_step(n, StepState::Done, Some(result)).await?;
                 Ok(Next::Again)

@@ -4,9 +4,10 @@ use gantry_core::action::{Action, Verb};
 use gantry_core::image::ImageFault;
 use gantry_core::network::NetworkStep;
 use gantry_core::notify::NotifyStep;
-use gantry_core::operation::{OpState, Outcome, StepKind, StepState};
+use gantry_core::operation::{OpState, Operation, Outcome, StepKind, StepState};
 use gantry_core::pod::{PodFault, PodStep};
 use gantry_core::set::SetStep;
+use gantry_core::snapshot::SnapshotStep;
 
 use super::keep::cut_off;
 use super::{Carrier, Next};
@@ -72,6 +73,10 @@ impl Carrier<'_> {
                 Verb::ClusterNotifyTest => format!("{who}: the test was heard."),
                 Verb::ClusterNotifyRemove => format!("{who}: removed."),
                 Verb::GuestUnlock => format!("The lock of {who} was taken off."),
+                Verb::GuestMigrate
+                | Verb::GuestSnapshotCreate
+                | Verb::GuestSnapshotDelete
+                | Verb::GuestSnapshotRollback => moved_or_snapshot(&self.op),
                 _ => format!("{who}: done."),
             }
         };
@@ -140,6 +145,9 @@ impl Carrier<'_> {
                 PodFault::of(kind, &why).map(|fault| fault.next().to_owned())
             }
             StepKind::Shutdown { .. } => Some(PodFault::Stop.next().to_owned()),
+            StepKind::Migrate(_) | StepKind::Snapshot(_) if now.contains("locked (") => Some(
+                "Wait until its task is over. `/guest unlock` takes off a lock that a task which died has left behind.".to_owned(),
+            ),
             _ => None,
         };
         self.op.steps[n].result = Some(why.clone());
@@ -216,6 +224,22 @@ impl Carrier<'_> {
     }
 }
 
+/// What became of a guest that was moved or whose snapshots were changed.
+fn moved_or_snapshot(op: &Operation) -> String {
+    let who = &op.target;
+    match &op.action {
+        Action::Migrate(action) => format!("{who} was moved to {}.", action.to),
+        Action::Snapshot(action) => match &action.change {
+            SnapshotStep::Create { name, .. } => format!("{who} has the snapshot {name}."),
+            SnapshotStep::Delete { name } => format!("The snapshot {name} of {who} was deleted."),
+            SnapshotStep::Rollback { name } => {
+                format!("{who} was rolled back to the snapshot {name}.")
+            }
+        },
+        _ => format!("{who}: done."),
+    }
+}
+
 fn verb_of(kind: &StepKind) -> &'static str {
     match kind {
         StepKind::CreatePod => "create",
@@ -250,5 +274,7 @@ fn verb_of(kind: &StepKind) -> &'static str {
         StepKind::Forward(step) => step.verb(),
         StepKind::Notify(step) => step.verb(),
         StepKind::Unlock => "take the lock off",
+        StepKind::Migrate(_) => "move",
+        StepKind::Snapshot(step) => step.verb(),
     }
 }

@@ -120,13 +120,6 @@ impl LxcInterface {
     }
 }
 
-/// One row of `GET /nodes/{node}/{lxc|qemu}/{vmid}/snapshot`.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Snapshot {
-    #[serde(default, deserialize_with = "lenient::text")]
-    pub(crate) name: Option<String>,
-}
-
 fn ha_managed<'de, D: serde::Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
     let value = Value::deserialize(d)?;
     Ok(value.get("managed").is_some_and(truthy))

@@ -4,14 +4,16 @@
 mod cluster;
 pub(crate) mod envelope;
 mod guest;
+mod moves;
 mod node;
 mod rrd;
 mod storage;
 mod task;
 
 pub use cluster::{ClusterStatus, ClusterStatusNode, Node, Pool, Resource, ResourceKind, Version};
-pub(crate) use guest::Snapshot;
 pub use guest::{GuestConfig, GuestStatus, LxcInterface, PendingSetting};
+pub(crate) use moves::Feature;
+pub use moves::{LocalDisk, MigrateCheck, Snapshot};
 pub use node::{Iface, NodeStatus};
 pub use rrd::{RrdPoint, Timeframe};
 pub use storage::{AplTemplate, Storage, StorageDefinition, UrlMetadata, Volume};
