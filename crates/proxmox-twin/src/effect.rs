@@ -110,7 +110,18 @@ pub(crate) enum Effect {
         name: String,
         start: bool,
     },
+    /// What is looked at before anything is copied.
+    CheckMove {
+        vmid: u32,
+        target: String,
+        with_disks: bool,
+    },
     Migrate {
+        vmid: u32,
+        target: String,
+    },
+    /// The manager of high availability begins a move it was asked for.
+    HaMove {
         vmid: u32,
         target: String,
     },
@@ -275,6 +286,9 @@ impl State {
             Effect::SnapTake { vmid, name, description, vmstate } => {
                 let able = self.can_snapshot(*vmid);
                 let guest = self.need(*vmid)?;
+                if guest.is_template() {
+                    return Err("you can't take a snapshot if it's a template".to_owned());
+                }
                 if !able {
                     return Err("snapshot feature is not available".to_owned());
                 }
@@ -320,6 +334,10 @@ impl State {
                 else {
                     return Err(format!("snapshot '{name}' does not exist"));
                 };
+                if let Some(text) = self.not_newest(*vmid, name) {
+                    return Err(text);
+                }
+                let guest = self.need(*vmid)?;
                 guest.stop(at);
                 let now_named: Vec<String> =
                     guest.volumes().into_iter().map(|(volid, _)| volid).collect();
@@ -336,6 +354,21 @@ impl State {
                     let id = vmid.to_string();
                     self.spawn(at, &node, &format!("{}start", kind.prefix()), &id, user, script);
                 }
+                Ok(())
+            }
+            Effect::CheckMove { vmid, target, with_disks } => {
+                self.need(*vmid)?;
+                match self.unmovable(*vmid, target, *with_disks) {
+                    Some(text) => Err(text),
+                    None => Ok(()),
+                }
+            }
+            Effect::HaMove { vmid, target } => {
+                let guest = self.need(*vmid)?.clone();
+                let address = self.node(target).map(|n| n.address.clone()).unwrap_or_default();
+                let kind = if guest.kind == GuestKind::Lxc { "vzmigrate" } else { "qmigrate" };
+                let script = crate::script::migrate(&guest, target, &address, true);
+                self.spawn(at, &guest.node, kind, &vmid.to_string(), "root@pam", script);
                 Ok(())
             }
             Effect::Migrate { vmid, target } => {

@@ -122,6 +122,8 @@ pub(crate) struct Guest {
     pub(crate) unhealthy: bool,
     /// Volumes that were there before it and outlive a failed creation.
     pub(crate) borrowed: Vec<String>,
+    /// State of its high-availability resource, where it is one. The manager does nothing but move it when asked.
+    pub(crate) ha: Option<String>,
 }
 
 /// Present figures of a running guest.
@@ -216,6 +218,9 @@ impl Guest {
         }
         for (key, value) in &self.pending {
             hash.update(format!("[pending] {key}: {value:?}\n").as_bytes());
+        }
+        if let Some(parent) = &self.parent {
+            hash.update(format!("parent: {parent}\n").as_bytes());
         }
         for snapshot in &self.snapshots {
             hash.update(format!("[{}] {}\n", snapshot.name, snapshot.time).as_bytes());

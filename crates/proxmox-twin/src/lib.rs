@@ -13,6 +13,7 @@ mod firewall;
 mod guest;
 mod internet;
 mod mount;
+mod moves;
 mod network;
 mod noise;
 mod notify;

@@ -47,7 +47,10 @@ impl State {
                 let user = task.user.clone();
                 let acts = !matches!(
                     effect,
-                    Effect::CheckLock { .. } | Effect::Lock { .. } | Effect::Unlock { .. }
+                    Effect::CheckLock { .. }
+                        | Effect::Lock { .. }
+                        | Effect::Unlock { .. }
+                        | Effect::CheckMove { .. }
                 );
                 let outcome = match task.fails.clone() {
                     Some(text) if acts => Err(text),

@@ -179,21 +179,34 @@ pub(crate) fn clone(source: &Guest, copy: &Guest, full: bool) -> Script {
     script.undo(Effect::Abandon { vmid: copy.vmid })
 }
 
-/// Moves a guest to another node.
-pub(crate) fn migrate(guest: &Guest, target: &str, address: &str) -> Script {
+/// Asks the manager of high availability for a move; over long before that is.
+pub(crate) fn ask_ha(guest: &Guest, target: &str) -> Script {
+    let (vmid, short) = (guest.vmid, guest.kind.short());
+    Script::new()
+        .say(0.1, format!("Requesting HA migration for {short} {vmid} to node {target}"))
+        .act(0.3, Effect::HaMove { vmid, target: target.to_owned() })
+}
+
+/// How long a container that is moved may take to shut down, seconds (the default of the call).
+const MOVE_SHUTDOWN_S: u64 = 180;
+
+/// Moves a guest to another node; a container that runs is shut down for it and started there.
+pub(crate) fn migrate(guest: &Guest, target: &str, address: &str, with_disks: bool) -> Script {
     let (vmid, short) = (guest.vmid, guest.kind.short());
     let mut script = Script::new()
         .act(0.2, Effect::Lock { vmid, lock: "migrate" })
         .undo(Effect::Unlock { vmid, lock: "migrate" })
+        .act(0.1, Effect::CheckMove { vmid, target: target.to_owned(), with_disks })
         .say(
             0.1,
             format!("{{ts}} starting migration of {short} {vmid} to node '{target}' ({address})"),
         );
     let restart = guest.kind == GuestKind::Lxc && guest.running.is_some();
     if restart {
+        let seconds = if guest.ignores_shutdown { MOVE_SHUTDOWN_S as f64 } else { 3.0 };
         script = script
             .say(0.1, "{ts} shutdown CT")
-            .say(3.0, format!("{{ts}} found local volume of {short} {vmid}"));
+            .act(seconds, Effect::Shutdown { vmid, timeout: MOVE_SHUTDOWN_S, force: false });
     }
     for (volid, bytes) in guest.volumes() {
         script = script.say(0.4, format!("{{ts}} found local disk '{volid}' (attached)"));
@@ -212,7 +225,8 @@ pub(crate) fn migrate(guest: &Guest, target: &str, address: &str) -> Script {
     }
     script = script.act(0.5, Effect::Migrate { vmid, target: target.to_owned() });
     if restart {
-        script = script.say(0.5, "{ts} start container on target node");
+        script =
+            script.say(0.5, "{ts} start container on target node").act(2.0, Effect::Start { vmid });
     }
     script.say(0.3, "{ts} migration finished successfully (duration 00:00:09)")
 }

@@ -239,6 +239,7 @@ impl State {
                 image: None,
                 unhealthy: false,
                 borrowed: Vec::new(),
+                ha: spec.ha,
             };
             let up = 3_600.0 + 20.0 * 86_400.0 * unit(own ^ 78);
             if spec.running {

@@ -107,6 +107,7 @@ pub struct GuestSpec {
     pub demand: Option<(f64, f64)>,
     /// Names of its snapshots, oldest first.
     pub snapshots: Vec<String>,
+    pub(crate) ha: Option<String>,
 }
 
 impl GuestSpec {
@@ -121,6 +122,7 @@ impl GuestSpec {
             ignores_shutdown: false,
             demand: None,
             snapshots: Vec::new(),
+            ha: None,
         }
     }
 
@@ -251,6 +253,13 @@ impl GuestSpec {
         let prefix =
             if storage == "local-zfs" && self.kind == GuestKind::Lxc { "subvol" } else { "vm" };
         self.set(key, &format!("{storage}:{prefix}-{vmid}-disk-0,size={gib}G"))
+    }
+
+    /// A resource of high availability, started.
+    #[must_use]
+    pub fn managed(mut self) -> Self {
+        self.ha = Some("started".to_owned());
+        self
     }
 
     /// With a snapshot.

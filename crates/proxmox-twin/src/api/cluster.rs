@@ -95,6 +95,8 @@ struct GuestRow<'a> {
     tags: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hastate: Option<&'a str>,
     #[serde(flatten)]
     #[serde(skip_serializing_if = "Option::is_none")]
     figures: Option<GuestFigures>,
@@ -157,6 +159,7 @@ fn guest_rows(call: &Call<'_>, out: &mut Vec<u8>) {
             pool: guest.pool.as_deref(),
             tags: guest.config.get("tags").map(String::as_str),
             lock: guest.lock(),
+            hastate: guest.ha.as_deref(),
             figures,
         };
         write_row(&row, out);

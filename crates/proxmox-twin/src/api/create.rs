@@ -159,6 +159,7 @@ pub(super) fn newborn(
         image: None,
         unhealthy: false,
         borrowed,
+        ha: None,
     };
     call.state.guests.insert(vmid, guest.clone());
     guest

@@ -78,7 +78,13 @@ const fn qmp(guest: &Guest) -> &'static str {
 pub(super) fn current(call: &mut Call<'_>) -> Reply {
     let guest = call.guest()?;
     let mut row = row(call, guest);
-    row.insert("ha".into(), json!({"managed": 0}));
+    row.insert(
+        "ha".into(),
+        match &guest.ha {
+            Some(state) => json!({"managed": 1, "state": state}),
+            None => json!({"managed": 0}),
+        },
+    );
     if guest.kind == GuestKind::Qemu {
         row.insert("qmpstatus".into(), json!(qmp(guest)));
         if guest.config.get("agent").is_some_and(|a| a.starts_with('1') || a.contains("enabled=1"))

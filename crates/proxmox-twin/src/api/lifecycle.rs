@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Call, cluster, config, create};
 use crate::effect::Effect;
 use crate::guest::{GuestKind, disk_bytes, is_disk};
+use crate::moves::local_resources;
 use crate::reply::{Refusal, Reply};
 use crate::script;
 use crate::task::Script;
@@ -143,29 +144,34 @@ pub(super) fn clone(call: &mut Call<'_>) -> Reply {
 
 pub(super) fn migrate_info(call: &mut Call<'_>) -> Reply {
     let guest = call.guest()?;
-    let others: Vec<&str> = call
-        .state
-        .nodes
-        .iter()
-        .map(|n| n.name.as_str())
-        .filter(|n| *n != guest.node && call.state.online(n))
-        .collect();
+    if call.kind == GuestKind::Qemu {
+        call.unlocked()?;
+    }
+    let others = call.state.nodes.iter().map(|n| n.name.as_str());
+    let others = others.filter(|n| *n != guest.node && call.state.online(n));
     let running = u8::from(guest.running.is_some());
+    let (mut allowed, mut not_allowed) = (Vec::new(), serde_json::Map::new());
+    for node in others {
+        let missing = call.state.missing_storages(guest, node);
+        // While it runs, its disks may go to other storages.
+        if call.kind == GuestKind::Lxc || running == 1 || missing.is_empty() {
+            allowed.push(node);
+        } else {
+            not_allowed.insert(node.to_owned(), json!({"unavailable_storages": missing}));
+        }
+    }
     Ok(match call.kind {
-        GuestKind::Lxc => json!({"running": running, "allowed-nodes": others, "not-allowed-nodes": {}, "dependent-ha-resources": []}),
+        GuestKind::Lxc => json!({"running": running, "allowed-nodes": allowed, "not-allowed-nodes": {}, "dependent-ha-resources": []}),
         GuestKind::Qemu => {
-            let disks: Vec<Value> = guest
-                .volumes()
-                .iter()
-                .filter(|(v, _)| {
-                    call.state
-                        .storage(v.split(':').next().unwrap_or_default())
-                        .is_none_or(|s| !s.spec.shared)
-                })
-                .map(|(volid, size)| json!({"volid": volid, "size": size, "cdrom": 0, "is_attached": 1, "is_unused": 0}))
+            let disks: Vec<Value> = call
+                .state
+                .local_disks(guest)
+                .into_iter()
+                .map(|(volid, size, disc)| json!({"volid": volid, "size": size, "cdrom": u8::from(disc), "is_attached": 1, "is_unused": 0}))
                 .collect();
             json!({
-                "running": running, "allowed_nodes": others, "not_allowed_nodes": {}, "local_disks": disks, "local_resources": [],
+                "running": running, "allowed_nodes": allowed, "not_allowed_nodes": not_allowed, "local_disks": disks,
+                "local_resources": local_resources(guest),
                 "mapped-resources": [], "mapped-resource-info": {}, "dependent-ha-resources": [], "has-dbus-vmstate": 1,
             })
         }
@@ -173,6 +179,7 @@ pub(super) fn migrate_info(call: &mut Call<'_>) -> Reply {
     .into())
 }
 
+/// Checked at once: the target, quorum, how a running guest is moved; for machines also lock and storages.
 pub(super) fn migrate(call: &mut Call<'_>) -> Reply {
     let (vmid, kind) = (call.vmid(), call.kind);
     let target = call.text("target").unwrap_or_default();
@@ -185,15 +192,16 @@ pub(super) fn migrate(call: &mut Call<'_>) -> Reply {
     };
     let address = node.address.clone();
     call.quorum()?;
-    if guest.running.is_some() {
+    if kind == GuestKind::Qemu {
+        call.unlocked()?;
+    }
+    let running = guest.running.is_some();
+    if running {
         match kind {
             GuestKind::Lxc if !call.flag("restart") && !call.flag("online") => {
                 return Err(Refusal::failed(
                     "can't migrate running container without --online or --restart",
                 ));
-            }
-            GuestKind::Lxc if !call.flag("restart") => {
-                return Err(Refusal::failed("lxc live migration is currently not implemented"));
             }
             GuestKind::Qemu if !call.flag("online") => {
                 return Err(Refusal::failed("can't migrate running VM without --online"));
@@ -201,9 +209,25 @@ pub(super) fn migrate(call: &mut Call<'_>) -> Reply {
             _ => {}
         }
     }
+    let moved = call.text("targetstorage").is_some();
+    if kind == GuestKind::Qemu
+        && !moved
+        && let Some(storage) = call.state.missing_storages(guest, &target).first()
+    {
+        return Err(Refusal::failed(format!(
+            "storage '{storage}' is not available on node '{target}'"
+        )));
+    }
+    if guest.ha.is_some() {
+        let script = script::ask_ha(guest, &target);
+        return call.task("hamigrate", &vmid.to_string(), script);
+    }
     let reachable = call.state.online(&target);
-    let script = if reachable {
-        script::migrate(guest, &target, &address)
+    let script = if running && kind == GuestKind::Lxc && call.flag("online") {
+        let text = "lxc live migration is currently not implemented".to_owned();
+        Script::new().act(0.1, Effect::CheckLock { vmid }).act(0.1, Effect::Fail(text))
+    } else if reachable {
+        script::migrate(guest, &target, &address, call.flag("with-local-disks"))
     } else {
         Script::new()
             .say(

@@ -54,14 +54,21 @@ pub(super) fn take(call: &mut Call<'_>) -> Reply {
     call.guest()?;
     call.quorum()?;
     let (vmid, name) = (call.vmid(), snapname(call));
-    if name == "current" {
-        return Err(Refusal::failed("unable to use snapshot name 'current' (reserved name)"));
-    }
-    if name.eq_ignore_ascii_case("pending") {
-        return Err(Refusal::failed("unable to use snapshot name 'pending' (reserved name)"));
+    // Each kind keeps another word for itself; letters count for containers' `vzdump`, not for machines' `pending`.
+    let reserved = name == "current"
+        || match call.kind {
+            GuestKind::Lxc => name == "vzdump",
+            GuestKind::Qemu => name.eq_ignore_ascii_case("pending"),
+        };
+    if reserved {
+        return Err(Refusal::failed(format!(
+            "unable to use snapshot name '{name}' (reserved name)"
+        )));
     }
     let (description, vmstate) =
         (call.text("description").unwrap_or_default(), call.flag("vmstate"));
+    // Memory is kept where there is some.
+    let vmstate = vmstate && call.guest()?.running.is_some();
     let mut script = Script::new()
         .act(0.1, Effect::Lock { vmid, lock: "snapshot" })
         .undo(Effect::Unlock { vmid, lock: "snapshot" });

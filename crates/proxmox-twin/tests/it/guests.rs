@@ -598,3 +598,66 @@ async fn ten_thousand_guests_answer_quickly() {
     // Generous, since this runs unoptimised beside other work.
     assert!(took.as_millis() < 1_000, "{took:?}");
 }
+
+#[tokio::test]
+async fn what_keeps_a_guest_from_being_moved() {
+    let world = World::empty()
+        .guest(GuestSpec::lxc(100, "runs").running())
+        .guest(GuestSpec::lxc(101, "kept").snapshot("old"))
+        .guest(GuestSpec::lxc(102, "bound").set("mp0", "/srv/data,mp=/data"))
+        .guest(GuestSpec::qemu(103, "live").running())
+        .guest(GuestSpec::qemu(104, "tied").set("hostpci0", "0000:01:00.0"))
+        .guest(GuestSpec::qemu(105, "busy").locked("backup"))
+        .guest(GuestSpec::lxc(106, "managed").managed());
+    let desk = Desk::new(world).await;
+    let to = async |path: &str, more: &[(&str, &str)]| {
+        let mut form = vec![("target", "pve2")];
+        form.extend_from_slice(more);
+        desk.post(&format!("/nodes/pve1/{path}/migrate"), &form).await
+    };
+    assert_eq!(
+        to("lxc/100", &[]).await.line(),
+        "500 can't migrate running container without --online or --restart"
+    );
+    let live = to("lxc/100", &[("online", "1")]).await;
+    assert_eq!(desk.exit(&live).await, "lxc live migration is currently not implemented");
+    let restarted = to("lxc/100", &[("restart", "1")]).await;
+    assert_eq!(desk.exit(&restarted).await, "OK");
+    let moved = desk.twin.guest(100).unwrap();
+    assert_eq!((moved.node.as_str(), moved.lock), ("pve2", None));
+    for action in ["shutdown", "migrate", "start"] {
+        assert_eq!(desk.twin.count(action, 100), 1, "{action}");
+    }
+    let kept = to("lxc/101", &[]).await;
+    assert_eq!(desk.exit(&kept).await, "can't migrate CT - check log");
+    let bound = to("lxc/102", &[]).await;
+    assert_eq!(desk.exit(&bound).await, "cannot migrate local bind mount point 'mp0'");
+    let alone = to("qemu/103", &[("online", "1")]).await;
+    assert_eq!(
+        desk.exit(&alone).await,
+        "can't live migrate attached local disks without with-local-disks option"
+    );
+    let whole = to("qemu/103", &[("online", "1"), ("with-local-disks", "1")]).await;
+    assert_eq!(desk.exit(&whole).await, "OK");
+    let tied = to("qemu/104", &[]).await;
+    assert_eq!(desk.exit(&tied).await, "can't migrate VM which uses local devices: hostpci0");
+    assert_eq!(to("qemu/105", &[]).await.line(), "500 VM is locked (backup)");
+    let says = desk.get("/nodes/pve1/qemu/104/migrate?target=pve2").await;
+    assert_eq!(says.data()["local_resources"][0], "hostpci0");
+    assert_eq!(says.data()["local_disks"][0]["volid"], "local-lvm:vm-104-disk-0");
+    // High availability: the task that asks is over before the guest has moved.
+    let asked = to("lxc/106", &[]).await;
+    assert!(asked.data().as_str().unwrap().contains(":hamigrate:106:"), "{}", asked.text);
+    assert_eq!(desk.exit(&asked).await, "OK");
+    for _ in 0..500 {
+        if desk.twin.guest(106).is_some_and(|g| g.node == "pve2") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(desk.twin.guest(106).unwrap().node, "pve2");
+    for (path, name) in [("lxc/101", "vzdump"), ("qemu/104", "Pending"), ("lxc/101", "current")] {
+        let got = desk.post(&format!("/nodes/pve1/{path}/snapshot"), &[("snapname", name)]).await;
+        assert_eq!(got.line(), format!("500 unable to use snapshot name '{name}' (reserved name)"));
+    }
+}
