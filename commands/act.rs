@@ -75,6 +75,15 @@ pub async fn on_guest(
     who: &str,
     timeout_s: Option<u32>,
 ) -> Result<(), FaceError> {
+    // These take more than a guest: it is asked for, or there is a sensible answer.
+    match verb {
+        Verb::GuestMigrate => return Box::pin(crate::migrate::ask_where(visit, who)).await,
+        Verb::GuestSnapshotCreate => return Box::pin(crate::snapshot::take(visit, who)).await,
+        Verb::GuestSnapshotDelete | Verb::GuestSnapshotRollback => {
+            return Box::pin(crate::snapshot::open(visit, verb, who)).await;
+        }
+        _ => {}
+    }
     let Door::Open(guest) = door(visit, verb, who).await? else { return Ok(()) };
     let ask = match verb {
         Verb::GuestUnlock => Ask::Unlock { who: who.to_owned() },

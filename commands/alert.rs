@@ -289,7 +289,13 @@ pub(crate) async fn remedy(
     let (Ok(verb), Some(guest)) = (verb.parse::<Verb>(), address(place)) else {
         return unknown(visit).await;
     };
-    let offered = [Verb::GuestStart, Verb::GuestReboot, Verb::GuestShutdown];
+    let offered = [
+        Verb::GuestStart,
+        Verb::GuestReboot,
+        Verb::GuestShutdown,
+        Verb::GuestMigrate,
+        Verb::GuestSnapshotCreate,
+    ];
     if !offered.contains(&verb) {
         return unknown(visit).await;
     }

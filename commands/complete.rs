@@ -20,7 +20,7 @@ mod world;
 
 pub use record::{forward, hook, operation, rule, set, task};
 pub(crate) use world::storages;
-pub use world::{any_storage, bridge, cluster, image, node, storage};
+pub use world::{any_storage, bridge, cluster, image, node, other_node, storage};
 
 /// Most guests whose rights are looked up for one answer: bounds the work of a keystroke. Whoever is not among
 /// them is found by typing more of the name, or by typing it whole.

@@ -16,8 +16,19 @@ use crate::visit::serve;
     slash_command,
     guild_only,
     subcommands(
-        "list", "show", "start", "shutdown", "stop", "kill", "reboot", "suspend", "resume",
-        "unlock", "delete"
+        "list",
+        "show",
+        "start",
+        "shutdown",
+        "stop",
+        "kill",
+        "reboot",
+        "suspend",
+        "resume",
+        "unlock",
+        "migrate",
+        "crate::snapshot::snapshot",
+        "delete"
     ),
     subcommand_required
 )]
@@ -211,6 +222,27 @@ async fn unlock(
     guest: String,
 ) -> Result<(), FaceError> {
     serve(ctx, async |visit| act::unlock(&visit, &guest).await).await
+}
+
+/// Move a guest to another node
+#[poise::command(slash_command, guild_only)]
+async fn migrate(
+    ctx: Context<'_>,
+    #[description = "Name, number, or cluster/number"]
+    #[autocomplete = "complete::guest"]
+    #[max_length = 300]
+    guest: String,
+    #[description = "The node it goes to"]
+    #[autocomplete = "complete::other_node"]
+    #[max_length = 63]
+    to: String,
+    #[description = "Whether a running container may be shut down and started for it (yes)"]
+    restart: Option<bool>,
+) -> Result<(), FaceError> {
+    serve(ctx, async |visit| {
+        crate::migrate::to_node(&visit, &guest, &to, restart.unwrap_or(true)).await
+    })
+    .await
 }
 
 /// Delete a guest with its disks

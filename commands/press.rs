@@ -141,12 +141,19 @@ async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError
                 None => unknown(visit).await,
             }
         }
+        View::MoveTo { guest } => {
+            Box::pin(crate::migrate::to_node(visit, &guest.to_string(), value, true)).await
+        }
+        View::Snapshots { guest } => Box::pin(crate::snapshot::picked(visit, &guest, value)).await,
         View::Guest { guest, .. } => match value.parse::<Verb>() {
             Ok(verb) if verb.writes() => act::on_picked(visit, verb, &guest, None).await,
             _ => unknown(visit).await,
         },
         View::Choice { verb, timeout_s, .. } => match address(value) {
             Some(guest) if verb.writes() => act::on_picked(visit, verb, &guest, timeout_s).await,
+            Some(guest) if verb == Verb::GuestSnapshotList => {
+                show::open(visit, View::Snapshots { guest }).await
+            }
             Some(guest) => show::open(visit, View::Guest { guest, pod: verb.is_pod() }).await,
             None => unknown(visit).await,
         },

@@ -291,6 +291,16 @@ pub fn needed_privileges(verb: Verb) -> &'static [&'static str] {
         // Besides, a webhook target may be made only by whoever may reach the network from a node.
         Verb::ClusterNotifyInstall => &["Mapping.Modify", "Sys.AccessNetwork"],
         Verb::GuestUnlock => &["VM.Audit", "Sys.Audit"],
+        // Tasks that high availability starts as root are seen with Sys.Audit.
+        Verb::GuestMigrate => &["VM.Audit", "VM.Migrate", "Datastore.Audit", "Sys.Audit"],
+        Verb::GuestSnapshotList => &["VM.Audit"],
+        Verb::GuestSnapshotCreate | Verb::GuestSnapshotDelete => {
+            &["VM.Audit", "VM.Snapshot", "Datastore.Audit"]
+        }
+        // What ran is started again.
+        Verb::GuestSnapshotRollback => {
+            &["VM.Audit", "VM.Snapshot.Rollback", "VM.PowerMgmt", "Datastore.Audit"]
+        }
         Verb::ImageList | Verb::ImageCache => &["Datastore.Audit"],
         Verb::ImageUsedBy => &["Datastore.Audit", "VM.Audit"],
         Verb::ImageShow => &["Datastore.Audit", "VM.Audit", "Sys.AccessNetwork"],

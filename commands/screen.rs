@@ -177,6 +177,16 @@ pub enum View {
         /// Whether it was asked for as a pod.
         pod: bool,
     },
+    /// Where shall a guest go?
+    MoveTo {
+        /// Which.
+        guest: GuestRef,
+    },
+    /// A guest's snapshots.
+    Snapshots {
+        /// Which.
+        guest: GuestRef,
+    },
     /// Images.
     Images {
         /// Of which cluster.
@@ -345,6 +355,8 @@ impl View {
             Self::Guests { .. } => Verb::GuestList,
             Self::Guest { pod: true, .. } => Verb::PodShow,
             Self::Guest { .. } => Verb::GuestShow,
+            Self::MoveTo { .. } => Verb::GuestMigrate,
+            Self::Snapshots { .. } => Verb::GuestSnapshotList,
             Self::Images { filter, .. } if filter.fetched => Verb::ImageCache,
             Self::Images { .. } => Verb::ImageList,
             Self::Image { users: true, .. } => Verb::ImageUsedBy,

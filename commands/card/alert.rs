@@ -162,9 +162,16 @@ pub fn remedies(i: &Incident) -> Vec<(Verb, String, String)> {
     for line in guests {
         let Some(vmid) = line.subject.vmid else { continue };
         let verbs: &[Verb] = match line.metric {
-            Metric::GuestStopped => &[Verb::GuestStart],
-            Metric::GuestCpu | Metric::GuestMemory => &[Verb::GuestReboot, Verb::GuestShutdown],
-            Metric::GuestHa => &[Verb::GuestStart],
+            Metric::GuestStopped | Metric::GuestHa => {
+                &[Verb::GuestStart, Verb::GuestMigrate, Verb::GuestSnapshotCreate]
+            }
+            Metric::GuestCpu | Metric::GuestMemory => &[
+                Verb::GuestReboot,
+                Verb::GuestShutdown,
+                Verb::GuestMigrate,
+                Verb::GuestSnapshotCreate,
+            ],
+            Metric::GuestDisk => &[Verb::GuestMigrate, Verb::GuestSnapshotCreate],
             _ => &[],
         };
         for verb in verbs {
@@ -205,7 +212,11 @@ fn controls(card: Card, i: &Incident) -> Card {
     let remedies = remedies(i).into_iter().map(|(verb, address, label)| Choice {
         value: format!("{} {address}", verb.as_str()),
         label: format!("{} {label}", words::verb(verb).todo),
-        hint: "shows its plan first where it asks".into(),
+        hint: match verb {
+            Verb::GuestMigrate => "asks where to, then shows its plan",
+            _ => "shows its plan first where it asks",
+        }
+        .into(),
     });
     card.select(Select {
         token: Token::Mute(i.id.clone()),

@@ -152,6 +152,23 @@ pub const PAGES: &[HelpEntry] = &[
     page(Verb::GuestSuspend, "freeze", "/guest suspend guest:db-1"),
     page(Verb::GuestResume, "let it go on", "/guest resume guest:db-1"),
     page(Verb::GuestUnlock, "take a left-over lock off", "/guest unlock guest:web-0"),
+    page(Verb::GuestMigrate, "move to another node", "/guest migrate guest:web-0 to:pve2"),
+    page(
+        Verb::GuestSnapshotCreate,
+        "take a snapshot",
+        "/guest snapshot create guest:web-0 name:before-upgrade",
+    ),
+    page(Verb::GuestSnapshotList, "its snapshots", "/guest snapshot list guest:web-0"),
+    page(
+        Verb::GuestSnapshotDelete,
+        "delete one",
+        "/guest snapshot delete guest:web-0 snapshot:before-upgrade",
+    ),
+    page(
+        Verb::GuestSnapshotRollback,
+        "go back to one",
+        "/guest snapshot rollback guest:web-0 snapshot:before-upgrade",
+    ),
     page(Verb::GuestDelete, "delete with its disks", "/guest delete guest:web-0"),
     page(Verb::PodCreate, "create a container", "/pod create name:web-1"),
     page(Verb::PodApply, "create or change from a file", "/pod apply file:web-1.toml"),

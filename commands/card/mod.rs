@@ -22,6 +22,7 @@ mod proposal;
 mod question;
 mod report;
 mod set;
+mod snapshot;
 mod task;
 mod units;
 
@@ -50,6 +51,7 @@ pub use question::{
 };
 pub use report::report_card;
 pub use set::{set_history, set_list, set_show};
+pub use snapshot::{move_to, snapshot_list};
 pub use task::{TaskList, task_list, task_log, task_show};
 pub use units::{bar, bytes, percent, span};
 

@@ -2,7 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::policy::Target;
-use gantry_core::world::NodeState;
+use gantry_core::world::{Found, Node, NodeState, find_guest};
 use serenity::all::CreateAutocompleteResponse;
 
 use super::{Any, Typing, offer, once};
@@ -44,6 +44,37 @@ pub async fn node(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
             }
         }
         found
+    })
+}
+
+/// Completes a node that the guest which was chosen is not on.
+pub async fn other_node(ctx: Any<'_>, typed: &str) -> CreateAutocompleteResponse {
+    offer(ctx, typed, |t| {
+        let views = t.engine.views_for(&t.actor, t.verb);
+        let guest = match t.other("guest").map(|who| find_guest(&views, who)) {
+            Some(Found::One(guest)) if t.may(Target::Guest(guest)) => Some(guest),
+            _ => None,
+        };
+        let mut found = Vec::new();
+        for view in t.views() {
+            let meant = guest.is_none_or(|g| g.cluster == view.cluster);
+            if !meant || !t.may(Target::Within(&view.cluster)) {
+                continue;
+            }
+            let elsewhere = |n: &&Node| guest.is_none_or(|g| g.node != n.name);
+            for node in view.nodes.iter().filter(elsewhere).filter(|n| t.fits(n.name.as_str())) {
+                let state = match node.state {
+                    NodeState::Up => {
+                        let free = node.mem_max.saturating_sub(node.mem);
+                        format!("{} of memory free", crate::card::bytes(free))
+                    }
+                    NodeState::Down => "down".to_owned(),
+                    NodeState::Unknown => "not answering".to_owned(),
+                };
+                found.push((format!("{} · {state}", node.name), node.name.to_string()));
+            }
+        }
+        once(found)
     })
 }
 

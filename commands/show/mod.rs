@@ -81,7 +81,7 @@ fn forbidden(visit: &Visit, view: &View) -> Option<(String, String)> {
         | View::Bridge { cluster, node, .. } => {
             (node.to_string(), visit.may(view.verb(), Target::Node(cluster, node)))
         }
-        View::Guest { guest, .. } => {
+        View::Guest { guest, .. } | View::MoveTo { guest } | View::Snapshots { guest } => {
             let views = visit.face.engine().views();
             let found =
                 views.iter().find(|v| v.cluster == guest.cluster).and_then(|v| v.guest(guest.vmid));
@@ -148,6 +148,8 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Tasks { cluster, filter, page, shown } => {
             work::tasks(visit, cluster, filter, page, shown, id).await
         }
+        View::MoveTo { guest } => crate::migrate::question(visit, guest, id),
+        View::Snapshots { guest } => Box::pin(crate::snapshot::draw(visit, guest, id)).await,
         View::Task { cluster, upid } => work::task(visit, cluster, upid, id).await,
         View::TaskLog { cluster, upid, from } => work::task_log(visit, cluster, upid, *from).await,
         View::Ops { open, cluster, guest, page } => {
@@ -203,6 +205,8 @@ pub(crate) fn verbs_for(visit: &Visit, guest: &gantry_core::world::Guest, pod: b
                     | Verb::OpCancel
                     | Verb::TaskCancel
                     | Verb::GuestStop
+                    // Shown with rolling back, under the list of snapshots.
+                    | Verb::GuestSnapshotDelete
             )
         })
         .filter(|v| crate::complete::makes_sense(*v, guest))

@@ -160,6 +160,8 @@ pub(crate) fn may_action(
         Action::Power { .. }
         | Action::Delete { .. }
         | Action::Unlock { .. }
+        | Action::Migrate(_)
+        | Action::Snapshot(_)
         | Action::Pod(_)
         | Action::Image(_) => {
             let Some((guest, _)) = action.guest() else { return any };
