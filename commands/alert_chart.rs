@@ -72,7 +72,7 @@ async fn draw(engine: &Engine, line: Line) -> Option<Picture> {
     let to_ms = engine.now_ms();
     let mut thresholds: Vec<Threshold> =
         at.map(|value| Threshold { value, name: "alert".into() }).into_iter().collect();
-    thresholds.extend(history.limit.map(|value| Threshold { value, name: "limit".into() }));
+    thresholds.extend(history.limit.map(|value| Threshold { value, name: "size".into() }));
     let chart = Chart {
         title: format!("{}: {}", line.subject.label(), line.metric.words()),
         subtitle: "last hour".into(),

@@ -126,7 +126,7 @@ impl Desk {
 
     /// What people quote and the log is searched for.
     pub fn reference(&self) -> String {
-        format!("in_{}", self.id)
+        format!("ix_{}", self.id)
     }
 
     fn stage(&self) -> Stage {

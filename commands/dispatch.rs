@@ -161,8 +161,8 @@ fn command_name(ctx: poise::Context<'_, Face, FaceError>) -> String {
 
 fn reference(ctx: poise::Context<'_, Face, FaceError>) -> String {
     match ctx {
-        poise::Context::Application(ctx) => format!("in_{}", ctx.interaction.id),
-        poise::Context::Prefix(_) => "in_0".to_owned(),
+        poise::Context::Application(ctx) => format!("ix_{}", ctx.interaction.id),
+        poise::Context::Prefix(_) => "ix_0".to_owned(),
     }
 }
 

@@ -71,7 +71,11 @@ async fn override_(
         }
         let for_ms = i64::from(hours) * 3_600_000;
         let done = visit.face.engine().stand_in(&visit.actor, UserId(who.id.get()), for_ms).await?;
-        visit.say(&card::said(verb, "on call", &done)).await
+        let mut card = card::said(verb, "on call", &done);
+        if matches!(done, gantry_engine::Said::Done(..)) {
+            card = card.say(line![Piece::Person(UserId(who.id.get())), " is called first."]);
+        }
+        visit.say(&card).await
     })
     .await
 }

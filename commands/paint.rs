@@ -54,6 +54,10 @@ pub const FILES_MAX: usize = 10;
 
 /// Our own bound for a file: a tenth of Discord's 10 MiB, more than anybody reads on a phone.
 const FILE_MAX: usize = 1 << 20;
+/// Characters of a file's name.
+const FILE_NAME_MAX: usize = 80;
+/// Characters of its ending: `toml`, `png`.
+const FILE_KIND_MAX: usize = 5;
 /// Our own bound for the small print; leaves the sum to the text.
 const OUR_FOOTER_MAX: usize = 300;
 /// Room kept for the sentence that says what was cut.
@@ -202,8 +206,16 @@ pub fn label(text: &str, max: usize) -> String {
 
 fn file_name(name: &str) -> String {
     let ok = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let name: String = name.chars().map(|c| if ok(c) { c } else { '_' }).take(60).collect();
-    if name.trim_matches(['.', '_']).is_empty() { "text.txt".to_owned() } else { name }
+    let name: String = name.chars().map(|c| if ok(c) { c } else { '_' }).collect();
+    if name.trim_matches(['.', '_']).is_empty() {
+        return "text.txt".to_owned();
+    }
+    // What kind of file it is stands at the end and stays.
+    let (stem, kind) = match name.rsplit_once('.') {
+        Some((stem, kind)) if kind.len() <= FILE_KIND_MAX => (stem, format!(".{kind}")),
+        _ => (name.as_str(), String::new()),
+    };
+    stem.chars().take(FILE_NAME_MAX - kind.len()).chain(kind.chars()).collect()
 }
 
 fn file_bytes(text: &str) -> Vec<u8> {

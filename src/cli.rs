@@ -210,8 +210,14 @@ async fn dispatch(cli: Cli) -> u8 {
             Ok(loaded) => {
                 let (clusters, rules) =
                     (loaded.config.clusters.len(), loaded.config.policy.rules.len());
+                let nobody = match rules {
+                    0 => {
+                        "Without a rule nobody may do anything: add [[policy.rules]], see docs/policy.md.\n"
+                    }
+                    _ => "",
+                };
                 print(&format!(
-                    "{}: in order ({clusters} clusters, {rules} policy rules)\n",
+                    "{}: in order (clusters: {clusters}, policy rules: {rules})\n{nobody}",
                     loaded.path.display()
                 ))
             }

@@ -2,7 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::alert::{
-    Effective, Incident, Kind, Metric, Muting, Phase, Rule, Severity, Tracked, Unit,
+    Effective, Incident, Kind, Metric, Muting, Phase, Rule, Severity, Summary, Tracked, Unit,
 };
 use gantry_engine::{AlertView, Said};
 
@@ -66,22 +66,22 @@ pub fn incident(incident: &Incident) -> Card {
     }
     card = card.lines(i.body.iter().map(|l| line!["• ", told(l)]));
     for l in &s.lines {
-        card = card.say(
-            line![
-                mark(l.severity),
-                " ",
-                bold(l.subject.label()),
-                " · ",
+        let named = line![bold(l.subject.label()), " · "];
+        card = card.say(match i.is_open() {
+            true => line![mark(l.severity), " "].and(named.0).and([
                 text(&l.shown),
-                " · since "
-            ]
-            .and([ago(l.since_ms), (if l.flaps { " · comes and goes" } else { "" }).into()]),
-        );
+                " · began ".into(),
+                ago(l.since_ms),
+                (if l.flaps { " · comes and goes" } else { "" }).into(),
+            ]),
+            // The mark would say that it still is so.
+            false => line!["• "].and(named.0).and(["last: ".into(), text(&l.shown)]),
+        });
         if !l.detail.is_empty() {
             card = card.say(line!["  ", text(&l.detail)]);
         }
     }
-    let more = usize::try_from(s.firing).unwrap_or(0).saturating_sub(s.lines.len());
+    let more = usize::try_from(s.named()).unwrap_or(0).saturating_sub(s.lines.len());
     if more > 0 {
         card = card.say(line![text(format!("… and {more} more; `/alert show` has all"))]);
     }
@@ -92,12 +92,16 @@ pub fn incident(incident: &Incident) -> Card {
     }
     if s.muted > 0 {
         let why = s.muted_why.join("; ");
-        card = card.say(line![text(format!("{} silenced: {why}", s.muted))]);
+        let many = match (s.muted, s.firing) {
+            (_, 0) => "Not told".to_owned(),
+            (n, _) => format!("{n} more not told"),
+        };
+        card = card.say(line![text(format!("{many}: {why}"))]);
     }
     if i.kind == Kind::Alerts {
         card = card
             .beside("Severity", line![i.severity.as_str()])
-            .beside("Firing", line![text(format!("{} now, {} over", s.firing, s.over))])
+            .beside("Firing", line![text(firing(s))])
             .beside("Since", line![ago(i.opened_ms)]);
     }
     if let Some(ack) = &i.ack {
@@ -115,6 +119,11 @@ pub fn incident(incident: &Incident) -> Card {
     }
     card = card.field("Timeline", timeline(i, TIMELINE_SHOWN)).field("Notes", notes(i));
     controls(card, i).foot(format!("ref {}", i.id))
+}
+
+fn firing(s: &Summary) -> String {
+    let quiet = if s.muted > 0 { format!(", {} silenced", s.muted) } else { String::new() };
+    format!("{} now{quiet}, {} over", s.firing + s.muted, s.over)
 }
 
 fn heading(i: &Incident) -> Line {
@@ -314,7 +323,7 @@ pub fn explain(view: &AlertView, mutes: &[Muting], there: &[String]) -> Card {
             bold(t.subject.label()),
             ": ",
             text(t.shown()),
-            ", bad since ",
+            ", went bad ",
             ago(t.bad_since_ms)
         ]);
         if let Some(e) = effective {
@@ -335,7 +344,9 @@ pub fn explain(view: &AlertView, mutes: &[Muting], there: &[String]) -> Card {
         }
     }
     let route = match (i.posted_ms, i.hold) {
-        (Some(at), _) => line!["Told ", ago(at), text(format!(" in channel {}.", i.channel))],
+        (Some(at), _) => {
+            line!["Told ", ago(at), " in ", Piece::Ours(format!("<#{}>", i.channel).into()), "."]
+        }
         (None, Some(hold)) => line!["Not told: ", hold.words(), "."],
         (None, None) => line!["Not told yet."],
     };
@@ -343,7 +354,7 @@ pub fn explain(view: &AlertView, mutes: &[Muting], there: &[String]) -> Card {
     for call in &i.calls {
         let whom = match (call.user, call.role) {
             (Some(user), _) => Piece::Person(user),
-            (None, Some(role)) => text(format!("role {role}")),
+            (None, Some(role)) => Piece::Ours(format!("<@&{role}>").into()),
             (None, None) => "nobody".into(),
         };
         card = card.say(line!["Called ", whom, " ", ago(call.at_ms)]);

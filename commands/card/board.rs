@@ -207,7 +207,7 @@ fn guests(b: &BoardView) -> Line {
     }
     let pods = all.iter().filter(|g| g.is_pod()).count();
     if pods > 0 {
-        parts.push(format!("{pods} of them pods"));
+        parts.push(format!("pods among all: {pods}"));
     }
     if parts.is_empty() { line!["none"] } else { line![text(parts.join(" · "))] }
 }

@@ -32,15 +32,16 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
     let down = v.nodes.iter().filter(|n| n.state != NodeState::Up).count();
     let up = v.nodes.len() - down;
     let full = v.storages.iter().filter(|s| is_full(s)).count();
-    let (tone, word): (Tone, &'static str) = match (v.observed_ms, v.quorate) {
-        (..=0, _) => (Tone::Unknown, "? Not read yet"),
-        (_, Some(false)) => (Tone::Bad, "✗ No quorum"),
-        _ if v.fault.is_some() => (Tone::Unknown, "? Not answering"),
-        _ if down > 0 => (Tone::Warning, "⚠ Nodes missing"),
-        _ if full > 0 => (Tone::Warning, "⚠ Storage nearly full"),
-        _ => (Tone::Good, "✓ Healthy"),
+    let (tone, mark, word): (Tone, &'static str, String) = match (v.observed_ms, v.quorate) {
+        (..=0, _) => (Tone::Unknown, "? ", "not read yet".into()),
+        (_, Some(false)) => (Tone::Bad, "✗ ", "no quorum".into()),
+        _ if v.fault.is_some() => (Tone::Unknown, "? ", "not answering".into()),
+        _ if down == 1 => (Tone::Warning, "⚠ ", "1 node missing".into()),
+        _ if down > 1 => (Tone::Warning, "⚠ ", format!("{down} nodes missing")),
+        _ if full > 0 => (Tone::Warning, "⚠ ", "storage nearly full".into()),
+        _ => (Tone::Good, "✓ ", "healthy".into()),
     };
-    let mut card = Card::new(tone, line![word, ": ", text(v.cluster.as_str())]);
+    let mut card = Card::new(tone, line![mark, text(v.cluster.as_str()), ": ", text(word)]);
     if let Some(fault) = &v.fault {
         card = card.say(line!["⚠ ", text(fault)]);
     }
@@ -48,9 +49,12 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
         card = card.say("Without quorum Proxmox refuses every change.");
     }
     let running = v.guests.iter().filter(|g| g.status == GuestStatus::Running).count();
+    let unknown = v.guests.iter().filter(|g| g.status == GuestStatus::Unknown).count();
+    let guests =
+        format!("{running} of {} running{}", v.guests.len(), super::guest::not_known(unknown));
     card = card
         .beside("Nodes up", line![text(format!("{up} of {}", v.nodes.len()))])
-        .beside("Guests", line![text(format!("{running} of {} running", v.guests.len()))]);
+        .beside("Guests", line![text(guests)]);
     let quorum = match v.quorate {
         Some(true) => "yes",
         Some(false) => "no",

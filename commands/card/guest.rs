@@ -28,6 +28,8 @@ pub struct GuestList<'a> {
     pub hidden: usize,
     /// How many run, of all that match.
     pub running: usize,
+    /// How many of them nobody can ask now.
+    pub unknown: usize,
     /// Age of the oldest view shown, milliseconds.
     pub observed_ms: i64,
     /// How those on this page are that have a health check and run; as long as `rows`.
@@ -48,6 +50,11 @@ pub fn status_mark(status: GuestStatus) -> &'static str {
     }
 }
 
+/// `, 5 not known`, where there are any.
+pub(super) fn not_known(unknown: usize) -> String {
+    if unknown > 0 { format!(", {unknown} not known") } else { String::new() }
+}
+
 /// The list.
 pub fn guest_list(list: &GuestList<'_>) -> Card {
     let mut card = Card::new(Tone::Plain, list.title);
@@ -57,7 +64,10 @@ pub fn guest_list(list: &GuestList<'_>) -> Card {
     card = card.say(if list.place.total == 0 {
         Line::from("None.")
     } else {
-        line![text(list.place.words()), text(format!(" · {} running", list.running))]
+        line![
+            text(list.place.words()),
+            text(format!(" · {} running{}", list.running, not_known(list.unknown)))
+        ]
     });
     let health = list.health.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     card =

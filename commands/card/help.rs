@@ -129,8 +129,29 @@ fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
     }
     groups
         .into_iter()
-        .map(|(why, list)| line![bold(list.join(", ")), " · ", lead, told(why)])
+        .map(|(why, list)| line![bold(short(&list)), " · ", lead, told(why)])
         .collect()
+}
+
+/// `everything`; else `alert.*` where it is all of a noun's verbs, and the others one by one.
+fn short(verbs: &[&str]) -> String {
+    let noun = |verb: &str| verb.split('.').next().unwrap_or_default().to_owned();
+    if verbs.len() == Verb::ALL.len() {
+        return "everything".to_owned();
+    }
+    let mut words: Vec<String> = Vec::new();
+    for verb in verbs {
+        let of = noun(verb);
+        let all = Verb::ALL.iter().filter(|v| noun(v.as_str()) == of).count();
+        let word = match verbs.iter().filter(|v| noun(v) == of).count() {
+            here if here == all && all > 1 => format!("{of}.*"),
+            _ => (*verb).to_owned(),
+        };
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join(", ")
 }
 
 /// Every command's page. A test holds this list against the commands.

@@ -156,7 +156,7 @@ async fn picture(
         to_ms,
         series,
         thresholds: limit
-            .map(|value| Threshold { value, name: "limit".into() })
+            .map(|value| Threshold { value, name: "size".into() })
             .into_iter()
             .collect(),
     };

@@ -204,6 +204,7 @@ pub(super) async fn guests(
         filters: &filter_words(filter),
         hidden,
         running: rows.iter().filter(|g| g.status == GuestStatus::Running).count(),
+        unknown: rows.iter().filter(|g| g.status == GuestStatus::Unknown).count(),
         observed_ms,
         faults: &faults,
         screen: id,

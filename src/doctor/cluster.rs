@@ -48,7 +48,10 @@ pub(super) async fn examine(cluster: &Cluster, policy: &Policy, report: &mut Rep
         }
     }
     let Some(client) = answering else {
-        trust(cluster, &[], report);
+        // Nothing was tried, so nothing is in order; that nothing is checked at all is said anyway.
+        if matches!(cluster.tls, Tls::Insecure) {
+            trust(cluster, &[], report);
+        }
         return;
     };
     if cluster.endpoints.len() == 1 {

@@ -15,7 +15,8 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
         && path != ":memory:"
         && !std::path::Path::new(path).exists()
     {
-        let folder = std::path::Path::new(path).parent().unwrap_or(std::path::Path::new("."));
+        let folder = std::path::Path::new(path).parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
         if folder.is_dir() {
             report.ok(SUBJECT, format!("{path} does not exist yet; the first start makes it"));
         } else {

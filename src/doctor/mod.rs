@@ -120,7 +120,8 @@ pub fn of_error(error: &crate::config::Error) -> Report {
     match error {
         crate::config::Error::Wrong { mistakes, .. } => {
             for mistake in mistakes {
-                report.fail("configuration", &mistake.at, mistake.what.clone());
+                let problem = format!("{}: {}", mistake.at, mistake.what);
+                report.fail("configuration", problem, "correct it, then `gantry config check`");
             }
         }
         other => report.fail(
@@ -138,7 +139,7 @@ fn configuration(loaded: &Loaded, report: &mut Report) {
     report.ok(
         "configuration",
         format!(
-            "{}: clusters {}; {} policy rules",
+            "{}: clusters {}; policy rules: {}",
             loaded.path.display(),
             clusters.join(", "),
             config.policy.rules.len()

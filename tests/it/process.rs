@@ -149,7 +149,7 @@ async fn what_is_shown_holds_no_secret() {
     assert!(!out.contains(&place.proxmox.token().1), "{out}");
     let (code, out, _) = output(&["config", "check"], &place.config());
     assert_eq!(code, 0);
-    assert!(out.contains("in order (1 clusters, 1 policy rules)"), "{out}");
+    assert!(out.contains("in order (clusters: 1, policy rules: 1)"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

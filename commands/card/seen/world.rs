@@ -48,7 +48,7 @@ fn a_cluster_with_a_node_that_does_not_answer() {
         screen: &screen(),
     });
     insta::assert_snapshot!(see(&card), @r#"
-    ⚠ Nodes missing: lab
+    ⚠ lab: 1 node missing
     3 more guests exist that you may not see.
     As of 2026-11-21 05:59:56 UTC
 
@@ -111,6 +111,7 @@ fn guests_on_pages() {
         filters: &["tag web".into()],
         hidden: 4,
         running: 30,
+        unknown: 0,
         observed_ms: NOW - 4_000,
         health: &[Some(health(Some(Condition::Unhealthy))), None],
         faults: &[],

@@ -12,6 +12,8 @@ const BOTTOM: f64 = HEIGHT as f64 - 52.0;
 const TOP: f64 = 142.0;
 /// Height of a further row of the legend.
 const LEGEND_ROW: f64 = 34.0;
+/// Half of a label of the time axis.
+const LABEL_HALF: f64 = 40.0;
 /// Up to this many lines each have a row of the legend to themselves, with their maximum; more share two columns.
 const LEGEND_WIDE: usize = 2;
 /// Text size: 24 of 800 pixels stay readable on a phone 350 wide.
@@ -136,13 +138,10 @@ fn grid(out: &mut String, plot: &Plot<'_>) {
         let x = plot.x(at);
         rule(out, (x, plot.top), (x, BOTTOM), GRID, "stroke-dasharray=\"2 6\"");
         // A label at the right end would leave the picture; one at the left end would lie on "UTC".
-        let anchor = match x {
-            x if x > RIGHT - 40.0 => "end",
-            x if x < LEFT + 40.0 => "start",
-            _ => "middle",
-        };
-        let style = format!("text-anchor=\"{anchor}\" font-size=\"22\"");
-        text(out, (x.min(RIGHT), BOTTOM + 34.0), QUIET, &style, &label);
+        if (LEFT + LABEL_HALF..RIGHT - LABEL_HALF).contains(&x) {
+            let style = "text-anchor=\"middle\" font-size=\"22\"";
+            text(out, (x, BOTTOM + 34.0), QUIET, style, &label);
+        }
     }
     text(out, (LEFT - 12.0, BOTTOM + 34.0), QUIET, "text-anchor=\"end\" font-size=\"22\"", "UTC");
 }

@@ -388,7 +388,7 @@ function content(message) {
   if (message.thread) {
     const { id, name, message_count: count } = message.thread;
     const open = { click: () => openChannel(id) };
-    out.push(el("button", { class: "thread-card", type: "button", on: open }, el("b", { class: "clip" }, name), span("dim", `${count ?? 0} messages ›`)));
+    out.push(el("button", { class: "thread-card", type: "button", on: open }, el("b", { class: "clip" }, name), span("dim", `${count ?? 0} ${count === 1 ? "message" : "messages"} ›`)));
   }
   const failed = notes.get(message.id) ?? twin.failed;
   if (failed) out.push(el("div", { class: "failed", role: "status" }, failed));

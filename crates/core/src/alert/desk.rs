@@ -258,17 +258,27 @@ impl Desk {
     fn mute(&mut self, now_ms: i64) {
         let holding: Vec<&Muting> = self.mutes.iter().filter(|m| m.holds(now_ms)).collect();
         let mut moved = Vec::new();
+        let mut said: BTreeMap<(IncidentId, String), Vec<String>> = BTreeMap::new();
         for (key, t) in &mut self.book.tracked {
             if t.phase != Phase::Firing {
                 continue;
             }
             let why = holding.iter().find(|m| m.covers(&t.rule, &t.subject)).map(|m| m.words());
             if t.muted != why {
+                let words = why.clone().unwrap_or_else(|| "not silenced any more".into());
+                if let Some(id) = &t.incident {
+                    said.entry((id.clone(), words)).or_default().push(t.subject.label());
+                }
                 t.muted = why;
                 moved.push(key.clone());
             }
         }
         self.book.dirty.extend(moved);
+        for ((id, words), names) in said {
+            if let Some(i) = self.incidents.get_mut(&id).filter(|i| i.is_open()) {
+                i.note(now_ms, format!("{}: {words}", listed(&names)));
+            }
+        }
     }
 
     /// What was folded into the trouble of a node that is back stands for itself again; what was folded into an incident
@@ -445,9 +455,13 @@ fn listed(names: &[String]) -> String {
 
 fn count(all: &[&Tracked], over: u32, now_ms: i64) -> Summary {
     let mut summary = Summary { over, ..Summary::default() };
+    let mut quiet = Vec::new();
     for t in all {
         if let Some(why) = &t.muted {
             summary.muted += 1;
+            if quiet.len() < NAMED_MAX {
+                quiet.push(Line::of(t, now_ms));
+            }
             if summary.muted_why.len() < REASONS_MAX && !summary.muted_why.contains(why) {
                 summary.muted_why.push(why.clone());
             }
@@ -462,6 +476,10 @@ fn count(all: &[&Tracked], over: u32, now_ms: i64) -> Summary {
                 summary.lines.push(Line::of(t, now_ms));
             }
         }
+    }
+    if summary.firing == 0 {
+        // A silence makes nobody forget what it is about.
+        summary.lines = quiet;
     }
     summary
 }

@@ -129,12 +129,19 @@ pub struct Summary {
     pub folded: u32,
     /// Alerts that fired since it began and are over.
     pub over: u32,
-    /// The first of those that fire, the worst first.
+    /// The first of those that fire and are told, the worst first; where all are silenced, the first of those.
     pub lines: Vec<Line>,
     /// The first of those that are folded.
     pub folded_names: Vec<String>,
     /// Why the muted ones are.
     pub muted_why: Vec<String>,
+}
+
+impl Summary {
+    /// How many alerts the names in `lines` are the first of.
+    pub fn named(&self) -> u32 {
+        if self.firing == 0 { self.muted } else { self.firing }
+    }
 }
 
 /// Alerts that belong together.
@@ -232,7 +239,7 @@ impl Incident {
     /// One line: `Storage fills up: local on pve1, 3 more`.
     pub fn headline(&self) -> String {
         let Some(first) = self.summary.lines.first() else { return self.title.clone() };
-        let more = self.summary.firing.saturating_sub(1);
+        let more = self.summary.named().saturating_sub(1);
         let more = if more > 0 { format!(", {more} more") } else { String::new() };
         format!("{}: {}{more}", self.title, first.subject.label())
     }

@@ -92,7 +92,7 @@ fn refusal(spec: &PodSpec, pod: &LivePod) -> Option<String> {
     }
     if let Some(lock) = &g.lock {
         return Some(format!(
-            "{} is locked by Proxmox ({lock}). Wait until that is over; `/task list` shows what holds it.",
+            "{} is locked by Proxmox ({lock}). Wait until that is over; `/task list` shows what holds it. If nothing does, `/guest unlock` takes it off.",
             describe(g)
         ));
     }

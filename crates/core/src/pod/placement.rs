@@ -190,7 +190,8 @@ fn storage(spec: &PodSpec, place: &LivePlace) -> Result<(StorageId, u64), String
 }
 
 fn gib_of(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
+    let gib = bytes as f64 / (1u64 << 30) as f64;
+    if gib < 1024.0 { format!("{gib:.1} GiB") } else { format!("{:.1} TiB", gib / 1024.0) }
 }
 
 /// What speaks for a node: `3.0 GiB memory free, 80.0 GiB on local-lvm, runs no other app=web`.

@@ -88,7 +88,9 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                             true => " Its rollout is halted; `/set rollout start` tries again.",
                             false => "",
                         };
-                        return nothing(format!("{set} shall already be exactly this.{again}"));
+                        return nothing(format!(
+                            "{set} is already specified exactly like this.{again}"
+                        ));
                     }
                     if let Some(why) = immutable(now.spec(), spec) {
                         return refused(why);

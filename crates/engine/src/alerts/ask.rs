@@ -128,7 +128,8 @@ impl Engine {
         let done = self.store().acknowledge(id, &ack, &row).await;
         if done.map_err(Error::store("acknowledge the incident"))? {
             self.card_touched();
-            return Ok(Said::Done("Acknowledged. Nobody else is called for it.".into(), None));
+            let said = format!("{}. Nobody else is called for it.", incident.headline());
+            return Ok(Said::Done(said, None));
         }
         let why = match incident.ack {
             Some(ack) => format!("{} takes care of it already.", ack.name),

@@ -318,7 +318,7 @@ impl<'a> Carrier<'a> {
         step.seen = aim.seen.clone();
         let again = match step.attempt {
             ..=1 => String::new(),
-            sent => format!(", sent for the {sent}. time: the one before never arrived"),
+            sent => format!(", attempt {sent}: the one before never arrived"),
         };
         let detail = format!("{} on {}{again}", step.kind.name(), aim.node);
         let row = engine.operation_row(&self.op, AuditEvent::AboutTo, detail);
