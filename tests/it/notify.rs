@@ -223,8 +223,10 @@ bot_test! {
             let refused = bot.viewer().runs(command).await;
             assert!(refused.is_ephemeral() && refused.text().contains("Not allowed"), "{command}: {}", refused.text());
         }
-        let audit = bot.audit().await.join("\n");
-        assert!(audit.contains("denied cluster.notify.install by"), "{audit}");
+        until("the refusals are written down", async || {
+            bot.audit().await.join("\n").contains("denied cluster.notify.remove by")
+        })
+        .await;
         // Somebody who may not press either.
         let question = bot.admin().runs("/cluster notify install").await;
         let pressed = bot.viewer().does(&question, "confirm").await;
