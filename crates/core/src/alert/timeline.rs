@@ -232,14 +232,17 @@ fn an_incident_that_is_silenced_later_stays_and_says_so() {
     let mute = silence(&stage, "name:web-2", 30);
     stage.desk.mutes.push(mute);
     stage.passes(30);
-    assert_eq!(
-        stage.messages(),
-        ["Guest went off: web-2 (CT 202) · 0/1/0/0 · open"]
-            .map(|m| { m.replace(": web-2 (CT 202)", "") })
-    );
+    assert_eq!(stage.messages(), ["Guest went off: web-2 (CT 202) · 0/1/0/0 · open"]);
+    let course = |stage: &Stage| -> Vec<String> {
+        let i = stage.desk.incidents.values().next().unwrap();
+        i.timeline.iter().map(|e| e.text.clone()).collect()
+    };
+    let said = "web-2 (CT 202): silenced by olga: known";
+    assert!(course(&stage).iter().any(|e| e == said), "{:?}", course(&stage));
     stage.starts(202);
     stage.passes(30);
     assert!(stage.messages()[0].ends_with("over"));
+    assert!(stage.messages()[0].starts_with("Guest went off: web-2 (CT 202)"));
 }
 
 #[test]
