@@ -26,7 +26,9 @@ fn gone(bot: &Bot) {
 
 async fn there(bot: &Bot) {
     bot.confirmed(INSTALL, "").await;
-    assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+    // Whether its test is heard in time is not the question here, and depends on what else the machine does.
+    let state = bot.settle().await[0].state;
+    assert!(matches!(state, OpState::Succeeded | OpState::Warned), "{state:?}");
 }
 
 fn times(bot: &Bot, what: &str) -> usize {

@@ -164,7 +164,7 @@ bot_test! {
 bot_test! {
     async fn a_running_operation_can_be_cancelled(bot: &mut Bot) {
         bot.has_guest(GuestSpec::lxc(5000, "slow").running().pool("prod")).await;
-        bot.trouble(Trouble::TaskSlow { task: "vzshutdown".into(), seconds: 20.0 });
+        bot.trouble(Trouble::TaskSlow { task: "vzshutdown".into(), seconds: 120.0 });
         let question = bot.operator().runs("/guest delete guest:slow").await;
         bot.operator().confirms(&question, "slow").await;
         bot.until_says(question.message, "Shutting down").await;

@@ -19,7 +19,7 @@ pub const APP: &str = "1100000000000000001";
 pub const OPS: u64 = discord_twin::world::OPS_CHANNEL;
 /// GUILDS | GUILD_MESSAGES
 pub const INTENTS: u64 = 1 | (1 << 9);
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Options for tests: no pauses that belong to no promise under test.
 pub fn quick() -> Options {
