@@ -31,11 +31,7 @@ impl Engine {
         guest: &GuestRef,
         kind: GuestKind,
     ) -> Result<Planning, Error> {
-        let view = self.view(&guest.cluster);
-        if let Some(seen) = view.as_ref().and_then(|v| v.guest(guest.vmid)) {
-            let what = || format!("read {} {}", kind.short(), guest.vmid);
-            self.must_be_up(&guest.cluster, &seen.node, what)?;
-        }
+        self.its_node_must_be_up(guest, kind)?;
         let mut live = self.look_at_guest(guest, kind).await?;
         if let (Some(live), Action::Delete { .. }) = (&mut live, action) {
             self.count_snapshots(live).await?;
@@ -52,19 +48,41 @@ impl Engine {
                     read_ms: live.read_ms,
                 }
             }
-            None => Planning {
-                planned: Planned::Nothing {
-                    why: format!(
-                        "{} {} ({}) is gone: Proxmox does not know it any more.",
-                        kind.short(),
-                        guest.vmid,
-                        guest.cluster
-                    ),
-                },
-                ruling: self.guest_ruling(actor, verb, guest),
-                read_ms: self.now_ms(),
-            },
+            None => self.is_gone(actor, verb, guest, kind),
         })
+    }
+
+    /// A guest whose node is known to be lost is not asked about.
+    pub(super) fn its_node_must_be_up(
+        &self,
+        guest: &GuestRef,
+        kind: GuestKind,
+    ) -> Result<(), Error> {
+        let view = self.view(&guest.cluster);
+        let Some(seen) = view.as_ref().and_then(|v| v.guest(guest.vmid)) else { return Ok(()) };
+        let what = || format!("read {} {}", kind.short(), guest.vmid);
+        self.must_be_up(&guest.cluster, &seen.node, what)
+    }
+
+    /// The plan for a guest that is not there any more.
+    pub(super) fn is_gone(
+        &self,
+        actor: &Actor,
+        verb: Verb,
+        guest: &GuestRef,
+        kind: GuestKind,
+    ) -> Planning {
+        let why = format!(
+            "{} {} ({}) is gone: Proxmox does not know it any more.",
+            kind.short(),
+            guest.vmid,
+            guest.cluster
+        );
+        Planning {
+            planned: Planned::Nothing { why },
+            ruling: self.guest_ruling(actor, verb, guest),
+            read_ms: self.now_ms(),
+        }
     }
 
     pub(super) async fn look_before_guest(&self, op: &Operation, n: usize) -> Result<Look, Error> {

@@ -104,27 +104,13 @@ impl Engine {
         action: &Migration,
     ) -> Result<Planning, Error> {
         let guest = &action.guest;
-        if let Some(seen) = self.view(&guest.cluster).as_ref().and_then(|v| v.guest(guest.vmid)) {
-            let what = || format!("read {} {}", action.kind.short(), guest.vmid);
-            self.must_be_up(&guest.cluster, &seen.node, what)?;
-        }
+        self.its_node_must_be_up(guest, action.kind)?;
         Ok(match self.plan_move(action).await? {
             Some((live, planned)) => {
                 let ruling = self.migration_ruling(actor, verb, action, Target::Guest(&live.guest));
                 Planning { planned, ruling, read_ms: live.read_ms }
             }
-            None => Planning {
-                planned: Planned::Nothing {
-                    why: format!(
-                        "{} {} ({}) is gone: Proxmox does not know it any more.",
-                        action.kind.short(),
-                        guest.vmid,
-                        guest.cluster
-                    ),
-                },
-                ruling: self.guest_ruling(actor, verb, guest),
-                read_ms: self.now_ms(),
-            },
+            None => self.is_gone(actor, verb, guest, action.kind),
         })
     }
 

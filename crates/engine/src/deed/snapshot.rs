@@ -171,28 +171,14 @@ impl Engine {
         action: &SnapshotAction,
     ) -> Result<Planning, Error> {
         let guest = &action.guest;
-        if let Some(seen) = self.view(&guest.cluster).as_ref().and_then(|v| v.guest(guest.vmid)) {
-            let what = || format!("read {} {}", action.kind.short(), guest.vmid);
-            self.must_be_up(&guest.cluster, &seen.node, what)?;
-        }
+        self.its_node_must_be_up(guest, action.kind)?;
         Ok(match self.snapshot_facts(action).await? {
             Some(facts) => Planning {
                 planned: plan_snapshot(action, &facts),
                 ruling: self.may(actor, verb, Target::Guest(&facts.live.guest)),
                 read_ms: facts.live.read_ms,
             },
-            None => Planning {
-                planned: Planned::Nothing {
-                    why: format!(
-                        "{} {} ({}) is gone: Proxmox does not know it any more.",
-                        action.kind.short(),
-                        guest.vmid,
-                        guest.cluster
-                    ),
-                },
-                ruling: self.guest_ruling(actor, verb, guest),
-                read_ms: self.now_ms(),
-            },
+            None => self.is_gone(actor, verb, guest, action.kind),
         })
     }
 
