@@ -3,17 +3,11 @@
 //! Every operation is stopped dead before and after every point that matters, in each of its steps, and the
 //! process is started again. Proxmox counts what it really did; the card must say what is true.
 
-use std::time::Duration;
-
 use gantry_core::operation::OpState;
-use gantry_engine::POINTS;
 use proxmox_twin::GuestSpec;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply};
-
-/// How long a point may take to be reached; points an operation never passes are skipped by the count below.
-const REACHED_WITHIN: Duration = Duration::from_millis(2_500);
+use crate::harness::{Bot, Reply, points};
 
 /// What is done, and what must be so afterwards.
 pub struct Case {
@@ -32,13 +26,7 @@ async fn kill_at(
     start: impl AsyncFnOnce(&Bot) -> Reply,
 ) -> bool {
     bot.proxmox.forget();
-    bot.guillotine.set(point, step);
-    let card = start(bot).await;
-    let reached = bot.guillotine.has_fallen(REACHED_WITHIN).await;
-    if reached {
-        bot.restart().await;
-    }
-    bot.guillotine.lift();
+    let (reached, card) = bot.dies_at(point, step, start).await;
     let at = format!("killed {point} of step {step}");
     let ended = bot.settle().await;
     let op = &ended[0];
@@ -95,17 +83,18 @@ pub async fn through_all_points_from<T>(
     ready: impl AsyncFn(&Bot, usize) -> T,
     start: impl AsyncFn(&Bot, usize, T) -> Reply,
 ) {
-    let (mut reached, mut round, start) = (0, 0, &start);
-    for step in 0..case.steps {
-        for point in POINTS {
-            round += 1;
-            let made = ready(bot, round).await;
-            let started = async move |bot: &Bot| start(bot, round, made).await;
-            reached += usize::from(kill_at(bot, point, step, &case, started).await);
-        }
+    let (mut reached, start) = (0, &start);
+    for (n, (step, point)) in points(case.steps).enumerate() {
+        let round = n + 1;
+        let made = ready(bot, round).await;
+        let started = async move |bot: &Bot| start(bot, round, made).await;
+        reached += usize::from(kill_at(bot, point, step, &case, started).await);
     }
-    // Probe-only points aside, each step passes nearly all of them; the end belongs to the last step's successor.
-    assert!(reached >= case.steps * (POINTS.len() - 4), "only {reached} points were reached");
+    // Each step passes nearly all of them; what has no task has no number of one and is not polled.
+    assert!(
+        reached >= points(case.steps).count() - 2 * case.steps,
+        "only {reached} points were reached"
+    );
 }
 
 fn guest(vmid: u32, round: usize) -> String {

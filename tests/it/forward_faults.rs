@@ -6,7 +6,7 @@ use proxmox_twin::{GuestSpec, NodeMeddling, Trouble};
 use crate::bot_test;
 use crate::crash::{Case, through_all_points_from};
 use crate::forward::rules;
-use crate::harness::{Bot, until};
+use crate::harness::{Bot, points, until};
 
 async fn a_guest(bot: &Bot) {
     let card = "name=eth0,bridge=vmbr0,ip=10.20.5.5/16";
@@ -122,7 +122,7 @@ fn leads_to(round: usize) -> Vec<String> {
 bot_test! {
     async fn an_address_is_confirmed_anew_once(bot: &mut Bot) {
         let case = Case { steps: 2, done: &["forward-apply"] };
-        let last = case.steps * gantry_engine::POINTS.len();
+        let last = points(case.steps).count();
         through_all_points_from(
             bot,
             case,

@@ -4,6 +4,7 @@ use proxmox_twin::GuestSpec;
 
 use crate::bot_test;
 use crate::crash::{Case, through_all_points};
+use crate::harness::{Bot, points};
 use crate::images::{published, published_file};
 
 bot_test! {
@@ -53,32 +54,25 @@ bot_test! {
     async fn two_nodes_get_their_copies_once_each(bot: &mut Bot) {
         // Two steps of one kind: each is counted by its own file.
         let mut reached = 0;
-        for step in 0..2 {
-            for (n, point) in gantry_engine::POINTS.iter().enumerate() {
-                let image = format!("registry.demo/crash/two:{step}-{n}");
-                published(bot, &image);
-                bot.proxmox.forget();
-                let question = bot.admin().runs(&format!("/image prepare image:{image} storage:local")).await;
-                bot.guillotine.set(point, step);
-                bot.admin().confirms(&question, "").await;
-                if bot.guillotine.has_fallen(std::time::Duration::from_millis(2_500)).await {
-                    reached += 1;
-                    bot.restart().await;
-                }
-                bot.guillotine.lift();
-                let op = bot.settle().await.remove(0);
-                let mut nodes: Vec<String> =
-                    bot.proxmox.changes().iter().filter(|c| c.what == "image").map(|c| c.node.clone()).collect();
-                nodes.sort();
-                let all = nodes.len();
-                nodes.dedup();
-                let at = format!("killed {point} of step {step}: {:?} {nodes:?}", op.state);
-                assert_eq!(all, nodes.len(), "{at}: fetched twice");
-                if op.state == gantry_core::operation::OpState::Succeeded {
-                    assert_eq!(all, op.steps.len(), "{at}");
-                } else {
-                    assert!(["after intent", "before call"].contains(point), "{at}: {:?}", op.outcome);
-                }
+        for (n, (step, point)) in points(2).enumerate() {
+            let image = format!("registry.demo/crash/two:{step}-{n}");
+            published(bot, &image);
+            bot.proxmox.forget();
+            let command = format!("/image prepare image:{image} storage:local");
+            let (dies, _) = bot.dies_at(point, step, async |bot| bot.confirmed(&command, "").await).await;
+            reached += usize::from(dies);
+            let op = bot.settle().await.remove(0);
+            let mut nodes: Vec<String> =
+                bot.proxmox.changes().iter().filter(|c| c.what == "image").map(|c| c.node.clone()).collect();
+            nodes.sort();
+            let all = nodes.len();
+            nodes.dedup();
+            let at = format!("killed {point} of step {step}: {:?} {nodes:?}", op.state);
+            assert_eq!(all, nodes.len(), "{at}: fetched twice");
+            if op.state == gantry_core::operation::OpState::Succeeded {
+                assert_eq!(all, op.steps.len(), "{at}");
+            } else {
+                assert!(["after intent", "before call"].contains(&point), "{at}: {:?}", op.outcome);
             }
         }
         assert!(reached >= 20, "only {reached} points were reached");
@@ -88,36 +82,29 @@ bot_test! {
 bot_test! {
     async fn each_of_several_unused_images_is_deleted_once(bot: &mut Bot) {
         let mut reached = 0;
-        for step in 0..2 {
-            for (n, point) in gantry_engine::POINTS.iter().enumerate() {
-                for half in ["a", "b"] {
-                    let image = format!("registry.demo/crash/old:{step}-{n}-{half}");
-                    bot.confirmed(&published(bot, &image), "").await;
-                }
-                bot.settle().await;
-                bot.proxmox.forget();
-                let question = bot.admin().runs("/image prune days:0").await;
-                bot.guillotine.set(point, step);
-                bot.admin().confirms(&question, "unused images").await;
-                if bot.guillotine.has_fallen(std::time::Duration::from_millis(2_500)).await {
-                    reached += 1;
-                    bot.restart().await;
-                }
-                bot.guillotine.lift();
-                let op = bot.settle().await.remove(0);
-                let mut gone: Vec<String> =
-                    bot.proxmox.changes().iter().filter(|c| c.what == "imgdel").map(|c| c.detail.clone()).collect();
-                gone.sort();
-                let all = gone.len();
-                gone.dedup();
-                let at = format!("killed {point} of step {step}: {:?} {gone:?}", op.state);
-                assert_eq!(all, gone.len(), "{at}: deleted twice");
-                if op.state == gantry_core::operation::OpState::Succeeded {
-                    assert_eq!(all, op.steps.len(), "{at}");
-                    assert!(bot.engine().store().list_images(None).await.unwrap().is_empty(), "{at}: a record is left");
-                } else {
-                    assert!(["after intent", "before call"].contains(point), "{at}: {:?}", op.outcome);
-                }
+        for (n, (step, point)) in points(2).enumerate() {
+            for half in ["a", "b"] {
+                let image = format!("registry.demo/crash/old:{step}-{n}-{half}");
+                bot.confirmed(&published(bot, &image), "").await;
+            }
+            bot.settle().await;
+            bot.proxmox.forget();
+            let begin = async |bot: &Bot| bot.confirmed("/image prune days:0", "unused images").await;
+            let (dies, _) = bot.dies_at(point, step, begin).await;
+            reached += usize::from(dies);
+            let op = bot.settle().await.remove(0);
+            let mut gone: Vec<String> =
+                bot.proxmox.changes().iter().filter(|c| c.what == "imgdel").map(|c| c.detail.clone()).collect();
+            gone.sort();
+            let all = gone.len();
+            gone.dedup();
+            let at = format!("killed {point} of step {step}: {:?} {gone:?}", op.state);
+            assert_eq!(all, gone.len(), "{at}: deleted twice");
+            if op.state == gantry_core::operation::OpState::Succeeded {
+                assert_eq!(all, op.steps.len(), "{at}");
+                assert!(bot.engine().store().list_images(None).await.unwrap().is_empty(), "{at}: a record is left");
+            } else {
+                assert!(["after intent", "before call"].contains(&point), "{at}: {:?}", op.outcome);
             }
         }
         assert!(reached >= 20, "only {reached} points were reached");

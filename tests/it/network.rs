@@ -301,20 +301,9 @@ bot_test! {
                 round += 1;
                 let name = format!("vmbr{round}");
                 bot.proxmox.forget();
-                let question = bot.admin().runs(&format!("/bridge create name:{name} node:pve1 keep:1")).await;
-                bot.guillotine.set(point, step);
-                bot.admin().confirms(&question, "").await;
-                // The later steps come only once the time is over.
-                let mut fell = bot.guillotine.has_fallen(Duration::from_millis(1500)).await;
-                if !fell && step > 3 {
-                    bot.clock.advance(Duration::from_secs(61));
-                    fell = bot.guillotine.has_fallen(Duration::from_millis(2000)).await;
-                }
-                if fell {
-                    reached += 1;
-                    bot.restart().await;
-                }
-                bot.guillotine.lift();
+                let command = format!("/bridge create name:{name} node:pve1 keep:1");
+                let (dies, _) = bot.dies_at(point, step, async |bot| bot.confirmed(&command, "").await).await;
+                reached += usize::from(dies);
                 is_as_before(bot, &name, &format!("killed {point} of step {step}")).await;
             }
         }

@@ -9,7 +9,7 @@ use gantry_proxmox::{Client, IfaceChange, SdnView, TaskStatus};
 use proxmox_twin::Trouble;
 
 use crate::bot_test;
-use crate::harness::{Bot, until};
+use crate::harness::{Bot, points, until};
 use crate::network::waits_for_keep;
 
 fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
@@ -134,30 +134,6 @@ async fn before(bot: &Bot, change: &Change) -> String {
     world(bot).await
 }
 
-/// Whether the process is killed before the newest operation ends; waiting for Keep is made short.
-async fn falls(bot: &Bot) -> bool {
-    let engine = bot.engine();
-    let (mut lapsed, mut fell) = (false, false);
-    until("it is killed, or over", async || {
-        if bot.guillotine.has_fallen(Duration::from_millis(20)).await {
-            fell = true;
-            return true;
-        }
-        let page = engine.operations(&gantry_engine::store::OpFilter::default(), 0, 1).await;
-        let Ok(page) = page else { return false };
-        let op = &page.rows[0];
-        // The later steps come only once the time is over.
-        if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
-            lapsed = true;
-            bot.clock.advance(Duration::from_secs(61));
-        }
-        op.state.is_terminal()
-    })
-    .await;
-    // At the very end.
-    fell || bot.guillotine.has_fallen(Duration::from_millis(50)).await
-}
-
 /// Kill -9 at the points of every step.
 async fn killed(bot: &mut Bot, change: Change) {
     let before = before(bot, &change).await;
@@ -166,14 +142,9 @@ async fn killed(bot: &mut Bot, change: Change) {
         for point in ["after look", "after intent", "after call", "after upid"] {
             ready(bot, &change).await;
             bot.proxmox.forget();
-            let question = bot.admin().runs(change.ask).await;
-            bot.guillotine.set(point, step);
-            bot.admin().confirms(&question, change.typed).await;
-            if falls(bot).await {
-                reached += 1;
-                bot.restart().await;
-            }
-            bot.guillotine.lift();
+            let begin = async |bot: &Bot| bot.confirmed(change.ask, change.typed).await;
+            let (dies, _) = bot.dies_at(point, step, begin).await;
+            reached += usize::from(dies);
             is_as_before(bot, &before, &format!("{}, killed {point} of step {step}", change.ask))
                 .await;
         }
@@ -276,15 +247,11 @@ bot_test! {
             client.create_iface(&node, "vmbr8", &bridge(&[])).await.unwrap();
         };
         let mut reached = 0;
-        for (n, point) in gantry_engine::POINTS.iter().enumerate() {
+        for (n, (step, point)) in points(1).enumerate() {
             staged(n).await;
-            bot.guillotine.set(point, 0);
-            bot.confirmed("/bridge revert node:pve1", "").await;
-            if falls(bot).await {
-                reached += 1;
-                bot.restart().await;
-            }
-            bot.guillotine.lift();
+            let begin = async |bot: &Bot| bot.confirmed("/bridge revert node:pve1", "").await;
+            let (dies, _) = bot.dies_at(point, step, begin).await;
+            reached += usize::from(dies);
             let op = bot.ends().await;
             assert_eq!(op.state, OpState::Succeeded, "killed {point}: {:?}", op.outcome);
         }

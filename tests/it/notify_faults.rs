@@ -1,8 +1,6 @@
 //! Notifications being set up and removed under lost answers, errors and kill -9: each object is written once, and what a
 //! card says is true.
 
-use std::time::Duration;
-
 use gantry_core::operation::OpState;
 use gantry_engine::POINTS;
 use serde_json::json;
@@ -152,13 +150,9 @@ bot_test! {
         for point in POINTS {
             gone(bot);
             bot.proxmox.forget();
-            bot.guillotine.set(point, 2);
-            bot.confirmed(INSTALL, "").await;
-            if bot.guillotine.has_fallen(Duration::from_millis(2_500)).await {
-                bot.restart().await;
-                reached += 1;
-            }
-            bot.guillotine.lift();
+            let begin = async |bot: &Bot| bot.confirmed(INSTALL, "").await;
+            let (dies, _) = bot.dies_at(point, 2, begin).await;
+            reached += usize::from(dies);
             let op = bot.settle().await.remove(0);
             let at = format!("killed {point}: {:?}", op.outcome);
             assert!(times(bot, "notify-test") <= 1, "{at}");

@@ -7,11 +7,11 @@ use gantry_engine::POINTS;
 use serde_json::json;
 
 use crate::bot_test;
-use crate::harness::{Bot, until};
+use crate::harness::{Bot, points, until};
 use crate::sets_lost::{Life, is_over, life, second_life};
 
-/// How long a point may take to be reached; some are never passed.
-const REACHED_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long it stays quiet after the last kill.
+const QUIET: Duration = Duration::from_millis(1_500);
 /// The pod's number.
 const POD: u32 = 7300;
 
@@ -51,24 +51,27 @@ fn did(bot: &Bot) -> [usize; 4] {
 async fn through_all_points(bot: &mut Bot, wanted: [usize; 4], begin: impl AsyncFn(&Bot)) {
     a_set_of_one(bot).await;
     let mut reached = 0;
-    for step in 0..2 {
-        for point in POINTS {
-            bot.proxmox.forget();
-            bot.guillotine.set(point, step);
-            begin(bot).await;
-            if bot.guillotine.has_fallen(REACHED_WITHIN).await {
-                reached += 1;
-                bot.restart().await;
-            }
-            bot.guillotine.lift();
-            // Not before the pod was taken away is its being there a sign of anything.
-            until("it was done", async || did(bot).iter().zip(wanted).all(|(d, w)| *d >= w)).await;
-            stands(bot).await;
-            bot.settle().await;
-            assert_eq!(did(bot), wanted, "killed {point} of step {step}");
+    for (step, point) in points(2) {
+        bot.proxmox.forget();
+        bot.guillotine.set(point, step);
+        begin(bot).await;
+        if bot.guillotine.falls_before(is_done(bot, wanted)).await {
+            reached += 1;
+            bot.restart().await;
         }
+        bot.guillotine.lift();
+        is_done(bot, wanted).await;
+        assert_eq!(did(bot), wanted, "killed {point} of step {step}");
     }
     assert!(reached >= POINTS.len(), "only {reached} points were reached");
+}
+
+/// Waits until all of it was done and the set is as it shall be.
+async fn is_done(bot: &Bot, wanted: [usize; 4]) {
+    // Not before the pod was taken away is its being there a sign of anything.
+    until("it was done", async || did(bot).iter().zip(wanted).all(|(d, w)| *d >= w)).await;
+    stands(bot).await;
+    bot.settle().await;
 }
 
 bot_test! {
@@ -118,7 +121,7 @@ async fn lives_killed(bot: &mut Bot, Life(deeds, pods): Life, point: &'static st
             }
         }
         // What still fell after that, and what follows its restart.
-        while bot.guillotine.has_fallen(REACHED_WITHIN).await {
+        while bot.guillotine.has_fallen(QUIET).await {
             bot.restart().await;
         }
         bot.settle().await;

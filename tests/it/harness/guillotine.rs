@@ -4,8 +4,12 @@ use std::sync::Mutex;
 
 use futures::future::BoxFuture;
 use gantry_core::id::OperationId;
-use gantry_engine::Witness;
+use gantry_core::operation::Operation;
+use gantry_engine::store::OpFilter;
+use gantry_engine::{POINTS, Witness};
 use tokio::sync::Notify;
+
+use super::{Bot, PATIENCE, until};
 
 /// A witness that lets everything pass until it is set.
 #[derive(Default)]
@@ -22,7 +26,7 @@ pub struct Guillotine {
 type Aside = Box<dyn Fn() + Send>;
 
 impl Guillotine {
-    /// The next operation to come to `point` in `step` goes no further.
+    /// The next operation to come to `point` in `step` goes no further. The ends are those of the whole operation.
     pub fn set(&self, point: &'static str, step: usize) {
         *self.set.lock().unwrap() = Some((point, step));
     }
@@ -41,6 +45,15 @@ impl Guillotine {
     /// Waits until it has fallen; false when it did not within `within`.
     pub async fn has_fallen(&self, within: std::time::Duration) -> bool {
         tokio::time::timeout(within, self.fallen.notified()).await.is_ok()
+    }
+
+    /// Waits until it has fallen; false when `over` comes first.
+    pub async fn falls_before(&self, over: impl Future<Output = ()>) -> bool {
+        tokio::select! {
+            biased;
+            () = self.fallen.notified() => true,
+            () = over => false,
+        }
     }
 
     /// Lets everything pass again.
@@ -76,7 +89,7 @@ impl Witness for Guillotine {
         };
         let falls = again || {
             let mut set = self.set.lock().unwrap();
-            let falls = *set == Some((point, step));
+            let falls = set.is_some_and(|(at, n)| at == point && (n == step || is_end(at)));
             if falls {
                 *set = None;
             }
@@ -87,5 +100,58 @@ impl Witness for Guillotine {
             return Box::pin(std::future::pending());
         }
         Box::pin(std::future::ready(()))
+    }
+}
+
+/// Passed once, when the whole operation ends.
+fn is_end(point: &str) -> bool {
+    point.ends_with(" end")
+}
+
+/// Every point that an operation of so many steps can pass, with its step.
+pub fn points(steps: usize) -> impl Iterator<Item = (usize, &'static str)> {
+    let every = (0..steps).flat_map(|step| POINTS.iter().map(move |point| (step, *point)));
+    let ends = POINTS.iter().map(move |point| (steps, *point)).filter(|(_, point)| is_end(point));
+    every.filter(|(_, point)| !is_end(point)).chain(ends)
+}
+
+impl Bot {
+    /// Kills the process when what `begin` begins comes to `point` of `step`, and starts it again; false when it ended
+    /// without passing there. What `begin` gave comes back as well.
+    pub async fn dies_at<T>(
+        &mut self,
+        point: &'static str,
+        step: usize,
+        begin: impl AsyncFnOnce(&Self) -> T,
+    ) -> (bool, T) {
+        let before = self.newest().await.map(|op| op.id);
+        self.guillotine.set(point, step);
+        let begun = begin(self).await;
+        let over = async {
+            if is_end(point) {
+                // Written down before it is passed.
+                tokio::time::sleep(PATIENCE).await;
+                return;
+            }
+            let mut lapsed = false;
+            until("something was begun and is over", async || {
+                let Some(op) = self.newest().await else { return false };
+                self.lets_keep_lapse(&op, &mut lapsed);
+                Some(&op.id) != before.as_ref() && op.state.is_terminal()
+            })
+            .await;
+        };
+        let dies = self.guillotine.falls_before(over).await;
+        if dies {
+            self.restart().await;
+        }
+        self.guillotine.lift();
+        (dies, begun)
+    }
+
+    /// The operation that was begun last.
+    pub async fn newest(&self) -> Option<Operation> {
+        let page = self.engine().operations(&OpFilter::default(), 0, 1).await.ok()?;
+        page.rows.into_iter().next()
     }
 }

@@ -29,19 +29,22 @@ impl Bot {
 
     /// Lets time pass until the newest operation has ended, waiting for Keep included.
     pub async fn ends(&self) -> Operation {
-        let engine = self.engine();
-        let all = gantry_engine::store::OpFilter::default();
-        let mut lapsed = false;
+        let (mut lapsed, mut last) = (false, None);
         until("the operation has ended", async || {
-            let Ok(page) = engine.operations(&all, 0, 1).await else { return false };
-            let Some(op) = page.rows.first() else { return false };
-            if !lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
-                lapsed = true;
-                self.clock.advance(KEEP_OVER);
-            }
+            last = self.newest().await;
+            let Some(op) = &last else { return false };
+            self.lets_keep_lapse(op, &mut lapsed);
             op.state.is_terminal()
         })
         .await;
-        engine.operations(&all, 0, 1).await.unwrap().rows.remove(0)
+        last.unwrap()
+    }
+
+    /// Makes waiting for Keep short, once.
+    pub fn lets_keep_lapse(&self, op: &Operation, lapsed: &mut bool) {
+        if !*lapsed && op.current().is_some_and(|(_, step)| step.until_ms.is_some()) {
+            *lapsed = true;
+            self.clock.advance(KEEP_OVER);
+        }
     }
 }
