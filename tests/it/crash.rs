@@ -7,7 +7,7 @@ use gantry_core::operation::OpState;
 use proxmox_twin::GuestSpec;
 
 use crate::bot_test;
-use crate::harness::{Bot, Reply, points};
+use crate::harness::{Bot, Reply, moments, points};
 
 /// What is done, and what must be so afterwards.
 pub struct Case {
@@ -61,40 +61,59 @@ async fn kill_at(
     reached
 }
 
-/// Runs a case through every point of every step; `prepare` makes the world ready and starts the operation.
-pub async fn through_all_points(
+/// Runs a case through every point of every step; `start` makes the world ready and starts the operation.
+async fn through_all_points(bot: &mut Bot, case: Case, start: impl AsyncFn(&Bot, usize) -> Reply) {
+    through(
+        bot,
+        &case,
+        points(case.steps).collect(),
+        async |_, _| {},
+        async |bot, round, ()| start(bot, round).await,
+    )
+    .await;
+}
+
+/// The same for what is walked by the same code, once for all neighbouring points that leave the same behind.
+pub async fn through_all_moments(
     bot: &mut Bot,
     case: Case,
-    prepare: impl AsyncFn(&Bot, usize) -> Reply,
+    start: impl AsyncFn(&Bot, usize) -> Reply,
 ) {
-    through_all_points_from(
+    through_all_moments_from(
         bot,
         case,
         async |_, _| {},
-        async |bot, round, ()| prepare(bot, round).await,
+        async |bot, round, ()| start(bot, round).await,
     )
     .await;
 }
 
 /// The same where something has to be there first: `ready` is not killed, `start` is.
-pub async fn through_all_points_from<T>(
+pub async fn through_all_moments_from<T>(
     bot: &mut Bot,
     case: Case,
     ready: impl AsyncFn(&Bot, usize) -> T,
     start: impl AsyncFn(&Bot, usize, T) -> Reply,
 ) {
-    let (mut reached, start) = (0, &start);
-    for (n, (step, point)) in points(case.steps).enumerate() {
+    through(bot, &case, moments(case.steps).collect(), ready, start).await;
+}
+
+async fn through<T>(
+    bot: &mut Bot,
+    case: &Case,
+    places: Vec<(usize, &'static str)>,
+    ready: impl AsyncFn(&Bot, usize) -> T,
+    start: impl AsyncFn(&Bot, usize, T) -> Reply,
+) {
+    let (mut reached, all, start) = (0, places.len(), &start);
+    for (n, (step, point)) in places.into_iter().enumerate() {
         let round = n + 1;
         let made = ready(bot, round).await;
         let started = async move |bot: &Bot| start(bot, round, made).await;
-        reached += usize::from(kill_at(bot, point, step, &case, started).await);
+        reached += usize::from(kill_at(bot, point, step, case, started).await);
     }
     // Each step passes nearly all of them; what has no task has no number of one and is not polled.
-    assert!(
-        reached >= points(case.steps).count() - 2 * case.steps,
-        "only {reached} points were reached"
-    );
+    assert!(reached >= all - 2 * case.steps, "only {reached} of {all} points were reached");
 }
 
 fn guest(vmid: u32, round: usize) -> String {
@@ -147,7 +166,7 @@ bot_test! {
         let card = "name=eth0,bridge=vmbr0,ip=10.20.5.5/16";
         bot.has_guest(GuestSpec::lxc(5000, "shop-0").on("pve1").set("net0", card).running()).await;
         let case = Case { steps: 3, done: &["firewall", "forward-apply"] };
-        through_all_points(bot, case, async |bot, round| {
+        through_all_moments(bot, case, async |bot, round| {
             let command = format!("/forward add guest:shop-0 port:{} to:80", 20_000 + round);
             let question = bot.admin().runs(&command).await;
             bot.admin().confirms(&question, "").await;

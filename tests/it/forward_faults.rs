@@ -4,9 +4,9 @@ use gantry_core::operation::OpState;
 use proxmox_twin::{GuestSpec, NodeMeddling, Trouble};
 
 use crate::bot_test;
-use crate::crash::{Case, through_all_points_from};
+use crate::crash::{Case, through_all_moments_from};
 use crate::forward::rules;
-use crate::harness::{Bot, points, until};
+use crate::harness::{Bot, moments, until};
 
 async fn a_guest(bot: &Bot) {
     let card = "name=eth0,bridge=vmbr0,ip=10.20.5.5/16";
@@ -37,7 +37,7 @@ bot_test! {
     async fn a_forward_is_removed_once(bot: &mut Bot) {
         a_guest(bot).await;
         let case = Case { steps: 3, done: &["firewall", "forward-apply"] };
-        through_all_points_from(
+        through_all_moments_from(
             bot,
             case,
             async |bot, round| added(bot, 20_000 + round).await,
@@ -80,7 +80,7 @@ bot_test! {
         a_guest(bot).await;
         added(bot, 8080).await;
         let case = Case { steps: 1, done: &["forward-apply"] };
-        through_all_points_from(
+        through_all_moments_from(
             bot,
             case,
             async |bot, round| by_hand(bot, 20_000 + round),
@@ -122,8 +122,8 @@ fn leads_to(round: usize) -> Vec<String> {
 bot_test! {
     async fn an_address_is_confirmed_anew_once(bot: &mut Bot) {
         let case = Case { steps: 2, done: &["forward-apply"] };
-        let last = points(case.steps).count();
-        through_all_points_from(
+        let last = moments(case.steps).count();
+        through_all_moments_from(
             bot,
             case,
             async |bot, round| has_moved(bot, round).await,

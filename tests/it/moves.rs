@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::alerts::{config, first_look, id_of, told};
 use crate::bot_test;
-use crate::crash::{Case, through_all_points};
+use crate::crash::{Case, through_all_moments};
 use crate::harness::{Bot, Reply, until};
 use crate::lost::goes_wrong;
 
@@ -192,7 +192,7 @@ bot_test! {
 bot_test! {
     async fn a_move_is_made_once_wherever_it_is_killed(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["shutdown", "migrate", "start"] };
-        through_all_points(bot, case, async |bot, round| {
+        through_all_moments(bot, case, async |bot, round| {
             let vmid = 5000 + u32::try_from(round).unwrap();
             bot.has_guest(GuestSpec::lxc(vmid, &format!("move-{round}")).running()).await;
             let question = bot.admin().runs(&format!("/guest migrate guest:{vmid} to:pve2")).await;

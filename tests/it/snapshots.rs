@@ -5,7 +5,7 @@ use proxmox_twin::GuestSpec;
 use serde_json::json;
 
 use crate::bot_test;
-use crate::crash::{Case, through_all_points};
+use crate::crash::{Case, through_all_moments};
 use crate::lost::goes_wrong;
 use crate::moves::plain;
 
@@ -119,7 +119,7 @@ bot_test! {
 bot_test! {
     async fn a_snapshot_is_taken_once_wherever_it_is_killed(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["snapshot"] };
-        through_all_points(bot, case, async |bot, round| {
+        through_all_moments(bot, case, async |bot, round| {
             let vmid = 5000 + u32::try_from(round).unwrap();
             bot.has_guest(GuestSpec::lxc(vmid, &format!("snap-{round}"))).await;
             let question = bot.admin().runs(&format!("/guest snapshot create guest:{vmid} name:now")).await;
@@ -133,7 +133,7 @@ bot_test! {
 bot_test! {
     async fn a_snapshot_is_deleted_once_wherever_it_is_killed(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["delsnapshot"] };
-        through_all_points(bot, case, async |bot, round| {
+        through_all_moments(bot, case, async |bot, round| {
             let (vmid, name) = (5000 + u32::try_from(round).unwrap(), format!("snap-{round}"));
             bot.has_guest(GuestSpec::lxc(vmid, &name).snapshot("old")).await;
             let question = bot.admin().runs(&format!("/guest snapshot delete guest:{vmid} snapshot:old")).await;
@@ -147,7 +147,7 @@ bot_test! {
 bot_test! {
     async fn a_rollback_is_made_once_wherever_it_is_killed(bot: &mut Bot) {
         let case = Case { steps: 2, done: &["rollback", "start"] };
-        through_all_points(bot, case, async |bot, round| {
+        through_all_moments(bot, case, async |bot, round| {
             let (vmid, name) = (5000 + u32::try_from(round).unwrap(), format!("back-{round}"));
             bot.has_guest(GuestSpec::lxc(vmid, &name).snapshot("old").running()).await;
             let question = bot.admin().runs(&format!("/guest snapshot rollback guest:{vmid} snapshot:old")).await;

@@ -115,6 +115,11 @@ pub fn points(steps: usize) -> impl Iterator<Item = (usize, &'static str)> {
     every.filter(|(_, point)| !is_end(point)).chain(ends)
 }
 
+/// Those of them before which something happened that a kill leaves behind, or could have.
+pub fn moments(steps: usize) -> impl Iterator<Item = (usize, &'static str)> {
+    points(steps).filter(|(_, point)| point.starts_with("after ") || *point == POINTS[0])
+}
+
 impl Bot {
     /// Kills the process when what `begin` begins comes to `point` of `step`, and starts it again; false when it ended
     /// without passing there. What `begin` gave comes back as well.

@@ -21,7 +21,7 @@ use gantry_engine::{Clock, Engine, Witness};
 use serde_json::Value;
 
 pub use database::Database;
-pub use guillotine::{Guillotine, points};
+pub use guillotine::{Guillotine, moments, points};
 pub use person::{Person, Reply};
 
 /// How many clock seconds pass in one real second: pauses shrink, deadlines of real sockets do not.
