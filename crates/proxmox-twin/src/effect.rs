@@ -116,6 +116,11 @@ pub(crate) enum Effect {
         target: String,
         with_disks: bool,
     },
+    /// Fails when the node a guest is on its way to is lost.
+    Reach {
+        vmid: u32,
+        target: String,
+    },
     Migrate {
         vmid: u32,
         target: String,
@@ -363,6 +368,10 @@ impl State {
                     None => Ok(()),
                 }
             }
+            Effect::Reach { vmid, target } => match self.online(target) {
+                true => Ok(()),
+                false => Err(self.lost_on_the_way(*vmid, target)),
+            },
             Effect::HaMove { vmid, target } => {
                 let guest = self.need(*vmid)?.clone();
                 let address = self.node(target).map(|n| n.address.clone()).unwrap_or_default();

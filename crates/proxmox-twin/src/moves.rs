@@ -80,6 +80,16 @@ impl State {
         None
     }
 
+    /// What a move meets whose target does not answer any more.
+    pub(crate) fn lost_on_the_way(&self, vmid: u32, target: &str) -> String {
+        let live = self.guests.get(&vmid).is_some_and(|g| g.kind == GuestKind::Qemu && g.running.is_some());
+        if live {
+            return "migration status error: failed - Unable to write to socket: Broken pipe".to_owned();
+        }
+        let address = self.node(target).map(|n| n.address.clone()).unwrap_or_default();
+        format!("command '/usr/bin/ssh -e none -o 'BatchMode=yes' root@{address}' failed: exit code 255")
+    }
+
     /// Why a rollback gives up before it changes anything, if so: ZFS goes back to the newest snapshot only.
     pub(crate) fn not_newest(&self, vmid: u32, name: &str) -> Option<String> {
         let guest = self.guests.get(&vmid)?;
@@ -92,6 +102,27 @@ impl State {
         })?;
         Some(format!("can't rollback, '{name}' is not most recent snapshot on '{volid}'"))
     }
+}
+
+/// What the worker of a move writes when it cannot go on, and the exit status it ends with. `live`: a machine that goes on
+/// running where it is; everything else was only copied.
+pub(crate) fn broken_off(why: &str, live: bool) -> (Vec<String>, &'static str) {
+    if live {
+        let lines = vec![
+            format!("ERROR: online migrate failure - {why}"),
+            "aborting phase 2 - cleanup resources".to_owned(),
+            "migrate_cancel".to_owned(),
+            "ERROR: migration finished with problems (duration 00:00:05)".to_owned(),
+        ];
+        return (lines, "migration problems");
+    }
+    let lines = vec![
+        format!("ERROR: {why}"),
+        "aborting phase 1 - cleanup resources".to_owned(),
+        "start final cleanup".to_owned(),
+        format!("ERROR: migration aborted (duration 00:00:05): {why}"),
+    ];
+    (lines, "migration aborted")
 }
 
 /// Volumes that a guest and its snapshots name.

@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::effect::Effect;
+use crate::guest::{Guest, GuestKind};
+use crate::moves::broken_off;
 use crate::state::State;
 use crate::task::{Script, Step, Task, calendar};
 use crate::trouble::Trouble;
@@ -14,6 +16,10 @@ use crate::world::PastTask;
 
 /// How many finished tasks are kept, as many as the real index.
 const TASKS_KEPT: usize = 2_000;
+/// How a task ended whose worker wrote no end: it was killed, or its node went down.
+const WORKER_DIED: &str = "unexpected status";
+/// What a worker dies with that was told to stop.
+const INTERRUPTED: &str = "interrupted by signal";
 
 impl State {
     /// Carries out every task step that is due by now.
@@ -51,12 +57,17 @@ impl State {
                         | Effect::Lock { .. }
                         | Effect::Unlock { .. }
                         | Effect::CheckMove { .. }
+                        | Effect::Reach { .. }
                 );
                 let outcome = match task.fails.clone() {
                     Some(text) if acts => Err(text),
                     _ => self.apply(at, &user, &effect),
                 };
                 if let Err(text) = outcome {
+                    let text = match effect {
+                        Effect::Reach { .. } => self.break_off_move(at, number, text),
+                        _ => text,
+                    };
                     self.finish(at, number, Some(text));
                     return;
                 }
@@ -68,8 +79,27 @@ impl State {
         }
     }
 
+    /// A worker that moves a guest and cannot go on tells why in its log; its exit status only says that it did not work.
+    fn break_off_move(&mut self, at: f64, number: u64, why: String) -> String {
+        let Some(task) = self.tasks.get_mut(&number) else { return why };
+        if !matches!(task.kind.as_str(), "qmigrate" | "vzmigrate") {
+            return why;
+        }
+        let vmid = task.id.parse().unwrap_or_default();
+        let guest: Option<&Guest> = self.guests.get(&vmid);
+        let live = guest.is_some_and(|g| g.kind == GuestKind::Qemu && g.running.is_some());
+        let (lines, exit) = broken_off(&why, live);
+        task.log.extend(lines.iter().map(|l| format!("{} {l}", calendar(at))));
+        exit.to_owned()
+    }
+
     fn finish(&mut self, at: f64, number: u64, failure: Option<String>) {
         let Some(task) = self.tasks.get_mut(&number) else { return };
+        if failure.as_deref() == Some(WORKER_DIED) {
+            // Nobody is left to write a last line or to clean up: locks stay.
+            task.end = Some((at, WORKER_DIED.to_owned()));
+            return;
+        }
         let (exit, line) = match failure {
             Some(text) => (text.clone(), format!("TASK ERROR: {text}")),
             None if task.warnings > 0 => {
@@ -167,10 +197,11 @@ impl State {
         if let Some(number) = self.by_upid.get(upid).copied()
             && self.tasks.get(&number).is_some_and(Task::is_running)
         {
-            if let Some(task) = self.tasks.get_mut(&number) {
+            let text = self.break_off_move(now, number, INTERRUPTED.to_owned());
+            if let Some(task) = self.tasks.get_mut(&number).filter(|_| text == INTERRUPTED) {
                 task.log.push("received interrupt".to_owned());
             }
-            self.finish(now, number, Some("interrupted by signal".to_owned()));
+            self.finish(now, number, Some(text));
         }
     }
 

@@ -190,7 +190,8 @@ pub(crate) fn ask_ha(guest: &Guest, target: &str) -> Script {
 /// How long a container that is moved may take to shut down, seconds (the default of the call).
 const MOVE_SHUTDOWN_S: u64 = 180;
 
-/// Moves a guest to another node; a container that runs is shut down for it and started there.
+/// Moves a guest to another node; a container that runs is shut down for it and started there, or here again where it
+/// cannot be moved.
 pub(crate) fn migrate(guest: &Guest, target: &str, address: &str, with_disks: bool) -> Script {
     let (vmid, short) = (guest.vmid, guest.kind.short());
     let mut script = Script::new()
@@ -206,8 +207,10 @@ pub(crate) fn migrate(guest: &Guest, target: &str, address: &str, with_disks: bo
         let seconds = if guest.ignores_shutdown { MOVE_SHUTDOWN_S as f64 } else { 3.0 };
         script = script
             .say(0.1, "{ts} shutdown CT")
-            .act(seconds, Effect::Shutdown { vmid, timeout: MOVE_SHUTDOWN_S, force: false });
+            .act(seconds, Effect::Shutdown { vmid, timeout: MOVE_SHUTDOWN_S, force: false })
+            .undo(Effect::Start { vmid });
     }
+    let reach = || Effect::Reach { vmid, target: target.to_owned() };
     for (volid, bytes) in guest.volumes() {
         script = script.say(0.4, format!("{{ts}} found local disk '{volid}' (attached)"));
         for part in 1..=8 {
@@ -221,9 +224,10 @@ pub(crate) fn migrate(guest: &Guest, target: &str, address: &str, with_disks: bo
                     part * 100 / 8
                 ),
             );
+            script = script.act(0.0, reach());
         }
     }
-    script = script.act(0.5, Effect::Migrate { vmid, target: target.to_owned() });
+    script = script.act(0.5, reach()).act(0.0, Effect::Migrate { vmid, target: target.to_owned() });
     if restart {
         script =
             script.say(0.5, "{ts} start container on target node").act(2.0, Effect::Start { vmid });

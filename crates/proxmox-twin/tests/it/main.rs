@@ -8,6 +8,7 @@ mod errors;
 mod firewall;
 mod guests;
 mod images;
+mod moves;
 mod networks;
 mod notifications;
 mod people;
