@@ -212,22 +212,3 @@ bot_test! {
         assert!(refused.contains("pct unlock"), "{refused}");
     }
 }
-
-bot_test! {
-    async fn a_lock_is_taken_off_by_name_and_never_while_its_task_runs(bot: &mut Bot) {
-        has(bot, 5000, "shop-0", "10.20.5.5").await;
-        let free = bot.admin().runs("/guest unlock guest:shop-0").await.text();
-        assert!(free.contains("is not locked"), "{free}");
-        bot.trouble(Trouble::Locked { vmid: 5000, lock: "backup".into() });
-        bot.looks().await;
-        let question = bot.admin().runs("/guest unlock guest:shop-0").await;
-        assert!(question.text().contains("backup"), "{}", question.text());
-        bot.trouble(Trouble::AnswerLost { matching: "SSH /nodes/*/unlock".into(), times: Some(1) });
-        bot.admin().confirms(&question, "shop-0").await;
-        bot.until_says(question.message, "was taken off").await;
-        let op = bot.settle().await.remove(0);
-        assert_eq!(op.state, OpState::Succeeded, "{:?}", op.outcome);
-        assert_eq!(bot.proxmox.count("unlock", 5000), 1);
-        assert_eq!(bot.proxmox.guest(5000).unwrap().lock, None);
-    }
-}

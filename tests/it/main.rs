@@ -58,5 +58,6 @@ mod snapshots;
 mod storm;
 mod story;
 mod tidy;
+mod unlock;
 mod wear;
 mod weather;

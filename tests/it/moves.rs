@@ -227,3 +227,108 @@ bot_test! {
         assert_eq!(bot.changes(), ["migrate 5000"]);
     }
 }
+
+/// Asks for a move of guest 5000 that takes long, and waits until its disk is being copied.
+async fn copies(bot: &Bot) -> Reply {
+    for task in ["qmigrate", "vzmigrate"] {
+        bot.trouble(Trouble::TaskSlow { task: task.into(), seconds: 20.0 });
+    }
+    let question = bot.confirmed("/guest migrate guest:5000 to:pve2", "").await;
+    until("its disk is being copied", async || {
+        bot.newest().await.is_some_and(|op| op.progress.percent.is_some())
+    })
+    .await;
+    question
+}
+
+/// The guest is where it was and runs; nothing was moved.
+fn stayed(bot: &Bot, said: &str) {
+    let guest = bot.proxmox.guest(5000).unwrap();
+    assert_eq!((guest.node.as_str(), guest.status.as_str()), ("pve1", "running"), "{said}");
+    assert!(said.replace('\\', "").contains("on pve1, lab) is running"), "{said}");
+    assert_eq!(bot.proxmox.count("migrate", 5000), 0);
+}
+
+bot_test! {
+    async fn a_live_move_that_fails_says_where_the_machine_is_and_what_it_left(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::qemu(5000, "db").running()).await;
+        for exitstatus in ["migration problems", "unexpected status"] {
+            let task = "qmigrate".to_owned();
+            bot.trouble(Trouble::TaskFails { task, exitstatus: exitstatus.into(), times: Some(1) });
+            let question = bot.confirmed("/guest migrate guest:db to:pve2", "").await;
+            let said = bot.until_says(question.message, "Could not move").await;
+            assert!(said.contains(exitstatus), "{said}");
+            assert_eq!(bot.settle().await[0].state, OpState::Failed);
+            stayed(bot, &said);
+            // A worker that was killed could not take its lock off any more.
+            let locked = exitstatus == "unexpected status";
+            assert_eq!(said.contains("locked (migrate)"), locked, "{said}");
+            assert_eq!(said.contains("/guest unlock"), locked, "{said}");
+        }
+        let refused = bot.admin().runs("/guest migrate guest:db to:pve2").await;
+        assert!(plain(&refused).contains("locked by Proxmox (migrate)"), "{}", refused.text());
+        let question = bot.confirmed("/guest unlock guest:db", "db").await;
+        bot.until_says(question.message, "was taken off").await;
+        bot.settle().await;
+        let question = bot.confirmed("/guest migrate guest:db to:pve2", "").await;
+        bot.until_says(question.message, "was moved to pve2").await;
+        assert_eq!(node_of(bot, 5000), "pve2");
+    }
+}
+
+bot_test! {
+    async fn a_move_whose_target_is_lost_on_the_way_ends_where_it_began(bot: &mut Bot) {
+        for (guest, why) in [
+            (GuestSpec::qemu(5000, "db"), "online migrate failure"),
+            (GuestSpec::lxc(5000, "shop"), "failed: exit code 255"),
+        ] {
+            bot.has_guest(guest.running()).await;
+            bot.proxmox.forget();
+            let question = copies(bot).await;
+            let down = bot.trouble(Trouble::NodeDown { node: "pve2".into() });
+            let said = bot.until_says(question.message, "Could not move").await;
+            assert!(said.replace('\\', "").contains(why), "{said}");
+            assert_eq!(bot.settle().await[0].state, OpState::Failed);
+            stayed(bot, &said);
+            bot.proxmox.clear_trouble(down);
+            bot.meddles(&json!({"action": "destroy", "vmid": 5000}));
+        }
+    }
+}
+
+bot_test! {
+    async fn a_machine_whose_new_node_is_lost_as_it_arrives_is_not_said_to_run(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::qemu(5000, "db").running()).await;
+        // Its task has ended well; before that can be seen, the node is gone, and so is the process.
+        let lost = async |bot: &Bot| {
+            let question = bot.confirmed("/guest migrate guest:db to:pve2", "").await;
+            until("it has arrived", async || node_of(bot, 5000) == "pve2").await;
+            bot.trouble(Trouble::NodeDown { node: "pve2".into() });
+            question
+        };
+        let (dies, question) = bot.dies_at("before verify", 0, lost).await;
+        assert!(dies);
+        bot.until_says(question.message, "Checking").await;
+        bot.clock.advance(Duration::from_secs(301));
+        let said = bot.until_says(question.message, "could not be checked").await;
+        assert!(said.contains("not known") && said.contains("pve2"), "{said}");
+        assert_eq!(bot.settle().await[0].state, OpState::Unknown);
+        assert_eq!(bot.changes(), ["migrate 5000"]);
+    }
+}
+
+bot_test! {
+    async fn a_live_move_that_somebody_stops_leaves_the_machine_running_where_it_was(bot: &mut Bot) {
+        bot.has_guest(GuestSpec::qemu(5000, "db").running()).await;
+        let question = copies(bot).await;
+        bot.admin().does(&question, "cancel-op").await;
+        let said = bot.until_says(question.message, "Stopped by").await;
+        // Proxmox's own end says little; its log says why.
+        for words in ["during: migrate", "migration problems", "interrupted by signal"] {
+            assert!(said.contains(words), "{words} is not in:\n{said}");
+        }
+        assert_eq!(bot.settle().await[0].state, OpState::Cancelled);
+        stayed(bot, &said);
+        assert_eq!(bot.proxmox.guest(5000).unwrap().lock, None);
+    }
+}

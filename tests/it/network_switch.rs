@@ -115,7 +115,7 @@ fn has_stp(bot: &Bot, node: &str) {
 bot_test! {
     async fn a_spanning_tree_outlives_a_change_of_the_sdn(bot: &mut Bot) {
         let plain = bot.admin().runs(VNET).await.text();
-        assert!(!plain.contains("spanning tree"), "nothing is on: {plain}");
+        assert!(!plain.contains("panning tree"), "nothing is on: {plain}");
         has_stp(bot, "pve2");
         let question = bot.admin().runs(VNET).await;
         let again = "Switch spanning tree of vmbr0 on pve2 on again";
@@ -211,6 +211,25 @@ bot_test! {
         assert!(rest.contains("left as it is") && rest.contains("tells VLANs apart"), "{rest}");
         let text = shown(bot, "vmbr0").await;
         assert!(text.contains("is not set up for this node"), "{text}");
+    }
+}
+
+bot_test! {
+    async fn without_a_node_shell_what_a_reload_may_switch_off_is_named_before_it_is_confirmed(bot: &mut Bot) {
+        bot.without_shell().await;
+        bot.trouble(Trouble::NodeDown { node: "pve4".into() });
+        bot.looks().await;
+        // The SDN reloads every node that is up; a bridge, its own.
+        for (ask, nodes) in [(VNET, "pve1, pve2, pve3."), ("/bridge create name:vmbr5 node:pve1", "pve1.")] {
+            let text = bot.admin().runs(ask).await.text();
+            for words in [nodes, "vmbr0 on pve1", "vmbr1 on pve1", "neither see that nor switch it on again"] {
+                assert!(text.contains(words), "{ask}: {words} is not in:\n{text}");
+            }
+            assert_eq!(text.contains("vmbr0 on pve2"), ask == VNET, "{text}");
+            assert!(!text.contains("pve4"), "{text}");
+        }
+        let dropped = bot.admin().runs("/vnet revert").await.text();
+        assert!(!dropped.contains("panning tree"), "nothing is reloaded: {dropped}");
     }
 }
 

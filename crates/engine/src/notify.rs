@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use gantry_core::action::{Action, Verb};
-use gantry_core::id::{ClusterId, NodeName};
+use gantry_core::id::ClusterId;
 use gantry_core::notify::{HOOK_NAME_MAX, NotifyAction, Now};
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::{ClusterView, NodeState};
 use secrecy::Secret;
 
 use crate::propose::Answer;
@@ -169,19 +168,5 @@ impl Engine {
              is upgraded, gantry goes on watching nodes, guests, storages, tasks, backups and replication itself. What only \
              Proxmox's mails tell reaches gantry through any program that posts to a webhook of kind \"generic\"."
         )
-    }
-
-    /// A node of the cluster, one that is up before others, for the audit log: the call goes to whichever answers. Right
-    /// after a start nothing is known of the cluster yet; then it is read.
-    pub(crate) async fn some_node(&self, cluster: &ClusterId) -> Result<NodeName, Error> {
-        let pick = |view: &ClusterView| {
-            let up = view.nodes.iter().find(|n| n.state == NodeState::Up);
-            up.or(view.nodes.first()).map(|n| n.name.clone())
-        };
-        if let Some(node) = self.view(cluster).as_deref().and_then(pick) {
-            return Ok(node);
-        }
-        let read = self.refresh(cluster, Duration::ZERO).await;
-        pick(&read).ok_or_else(|| Error::Missing { what: format!("a node of {cluster}") })
     }
 }

@@ -4,7 +4,7 @@ use gantry_core::action::GuestRef;
 use gantry_core::id::{ClusterId, GuestKind, NodeName, StorageId, Upid, Vmid};
 use gantry_core::plan::LiveGuest;
 use gantry_core::pod::{LivePlace, PodSpec};
-use gantry_core::world::{Guest, GuestStatus};
+use gantry_core::world::{Guest, GuestStatus, NodeState};
 use gantry_proxmox::{Freshness, GuestRef as At, Resource, ResourceKind, TaskFilter, TaskStatus};
 
 use crate::{Engine, Error};
@@ -42,6 +42,35 @@ impl Error {
 }
 
 impl Engine {
+    /// The nodes of a cluster as they were seen last. Right after a start none was seen yet; then they are read.
+    pub(crate) async fn nodes(
+        &self,
+        cluster: &ClusterId,
+    ) -> Result<Vec<(NodeName, NodeState)>, Error> {
+        let view = self.view(cluster);
+        let seen = view.iter().flat_map(|v| &v.nodes).map(|n| (n.name.clone(), n.state));
+        let seen: Vec<_> = seen.collect();
+        if !seen.is_empty() {
+            return Ok(seen);
+        }
+        let fail = Error::proxmox("look for the nodes of the cluster", cluster);
+        let rows = self.client(cluster)?.resources(Freshness::Fresh).await.map_err(fail)?;
+        let state = |row: &Resource| match row.status.as_deref() {
+            Some("online") => NodeState::Up,
+            _ => NodeState::Down,
+        };
+        let nodes = rows.iter().filter(|r| r.kind == ResourceKind::Node);
+        Ok(nodes.filter_map(|r| Some((r.node.clone()?, state(r)))).collect())
+    }
+
+    /// A node of the cluster, one that is up before others, for the audit log: the call goes to whichever answers.
+    pub(crate) async fn some_node(&self, cluster: &ClusterId) -> Result<NodeName, Error> {
+        let nodes = self.nodes(cluster).await?;
+        let up = nodes.iter().find(|(_, state)| *state == NodeState::Up);
+        let node = up.or(nodes.first()).map(|(name, _)| name.clone());
+        node.ok_or_else(|| Error::Missing { what: format!("a node of {cluster}") })
+    }
+
     /// A guest as it is now; `None` when the cluster does not know a guest of that kind and number.
     pub(crate) async fn look_at_guest(
         &self,

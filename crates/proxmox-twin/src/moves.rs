@@ -82,12 +82,18 @@ impl State {
 
     /// What a move meets whose target does not answer any more.
     pub(crate) fn lost_on_the_way(&self, vmid: u32, target: &str) -> String {
-        let live = self.guests.get(&vmid).is_some_and(|g| g.kind == GuestKind::Qemu && g.running.is_some());
+        let live = self
+            .guests
+            .get(&vmid)
+            .is_some_and(|g| g.kind == GuestKind::Qemu && g.running.is_some());
         if live {
-            return "migration status error: failed - Unable to write to socket: Broken pipe".to_owned();
+            return "migration status error: failed - Unable to write to socket: Broken pipe"
+                .to_owned();
         }
         let address = self.node(target).map(|n| n.address.clone()).unwrap_or_default();
-        format!("command '/usr/bin/ssh -e none -o 'BatchMode=yes' root@{address}' failed: exit code 255")
+        format!(
+            "command '/usr/bin/ssh -e none -o 'BatchMode=yes' root@{address}' failed: exit code 255"
+        )
     }
 
     /// Why a rollback gives up before it changes anything, if so: ZFS goes back to the newest snapshot only.

@@ -24,5 +24,6 @@ pub use scope::{Edit, Net, Objects, Scope, Settings, edited};
 pub use sdn::{SubnetSpec, VnetSpec, ZoneKind, ZoneSpec, settable_sdn, subnet_cidr};
 pub use step::{Decision, NetworkAction, NetworkChange, NetworkStep, NetworkVerbs};
 pub use switch::{
-    BridgeNow, Flip, Kernel, Switch, as_now, bridge_on, fingerprint, lost_by_reload, switch_lines,
+    BridgeNow, Flip, Kernel, Switch, as_now, bridge_on, fingerprint, lost_by_reload, lost_unseen,
+    switch_lines,
 };

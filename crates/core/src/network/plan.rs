@@ -4,9 +4,10 @@
 use std::ops::RangeInclusive;
 
 use super::asked::{Asked, asked};
+use super::switch::LOST_TOLD_MAX;
 use super::{
     Edit, FIREWALL, Flip, Kernel, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope,
-    as_now, diff_lines, edits_back, fingerprint, lost_by_reload, switch_lines,
+    as_now, diff_lines, edits_back, fingerprint, lost_by_reload, lost_unseen, switch_lines,
 };
 use crate::operation::StepKind;
 use crate::plan::{Draft, Planned};
@@ -16,9 +17,6 @@ use crate::world::Users;
 pub const KEEP_DEFAULT_S: u32 = 300;
 /// Shortest and longest wait for Keep, seconds. Longer ones would hold up every other change of that network.
 pub const KEEP_RANGE_S: RangeInclusive<u32> = 30..=1200;
-
-/// Bridges whose spanning tree is switched on again that a plan names; beyond that they are counted.
-const LOST_TOLD_MAX: usize = 12;
 
 /// Said of every change of a node's network.
 const ONLY_WHILE: &str = "Putting back works only while the node's API can be reached. If this change cuts it off, gantry \
@@ -187,7 +185,7 @@ fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
     if reloads {
         effects.push(format!("Reload the network of {} so that it is real.", action.scope));
     }
-    if matches!(action.scope, Scope::Node(_)) {
+    if let Scope::Node(node) = &action.scope {
         if is_alarm(before, &edits) {
             warnings.insert(
                 0,
@@ -198,6 +196,10 @@ fn finish(action: &NetworkAction, net: &Net, asked: Asked) -> Planned {
             warnings.push(format!(
                 "A reload switches spanning tree off where it was switched on over the node shell, which does not answer now ({why})."
             ));
+        }
+        if net.kernel == Kernel::NotSetUp && reloads {
+            let bridges = net.bridges_up().map(str::to_owned).collect();
+            warnings.extend(lost_unseen(&[(node.clone(), bridges)]));
         }
         warnings.push(ONLY_WHILE.into());
     }

@@ -63,6 +63,15 @@ impl Net {
         hex::encode(Sha256::digest(text.as_bytes()))
     }
 
+    /// The bridges of a node that are up, as Linux has them.
+    pub fn bridges_up(&self) -> impl Iterator<Item = &str> {
+        let bridge = |s: &Settings| s.get("type").is_some_and(|t| t == "bridge");
+        let up = move |(name, settings): &(&String, &Settings)| {
+            bridge(settings) && self.active.contains(*name)
+        };
+        self.objects.iter().filter(up).map(|(name, _)| name.as_str())
+    }
+
     /// The configuration that runs.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ use super::{Edit, Net};
 use crate::id::NodeName;
 use crate::plan::Change;
 
+/// Bridges whose spanning tree is lost, or may be, that a plan names; beyond that they are counted.
+pub(super) const LOST_TOLD_MAX: usize = 12;
+
 /// A switch of a bridge or of one of its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -154,6 +157,30 @@ pub fn lost_by_reload(kernel: &Kernel, edits: &[Edit], asked: &[Flip]) -> Vec<Fl
     .collect()
 }
 
+/// Said before the network of nodes without a node shell is reloaded, with the bridges that are up there: nobody can say
+/// which of them run the spanning tree protocol, and nobody would switch it on again. `None` without such nodes.
+pub fn lost_unseen(nodes: &[(NodeName, Vec<String>)]) -> Option<String> {
+    if nodes.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
+    let bridges: Vec<String> = nodes
+        .iter()
+        .flat_map(|(node, bridges)| bridges.iter().map(move |b| format!("{b} on {node}")))
+        .collect();
+    let mut shown = bridges[..bridges.len().min(LOST_TOLD_MAX)].join(", ");
+    match bridges.len().saturating_sub(LOST_TOLD_MAX) {
+        0 if bridges.is_empty() => shown.push_str("could not be read"),
+        0 => {}
+        more => shown.push_str(&format!(" and {more} more")),
+    }
+    Some(format!(
+        "Without a node shell: {}. Where spanning tree was switched on by hand there, the reload switches it off, and gantry \
+         can neither see that nor switch it on again. Bridges that are up there: {shown}.",
+        names.join(", ")
+    ))
+}
+
 /// Before and after of each switch that changes, a line each.
 pub fn switch_lines(flips: &[Flip], before: &[Flip]) -> Vec<Change> {
     let word = |on: bool| if on { "on" } else { "off" }.to_owned();
@@ -209,6 +236,21 @@ mod tests {
         assert!(lost_by_reload(&kernel(true), &[], &[Flip { on: false, ..stp }]).is_empty());
         let gone = [Edit::Delete { key: "vmbr5".into() }];
         assert!(lost_by_reload(&kernel(true), &gone, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_nobody_can_see_is_named_before_it_is_lost() {
+        let node = |name: &str, bridges: usize| {
+            let names = (0..bridges).map(|n| format!("vmbr{n}")).collect();
+            (name.parse::<NodeName>().unwrap(), names)
+        };
+        assert_eq!(lost_unseen(&[]), None);
+        let two = lost_unseen(&[node("pve1", 2), node("pve2", 1)]).unwrap();
+        assert!(two.contains("shell: pve1, pve2."), "{two}");
+        assert!(two.ends_with("there: vmbr0 on pve1, vmbr1 on pve1, vmbr0 on pve2."), "{two}");
+        let many = lost_unseen(&[node("pve1", LOST_TOLD_MAX + 3)]).unwrap();
+        assert!(many.contains("vmbr11") && many.ends_with(" and 3 more."), "{many}");
+        assert!(lost_unseen(&[node("pve1", 0)]).unwrap().ends_with("could not be read."));
     }
 
     #[test]

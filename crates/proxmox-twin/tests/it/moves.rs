@@ -39,7 +39,10 @@ async fn are_back(desk: &Desk, moves: &[(u32, Got); 2], why: [&str; 2]) {
     for (((vmid, got), exit), why) in moves.iter().zip(ends).zip(why) {
         assert_eq!(desk.exit(got).await, exit);
         let guest = desk.twin.guest(*vmid).unwrap();
-        assert_eq!((guest.node.as_str(), guest.status.as_str(), guest.lock), ("pve1", "running", None));
+        assert_eq!(
+            (guest.node.as_str(), guest.status.as_str(), guest.lock),
+            ("pve1", "running", None)
+        );
         assert_eq!(desk.twin.count("migrate", *vmid), 0);
         let told = log(desk, got).await;
         assert!(told.contains(why) && told.contains(&format!("TASK ERROR: {exit}")), "{told}");
@@ -70,7 +73,9 @@ async fn a_move_that_is_stopped_ends_where_it_began() {
 async fn a_worker_that_dies_leaves_its_lock_and_no_last_word() {
     let desk = Desk::new(World::empty().guest(GuestSpec::qemu(100, "db").running())).await;
     let exitstatus = "unexpected status".to_owned();
-    desk.twin.trouble(Trouble::TaskFails { task: "qmigrate".into(), exitstatus, times: None }).unwrap();
+    desk.twin
+        .trouble(Trouble::TaskFails { task: "qmigrate".into(), exitstatus, times: None })
+        .unwrap();
     let live = [("target", "pve2"), ("online", "1"), ("with-local-disks", "1")];
     let got = desk.post("/nodes/pve1/qemu/100/migrate", &live).await;
     assert_eq!(desk.exit(&got).await, "unexpected status");

@@ -11,7 +11,7 @@ mod write;
 use std::collections::BTreeSet;
 
 use gantry_core::action::{Action, Verb};
-use gantry_core::id::{NodeName, Upid};
+use gantry_core::id::Upid;
 use gantry_core::network::{
     Decision, Edit, FIREWALL, Flip, Net, NetworkAction, NetworkChange, NetworkStep, Objects, Scope,
     as_now, changed_since, fingerprint, is_as_edited, is_as_former, is_made, only_ours,
@@ -20,7 +20,7 @@ use gantry_core::network::{
 use gantry_core::operation::{Operation, StepKind};
 use gantry_core::plan::Planned;
 use gantry_core::policy::{Actor, Ruling, Target};
-use gantry_core::world::{NodeState, Users};
+use gantry_core::world::Users;
 use gantry_store::NetworkChangeRow;
 
 use back::{foreign, in_use};
@@ -132,15 +132,13 @@ impl Engine {
         Ok(Planning { planned, ruling, read_ms: net.read_ms })
     }
 
-    /// The node in an operation's own name; for the SDN one that is up.
-    fn network_node(&self, action: &NetworkAction) -> Result<NodeName, Error> {
-        if let Scope::Node(node) = &action.scope {
-            return Ok(node.clone());
-        }
-        let view = self.view(&action.cluster);
-        let up = view.as_ref().and_then(|v| v.nodes.iter().find(|n| n.state == NodeState::Up));
-        up.map(|n| n.name.clone())
-            .ok_or_else(|| Error::Missing { what: "a node that is up".into() })
+    /// Goes on, at the node in an operation's own name; for the SDN at whichever answers.
+    async fn go_on(&self, action: &NetworkAction, seen: Vec<Upid>) -> Result<Look, Error> {
+        let node = match &action.scope {
+            Scope::Node(node) => node.clone(),
+            Scope::Sdn => self.some_node(&action.cluster).await?,
+        };
+        Ok(Look::Go(Aim { node, vmid: None, seen }))
     }
 
     async fn change_row(&self, op: &Operation) -> Result<Option<NetworkChangeRow>, Error> {
@@ -169,11 +167,9 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        let go = |seen| -> Result<Look, Error> {
-            Ok(Look::Go(Aim { node: self.network_node(action)?, vmid: None, seen }))
-        };
+        let go = |seen| self.go_on(action, seen);
         match step {
-            NetworkStep::Keep { .. } => return go(Vec::new()),
+            NetworkStep::Keep { .. } => return go(Vec::new()).await,
             NetworkStep::Switch { flips } | NetworkStep::SwitchBack { flips } => {
                 let look = self.look_before_switch(op, action, flips, step.is_undo());
                 return Box::pin(look).await;
@@ -186,7 +182,7 @@ impl Engine {
         match (step, former) {
             (NetworkStep::Save | NetworkStep::Revert, _) => {
                 if self.is_as_confirmed(op, action, &net).await? {
-                    return go(Vec::new());
+                    return go(Vec::new()).await;
                 }
                 if *step == NetworkStep::Revert && net.pending.is_none() {
                     return Ok(Look::Already("nothing is pending any more".into()));
@@ -204,7 +200,7 @@ impl Engine {
                     if let Some(why) = in_use(&users) {
                         return Ok(Look::Changed(why));
                     }
-                    go(Vec::new())
+                    go(Vec::new()).await
                 } else if op.steps[n].attempt > 0
                     && only_ours(&net, former, &ours)
                     && changed_since(&net, former, edits).is_empty()
@@ -230,7 +226,7 @@ impl Engine {
                 if let Some(why) = in_use(&users) {
                     return Ok(Look::Changed(why));
                 }
-                go(self.reloads(&action.cluster, place).await?)
+                go(self.reloads(&action.cluster, place).await?).await
             }
             (NetworkStep::PutBack, Some(former)) => {
                 if net.pending.is_none() && is_as_former(&net.objects, former, &ours) {
@@ -242,7 +238,7 @@ impl Engine {
                 if let Some(why) = self.not_put_back(action, &net, former, edits(op)).await? {
                     return Ok(Look::Changed(why));
                 }
-                go(Vec::new())
+                go(Vec::new()).await
             }
             (NetworkStep::PutBackReload, Some(former)) => {
                 if !is_as_former(&net.objects, former, &ours) {
@@ -256,14 +252,14 @@ impl Engine {
                 if !only_ours(&net, former, &ours) {
                     return Ok(Look::Changed(foreign(place)));
                 }
-                go(self.reloads(&action.cluster, place).await?)
+                go(self.reloads(&action.cluster, place).await?).await
             }
             (
                 NetworkStep::Keep { .. }
                 | NetworkStep::Switch { .. }
                 | NetworkStep::SwitchBack { .. },
                 Some(_),
-            ) => go(Vec::new()),
+            ) => go(Vec::new()).await,
         }
     }
 

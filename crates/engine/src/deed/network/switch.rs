@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName};
-use gantry_core::network::{BridgeNow, Flip, Kernel, Net, NetworkAction, Scope, Switch, bridge_on};
+use gantry_core::network::{
+    BridgeNow, Flip, Kernel, Net, NetworkAction, Scope, Switch, bridge_on, lost_unseen,
+};
 use gantry_core::operation::Operation;
 use gantry_core::policy::Actor;
+use gantry_core::world::NodeState;
 use gantry_nodeshell::{BridgeSetting, BridgeState, Error as ShellError, PortFlag};
 use gantry_proxmox::{TaskFilter, TaskSource};
 
-use crate::deed::{Aim, CallFault, Look, Seen};
+use crate::deed::{CallFault, Look, Seen};
 use crate::shell::{Need, Shell, Who};
 use crate::{Engine, Error};
 
@@ -83,10 +86,7 @@ impl Engine {
         (cluster, node): (&ClusterId, &NodeName),
         net: &Net,
     ) -> Result<Kernel, Error> {
-        let bridges = net.objects.iter().filter(|(name, settings)| {
-            settings.get("type").is_some_and(|t| t == "bridge") && net.active.contains(*name)
-        });
-        let names: Vec<&String> = bridges.map(|(name, _)| name).collect();
+        let names: Vec<&str> = net.bridges_up().collect();
         let Some(shell) = self.shell(cluster, node) else { return Ok(Kernel::NotSetUp) };
         if names.len() > BRIDGES_MAX {
             return Ok(Kernel::Silent(format!("it has more than {BRIDGES_MAX} bridges")));
@@ -95,7 +95,7 @@ impl Engine {
         for name in names {
             match ask(&shell, who, name).await {
                 Ok(Some(bridge)) => {
-                    said.insert(name.clone(), bridge);
+                    said.insert(name.to_owned(), bridge);
                 }
                 Ok(None) => {}
                 Err(Error::Shell { source, .. }) => return Ok(Kernel::Silent(source.to_string())),
@@ -107,7 +107,7 @@ impl Engine {
 
     /// What the kernels of all nodes with a node shell say of their bridges, for whoever asks for a change of the SDN:
     /// that reloads the network of every node, which switches spanning tree off. With a sentence for each node that
-    /// does not tell.
+    /// does not tell, and one for those without a node shell.
     pub(super) async fn kernels(
         &self,
         actor: &Actor,
@@ -115,18 +115,26 @@ impl Engine {
         action: &NetworkAction,
     ) -> Result<(Kernel, Vec<String>), Error> {
         let cluster = &action.cluster;
-        let Some(view) = self.view(cluster) else { return Ok((Kernel::Unasked, Vec::new())) };
         let shown = action.shown();
-        let (mut all, mut said) = (BTreeMap::new(), Vec::new());
+        let (mut all, mut said, mut without) = (BTreeMap::new(), Vec::new(), Vec::new());
         let unknown = |node: &NodeName, why: &dyn std::fmt::Display| {
             format!(
                 "Whether spanning tree is on anywhere on {node} is not known: {why}. Where it is, the reload switches it off; \
                  `/bridge secure` switches it on again."
             )
         };
-        for node in view.nodes.iter().map(|n| &n.name).filter(|n| self.has_shell(cluster, n)) {
+        for (node, state) in &self.nodes(cluster).await? {
+            let has_shell = self.has_shell(cluster, node);
+            // What is down reloads nothing; only a node shell could tell more of it.
+            if !has_shell && *state == NodeState::Down {
+                continue;
+            }
             let net = match self.network(cluster, &Scope::Node(node.clone())).await {
                 Ok(net) => net,
+                Err(_) if !has_shell => {
+                    without.push((node.clone(), Vec::new()));
+                    continue;
+                }
                 Err(error) => {
                     said.push(unknown(node, &error));
                     continue;
@@ -138,9 +146,13 @@ impl Engine {
                     all.extend(bridges.into_iter().map(|(name, b)| (bridge_on(node, &name), b)));
                 }
                 Kernel::Silent(why) => said.push(unknown(node, &why)),
-                Kernel::NotSetUp | Kernel::Unasked => {}
+                Kernel::NotSetUp | Kernel::Unasked => {
+                    let bridges = net.bridges_up().map(str::to_owned).collect();
+                    without.push((node.clone(), bridges));
+                }
             }
         }
+        said.extend(lost_unseen(&without));
         Ok((Kernel::Said(all), said))
     }
 
@@ -229,10 +241,7 @@ impl Engine {
         }
         match flips.iter().find(|f| !back && kernel.now(f).is_none()) {
             Some(gone) => Ok(Look::Changed(format!("{} is not there", gone.shown()))),
-            None => {
-                let node = self.network_node(action)?;
-                Ok(Look::Go(Aim { node, vmid: None, seen: Vec::new() }))
-            }
+            None => self.go_on(action, Vec::new()).await,
         }
     }
 
