@@ -7,6 +7,7 @@ use crate::bot_test;
 use crate::crash::{Case, through_all_moments_from};
 use crate::forward::rules;
 use crate::harness::{Bot, moments, until};
+use crate::lost;
 
 async fn a_guest(bot: &Bot) {
     let card = "name=eth0,bridge=vmbr0,ip=10.20.5.5/16";
@@ -153,27 +154,7 @@ bot_test! {
 
 /// Every way in which a call can go wrong, once each.
 fn mishaps(call: &str) -> [Trouble; 4] {
-    let (matching, times) = (call.to_owned(), Some(1));
-    let error = match call.strip_prefix("SSH ") {
-        Some(_) => Trouble::ShellFails {
-            matching: matching.clone(),
-            status: 70,
-            reason: "the forwards are in force, but nothing can be written".into(),
-            times,
-        },
-        None => Trouble::Error {
-            matching: matching.clone(),
-            status: 500,
-            reason: "unable to fork worker".into(),
-            times,
-        },
-    };
-    [
-        Trouble::AnswerLost { matching: matching.clone(), times },
-        Trouble::RequestLost { matching: matching.clone(), times },
-        Trouble::Truncate { matching, times },
-        error,
-    ]
+    lost::mishaps(call, (70, "the forwards are in force, but nothing can be written"))
 }
 
 bot_test! {

@@ -45,6 +45,21 @@ pub fn trouble(mishap: Mishap, call: &str, task: &str) -> Trouble {
     }
 }
 
+/// Every way in which a call without a task can go wrong, once each; one over SSH ends with `status` and `reason`.
+pub fn mishaps(call: &str, (status, reason): (u32, &str)) -> [Trouble; 4] {
+    let (matching, times) = (|| call.to_owned(), Some(1));
+    let error = match call.starts_with("SSH ") {
+        true => Trouble::ShellFails { matching: matching(), status, reason: reason.into(), times },
+        false => trouble(Mishap::ServerError, call, ""),
+    };
+    [
+        Trouble::AnswerLost { matching: matching(), times },
+        Trouble::RequestLost { matching: matching(), times },
+        Trouble::Truncate { matching: matching(), times },
+        error,
+    ]
+}
+
 /// One call that goes wrong in every way; `did` is what Proxmox does when it is carried out.
 pub async fn goes_wrong(
     bot: &mut Bot,

@@ -10,6 +10,7 @@ use proxmox_twin::Trouble;
 
 use crate::bot_test;
 use crate::harness::{Bot, moments, until};
+use crate::lost;
 use crate::network::waits_for_keep;
 
 fn bridge(pairs: &[(&str, &str)]) -> IfaceChange {
@@ -155,27 +156,7 @@ async fn killed(bot: &mut Bot, change: Change) {
 
 /// Every way in which a call can go wrong, once each.
 fn mishaps(call: &str) -> [Trouble; 4] {
-    let (matching, times) = (|| call.to_owned(), Some(1));
-    let error = match call.starts_with("SSH") {
-        false => Trouble::Error {
-            matching: matching(),
-            status: 500,
-            reason: "unable to fork worker".into(),
-            times,
-        },
-        true => Trouble::ShellFails {
-            matching: matching(),
-            status: 65,
-            reason: "the bridge does not take it".into(),
-            times,
-        },
-    };
-    [
-        Trouble::AnswerLost { matching: matching(), times },
-        Trouble::RequestLost { matching: matching(), times },
-        Trouble::Truncate { matching: matching(), times },
-        error,
-    ]
+    lost::mishaps(call, (65, "the bridge does not take it"))
 }
 
 /// Every call lost, cut off or refused once.
@@ -256,7 +237,7 @@ bot_test! {
             let op = bot.ends().await;
             assert_eq!(op.state, OpState::Succeeded, "killed {point}: {:?}", op.outcome);
         }
-        assert!(reached >= 8, "only {reached} points were reached");
+        assert!(reached >= 7, "only {reached} points were reached");
         for (n, trouble) in mishaps("DELETE /nodes/*/network").into_iter().enumerate() {
             staged(n).await;
             let at = format!("{trouble:?}");
@@ -267,16 +248,36 @@ bot_test! {
             assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
         }
         assert!(client.node_network(&node).await.unwrap().changes.is_none());
+    }
+}
+
+bot_test! {
+    async fn what_somebody_staged_in_the_sdn_is_dropped_whatever_is_killed_or_lost(bot: &mut Bot) {
+        let client = bot.somebody();
+        let staged = async |bot: &Bot| ready(bot, &Change { ask: VNET_APPLY, typed: "", steps: 0 }).await;
+        let dropped = async |op: Operation, at: &str| {
+            assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
+            let (zones, vnets) = (client.sdn_zones(SdnView::Staged).await, client.sdn_vnets(SdnView::Staged).await);
+            assert!(zones.unwrap().is_empty() && vnets.unwrap().is_empty(), "{at}");
+        };
+        let mut reached = 0;
+        for (step, point) in moments(1) {
+            staged(bot).await;
+            let begin = async |bot: &Bot| bot.confirmed("/vnet revert", "").await;
+            let (dies, _) = bot.dies_at(point, step, begin).await;
+            reached += usize::from(dies);
+            dropped(bot.ends().await, point).await;
+        }
+        assert!(reached >= 7, "only {reached} points were reached");
         for trouble in mishaps("POST /cluster/sdn/rollback") {
-            ready(bot, &Change { ask: VNET_APPLY, typed: "", steps: 0 }).await;
+            staged(bot).await;
             let at = format!("{trouble:?}");
             bot.trouble(trouble);
             bot.confirmed("/vnet revert", "").await;
-            let op = bot.ends().await;
-            assert_eq!(op.state, OpState::Succeeded, "{at}: {:?}", op.outcome);
+            dropped(bot.ends().await, &at).await;
             assert!(bot.proxmox.troubles().is_empty(), "{at}: that call was never made");
-            assert!(client.sdn_zones(SdnView::Staged).await.unwrap().is_empty(), "{at}");
         }
+        assert!(!bot.proxmox.changes().iter().any(|c| c.what == "sdn"), "nothing was reloaded");
     }
 }
 
@@ -340,5 +341,44 @@ bot_test! {
         assert_eq!(op.state, OpState::Cancelled, "{:?}", op.outcome);
         let net = bot.somebody().node_network(&"pve1".parse().unwrap()).await.unwrap();
         assert!(!net.ifaces.iter().any(|i| i.id == "vmbr6") && net.changes.is_none());
+    }
+}
+
+bot_test! {
+    async fn a_change_of_the_sdn_goes_on_though_nothing_has_been_read_since_the_start(bot: &mut Bot) {
+        // It was confirmed; the process dies before it has looked, and the next one knows no node yet.
+        bot.guillotine.set("before look", 0);
+        let ask = "/vnet create name:shop zone:z2 kind:simple keep:5";
+        let question = bot.confirmed(ask, "").await;
+        assert!(bot.guillotine.has_fallen(Duration::from_secs(20)).await);
+        bot.kill();
+        bot.guillotine.lift();
+        bot.clock.advance(Duration::from_secs(60));
+        let unread = bot.trouble(Trouble::Error {
+            matching: "GET /cluster/resources".into(),
+            status: 500,
+            reason: "unable to fork worker".into(),
+            times: None,
+        });
+        bot.begin_unread().await;
+        bot.until_says(question.message, "Nothing was sent; trying again").await;
+        bot.proxmox.clear_trouble(unread);
+        bot.until_says(question.message, "Press it once you have seen").await;
+        bot.admin().does(&question, "keep").await;
+        bot.until_says(question.message, "kept it").await;
+        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
+        // Asked and pressed before the first reading.
+        bot.kill();
+        bot.trouble(Trouble::Error {
+            matching: "GET /cluster/resources".into(),
+            status: 500,
+            reason: "unable to fork worker".into(),
+            times: Some(1),
+        });
+        bot.begin_unread().await;
+        let question = waits_for_keep(bot, "/vnet create name:web zone:z2 keep:5").await;
+        bot.admin().does(&question, "keep").await;
+        bot.until_says(question.message, "kept it").await;
+        assert_eq!(bot.settle().await[0].state, OpState::Succeeded);
     }
 }

@@ -6,7 +6,7 @@ use gantry_proxmox::GuestRef;
 use proxmox_twin::{GuestSpec, Trouble};
 
 use crate::bot_test;
-use crate::crash::{Case, through_all_points_from};
+use crate::crash::{Case, through_all_moments_from};
 use crate::harness::{Bot, until};
 use crate::lost::mishaps;
 
@@ -58,7 +58,7 @@ bot_test! {
 bot_test! {
     async fn a_lock_is_taken_off_once_wherever_the_process_dies(bot: &mut Bot) {
         let case = Case { steps: 1, done: &["unlock"] };
-        through_all_points_from(
+        through_all_moments_from(
             bot,
             case,
             async |bot, round| locked(bot, round).await.1,
