@@ -7,7 +7,7 @@ use proxmox_twin::{GuestSpec, Trouble};
 
 use crate::bot_test;
 use crate::crash::{Case, through_all_moments_from};
-use crate::harness::{Bot, until};
+use crate::harness::Bot;
 use crate::lost::mishaps;
 
 /// A stopped container on `pve1` with a lock that nobody needs any more; its name.

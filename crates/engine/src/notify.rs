@@ -1,7 +1,5 @@
 //! Setting a cluster up to tell gantry what Proxmox itself notices: which hook is meant, and how things stand there.
 
-use std::time::Duration;
-
 use gantry_core::action::{Action, Verb};
 use gantry_core::id::ClusterId;
 use gantry_core::notify::{HOOK_NAME_MAX, NotifyAction, Now};
