@@ -89,7 +89,9 @@ pub async fn on_guest(
         Verb::GuestUnlock => Ask::Unlock { who: who.to_owned() },
         _ => Ask::Guest { verb, who: who.to_owned(), timeout_s },
     };
-    carry(visit, verb, who, timeout_s, ask, guest.is_some()).await
+    // Known by now: what is told names it, whatever was typed.
+    let shown = guest.as_ref().map_or(who, |g| g.name.as_str());
+    carry(visit, verb, shown, timeout_s, ask, guest.is_some()).await
 }
 
 /// A command about something that needs no looking for: policy from memory, then the engine.

@@ -1,19 +1,23 @@
 //! `/alert …`, and the buttons under an incident's message.
 
 use gantry_core::action::Verb;
+use gantry_core::alert::Incident;
 use gantry_core::id::IncidentId;
 use gantry_core::policy::{Ruling, Target};
 use gantry_engine::AlertView;
 
 use crate::act;
 use crate::alert_chart;
-use crate::card::{self, Tone};
+use crate::card::{self, Card, IncidentList, Place, Tone};
 use crate::face::{Context, FaceError};
 use crate::press::{address, unknown};
+use crate::screen::View;
+use crate::show::{self, PAGE};
+use crate::token::ScreenId;
 use crate::visit::{Go, Visit, said, serve};
 
-/// Incidents read for one list.
-const LIST: u32 = 20;
+/// Incidents read for one list, which shows them in pages; older ones are found by their id.
+const LISTED_MAX: u32 = 2_000;
 
 /// Alerts: what is wrong
 #[poise::command(
@@ -29,32 +33,66 @@ pub async fn alert(_: Context<'_>) -> Result<(), FaceError> {
 /// What is wrong now, and what is not told and why
 #[poise::command(slash_command, guild_only)]
 async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
-    serve(ctx, async |visit| open_list(&visit).await).await
+    serve(ctx, async |visit| open_list(&visit, false).await).await
 }
 
-/// What is wrong now, for the asker.
-pub(crate) async fn open_list(visit: &Visit) -> Result<(), FaceError> {
-    if !may(visit, Verb::AlertList).await? || visit.begin(true, false).await? == Go::Stop {
+/// What is wrong now, or what was, for the asker.
+pub(crate) async fn open_list(visit: &Visit, history: bool) -> Result<(), FaceError> {
+    show::open(visit, View::Alerts { history, page: 0 }).await
+}
+
+/// The list as it is now: what is wrong, the worst first and what is silenced apart; what was, newest first.
+pub(crate) async fn draw(
+    visit: &Visit,
+    history: bool,
+    page: &mut u64,
+    id: &ScreenId,
+) -> Result<Card, FaceError> {
+    let engine = visit.face.engine();
+    let verb = if history { Verb::AlertHistory } else { Verb::AlertList };
+    let read = engine.incidents(&visit.actor, verb, !history, LISTED_MAX).await?.rows;
+    let (mut rows, mut quiet) = (read, Vec::new());
+    let mut alerts = Vec::new();
+    if !history {
+        (quiet, rows) = rows.into_iter().partition(Incident::is_silenced);
+        // Stable: of the same severity the newest stays first.
+        rows.sort_by_key(|i| std::cmp::Reverse(i.severity));
+        alerts = engine.alerts(&visit.actor).await?;
+    }
+    let place = Place::clamp(*page, PAGE, rows.len() as u64);
+    *page = place.page;
+    let from = usize::try_from(place.offset()).unwrap_or(usize::MAX).min(rows.len());
+    let to = from.saturating_add(PAGE as usize).min(rows.len());
+    Ok(card::incident_list(&IncidentList {
+        title: if history { "Incidents" } else { "What is wrong now" },
+        rows: &rows[from..to],
+        place,
+        quiet: &quiet,
+        alerts: &alerts,
+        read_ms: visit.now_ms(),
+        screen: id,
+    }))
+}
+
+/// One incident as its message shows it; the newest open one where nothing is said.
+pub(crate) async fn open_one(visit: &Visit, asked: Option<&str>) -> Result<(), FaceError> {
+    if !may(visit, Verb::AlertShow).await? || visit.begin(true, false).await? == Go::Stop {
         return Ok(());
     }
-    let engine = visit.face.engine();
-    let page = engine.incidents(&visit.actor, Verb::AlertList, true, LIST).await?;
-    let alerts = engine.alerts(&visit.actor).await?;
-    visit.say(&card::incident_list("What is wrong now", &page.rows, page.total, &alerts)).await
+    let view = find(visit, Verb::AlertShow, asked).await?;
+    visit.say(&card::incident(&view.incident)).await
+}
+
+/// What an incident is called, for whoever may see it; else its id.
+pub(crate) async fn named(visit: &Visit, id: &IncidentId) -> String {
+    let found = visit.face.engine().incident(&visit.actor, Verb::AlertShow, id).await;
+    found.ok().flatten().map_or_else(|| id.to_string(), |view| view.incident.headline())
 }
 
 /// Earlier incidents, newest first
 #[poise::command(slash_command, guild_only)]
 async fn history(ctx: Context<'_>) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        if !may(&visit, Verb::AlertHistory).await? || visit.begin(true, false).await? == Go::Stop {
-            return Ok(());
-        }
-        let (engine, verb) = (visit.face.engine(), Verb::AlertHistory);
-        let page = engine.incidents(&visit.actor, verb, false, LIST).await?;
-        visit.say(&card::incident_list("Incidents", &page.rows, page.total, &[])).await
-    })
-    .await
+    serve(ctx, async |visit| open_list(&visit, true).await).await
 }
 
 /// One incident with its timeline
@@ -65,14 +103,7 @@ async fn show(
     #[max_length = 40]
     incident: Option<String>,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        if !may(&visit, Verb::AlertShow).await? || visit.begin(true, false).await? == Go::Stop {
-            return Ok(());
-        }
-        let view = find(&visit, Verb::AlertShow, incident.as_deref()).await?;
-        visit.say(&card::incident(&view.incident)).await
-    })
-    .await
+    serve(ctx, async |visit| open_one(&visit, incident.as_deref()).await).await
 }
 
 /// Take care of an incident: nobody else is called for it
@@ -229,7 +260,7 @@ pub(crate) async fn press_ack(visit: &Visit, id: &IncidentId) -> Result<(), Face
     visit.face.wake_courier();
     match outcome {
         gantry_engine::Said::Done(..) => Ok(()),
-        other => visit.say(&card::said(Verb::AlertAck, id.as_str(), &other)).await,
+        other => visit.say(&card::said(Verb::AlertAck, &named(visit, id).await, &other)).await,
     }
 }
 
@@ -245,7 +276,7 @@ pub(crate) async fn press_silence(
         return Ok(());
     }
     let outcome = visit.face.engine().silence_incident(&visit.actor, id, *for_ms, "").await?;
-    visit.say(&card::said(Verb::AlertSilence, id.as_str(), &outcome)).await
+    visit.say(&card::said(Verb::AlertSilence, &named(visit, id).await, &outcome)).await
 }
 
 /// Pressed: Why.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gantry_core::id::PlanId;
-use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, PodTemplate, Problem};
+use gantry_core::pod::{Ipv4, Ipv6, Network, PodSpec, PodTemplate, Problem, quoted};
 use gantry_core::policy::Ruling;
 use gantry_core::{action::Verb, id::ClusterId};
 use gantry_engine::Ask;
@@ -291,12 +291,14 @@ pub fn fill_in(spec: &PodSpec, typed: &PodInputs) -> (PodSpec, Vec<Problem>) {
     };
     if let Some(card) = template.networks.first_mut() {
         if let Err(why) = address(card, &typed.address) {
-            wrong("address", why);
+            wrong("address", format!("{} cannot be read: {why}", quoted(&typed.address)));
         }
         match typed.vlan.parse::<u16>() {
             Ok(vlan) => card.vlan = Some(vlan),
             Err(_) if typed.vlan.is_empty() => {}
-            Err(_) => wrong("vlan", "1 to 4094, or empty".into()),
+            Err(_) => {
+                wrong("vlan", format!("{} is none; 1 to 4094, or empty", quoted(&typed.vlan)));
+            }
         }
     }
     tags(template, &typed.tags);
@@ -395,6 +397,10 @@ mod tests {
         problems.extend(spec.problems());
         let fields: Vec<_> = problems.iter().map(|p| p.field.as_str()).collect();
         assert_eq!(fields, ["address", "vlan", "tags"]);
+        let quotes = ["“10.0.0.5 mask 255.0.0.0”", "“twenty”", "“a@b”"];
+        for (problem, quoted) in problems.iter().zip(quotes) {
+            assert!(problem.why.starts_with(quoted), "{problem:?}");
+        }
     }
 
     #[test]

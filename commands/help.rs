@@ -3,19 +3,24 @@
 use gantry_core::action::Verb;
 use gantry_core::policy::{Ruling, Target};
 
-use crate::card::{self, HelpEntry, PAGES};
+use crate::card::{self, Card, HelpEntry, PAGES};
 use crate::face::{Context, FaceError};
-use crate::visit::serve;
+use crate::screen::View;
+use crate::show;
+use crate::token::ScreenId;
+use crate::visit::{Visit, serve};
 
 /// What you may do here, with examples
 #[poise::command(slash_command, guild_only)]
 pub async fn help(ctx: Context<'_>) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let open: Vec<HelpEntry> =
-            PAGES.iter().filter(|p| visit.may(p.verb, Target::Any).is_allowed()).copied().collect();
-        visit.say(&card::help_page(&open, PAGES.len() - open.len())).await
-    })
-    .await
+    serve(ctx, async |visit| show::open(&visit, View::Help { noun: None }).await).await
+}
+
+/// The page: of one noun's commands, or of those used most. From memory alone.
+pub(crate) fn draw(visit: &Visit, noun: Option<&str>, id: &ScreenId) -> Card {
+    let open: Vec<HelpEntry> =
+        PAGES.iter().filter(|p| visit.may(p.verb, Target::Any).is_allowed()).copied().collect();
+    card::help_page(&open, PAGES.len() - open.len(), noun, id)
 }
 
 /// Who gantry takes you for, and what you may do here
@@ -23,14 +28,15 @@ pub async fn help(ctx: Context<'_>) -> Result<(), FaceError> {
 pub async fn whoami(ctx: Context<'_>) -> Result<(), FaceError> {
     serve(ctx, async |visit| {
         let (mut allowed, mut denied) = (Vec::new(), Vec::new());
-        // What gantry does by itself to keep a set up is nobody's to ask for.
-        for verb in Verb::ALL.iter().filter(|v| **v != Verb::SetMember) {
-            match visit.may(*verb, Target::Any) {
-                Ruling::Allowed { rule, .. } => allowed.push((*verb, rule)),
-                Ruling::Denied { because } => denied.push((*verb, because)),
+        for verb in card::asked_for() {
+            match visit.may(verb, Target::Any) {
+                Ruling::Allowed { rule, .. } => allowed.push((verb, rule)),
+                Ruling::Denied { because } => denied.push((verb, because)),
             }
         }
-        visit.say(&card::whoami(&visit.actor, &allowed, &denied)).await
+        let policy = visit.face.engine().policy();
+        let rules: Vec<_> = policy.here(&visit.actor).collect();
+        visit.say(&card::whoami(&visit.actor, &allowed, &denied, &rules)).await
     })
     .await
 }

@@ -5,7 +5,7 @@ use gantry_core::alert::post_mortem;
 use gantry_core::id::IncidentId;
 use serenity::all::{CreateActionRow, CreateInputText, CreateModal, InputTextStyle};
 
-use crate::alert::{find, may};
+use crate::alert::{find, may, named};
 use crate::card::{self, Card, File, Tone, text};
 use crate::face::FaceError;
 use crate::form::input;
@@ -47,7 +47,7 @@ pub(crate) async fn noted(
     }
     let said = visit.face.engine().note(&visit.actor, id, input(inputs, TEXT)).await?;
     visit.face.wake_courier();
-    visit.say(&card::said(Verb::AlertNote, id.as_str(), &said)).await
+    visit.say(&card::said(Verb::AlertNote, &named(visit, id).await, &said)).await
 }
 
 /// Pressed: Post-mortem. A file to be filled in, for the presser.

@@ -1,16 +1,19 @@
 //! `/maintenance …`: somebody works on something, and what it does meanwhile is not told.
 
 use gantry_core::action::Verb;
-use gantry_core::alert::MuteKind;
+use gantry_core::alert::{MuteKind, Muting};
 use gantry_core::policy::{Selector, Target};
 use gantry_engine::MuteAsk;
 
 use crate::act::{self, Named};
 use crate::alert::may;
-use crate::card;
+use crate::card::{self, Card, Place};
 use crate::cluster::{choose, filter};
 use crate::complete;
 use crate::face::{Context, FaceError};
+use crate::screen::View;
+use crate::show::{self, PAGE};
+use crate::token::ScreenId;
 use crate::visit::{Go, Visit, said, serve};
 
 /// Maintenance: nothing is told meanwhile
@@ -27,15 +30,24 @@ pub async fn maintenance(_: Context<'_>) -> Result<(), FaceError> {
 /// Maintenance windows and silences that hold now
 #[poise::command(slash_command, guild_only)]
 async fn list(ctx: Context<'_>) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let verb = Verb::MaintenanceList;
-        if !may(&visit, verb).await? || visit.begin(true, false).await? == Go::Stop {
-            return Ok(());
-        }
-        let (mutes, hidden) = visit.face.engine().mutes_seen(&visit.actor).await?;
-        visit.say(&card::mute_list(&mutes, hidden)).await
-    })
-    .await
+    serve(ctx, async |visit| show::open(&visit, View::Mutes { page: 0 }).await).await
+}
+
+/// The list, as the asker may see it.
+pub(crate) async fn draw(visit: &Visit, page: &mut u64, id: &ScreenId) -> Result<Card, FaceError> {
+    let (mutes, hidden) = visit.face.engine().mutes_seen(&visit.actor).await?;
+    let place = Place::clamp(*page, PAGE, mutes.len() as u64);
+    *page = place.page;
+    let views = visit.face.engine().views();
+    let called = |cluster: &str, vmid: &str| {
+        let view = views.iter().find(|v| v.cluster.as_str() == cluster)?;
+        let guest = view.guest(vmid.parse().ok()?)?;
+        Some(format!("{} ({} {})", guest.name, guest.kind.short(), guest.vmid))
+    };
+    let skip = usize::try_from(place.offset()).unwrap_or(usize::MAX);
+    let shown = mutes.into_iter().skip(skip).take(PAGE as usize);
+    let rows: Vec<(Muting, String)> = shown.map(|m| (m.clone(), m.about(called))).collect();
+    Ok(card::mute_list(&rows, place, hidden, id))
 }
 
 /// Begin maintenance of a guest, a node with its guests, or a whole cluster
@@ -128,15 +140,17 @@ async fn end(
     #[max_length = 40]
     id: String,
 ) -> Result<(), FaceError> {
-    serve(ctx, async |visit| {
-        let verb = Verb::MaintenanceEnd;
-        if !may(&visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
-            return Ok(());
-        }
-        let done = visit.face.engine().end_mute(&visit.actor, id.trim()).await?;
-        visit.say(&card::said(verb, &id, &done)).await
-    })
-    .await
+    serve(ctx, async |visit| end_one(&visit, id.trim()).await).await
+}
+
+/// Ends one, in the name of whoever asked or picked it.
+pub(crate) async fn end_one(visit: &Visit, id: &str) -> Result<(), FaceError> {
+    let verb = Verb::MaintenanceEnd;
+    if !may(visit, verb).await? || visit.begin(true, true).await? == Go::Stop {
+        return Ok(());
+    }
+    let done = visit.face.engine().end_mute(&visit.actor, id).await?;
+    visit.say(&card::said(verb, id, &done)).await
 }
 
 fn which(visit: &Visit, why: &str) -> FaceError {

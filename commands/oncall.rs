@@ -2,6 +2,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::UserId;
+use gantry_engine::Said;
 
 use crate::alert::may;
 use crate::card::{self, Card, Clock, Piece, Tone, text};
@@ -71,10 +72,15 @@ async fn override_(
         }
         let for_ms = i64::from(hours) * 3_600_000;
         let done = visit.face.engine().stand_in(&visit.actor, UserId(who.id.get()), for_ms).await?;
-        let mut card = card::said(verb, "on call", &done);
-        if matches!(done, gantry_engine::Said::Done(..)) {
-            card = card.say(line![Piece::Person(UserId(who.id.get())), " is called first."]);
-        }
+        let card = match done {
+            Said::Done(_, Some(until_ms)) => Card::new(Tone::Good, "● On call").say(line![
+                Piece::Person(UserId(who.id.get())),
+                " is called first, until ",
+                Piece::Time(until_ms, Clock::Full),
+                "."
+            ]),
+            other => card::said(verb, "on call", &other),
+        };
         visit.say(&card).await
     })
     .await

@@ -79,7 +79,7 @@ async fn serve(
         Token::PostMortem(id) => heap(|| crate::incident::file(visit, &id)).await,
         Token::BoardPick(_) => heap(|| crate::board::pick(visit, picked.as_deref())).await,
         Token::BoardGuests(id) => heap(|| crate::board::guests(visit, &id)).await,
-        Token::BoardAlerts(_) => heap(|| crate::alert::open_list(visit)).await,
+        Token::BoardAlerts(_) => heap(|| crate::alert::open_list(visit, false)).await,
         Token::First(id) => heap(|| turn(visit, &id, |_| 0)).await,
         Token::Back(id) => heap(|| turn(visit, &id, |page| page.saturating_sub(1))).await,
         Token::Next(id) => heap(|| turn(visit, &id, |page| page.saturating_add(1))).await,
@@ -189,6 +189,11 @@ async fn pick(visit: &Visit, id: &ScreenId, value: &str) -> Result<(), FaceError
                 None => unknown(visit).await,
             }
         }
+        View::Help { .. } => {
+            Box::pin(show::redraw(visit, View::Help { noun: Some(value.to_owned()) }, id)).await
+        }
+        View::Alerts { .. } => Box::pin(crate::alert::open_one(visit, Some(value))).await,
+        View::Mutes { .. } => Box::pin(crate::maintenance::end_one(visit, value)).await,
         View::Ops { .. } => match value.parse() {
             Ok(operation) => show::open(visit, View::Op { operation }).await,
             Err(_) => unknown(visit).await,

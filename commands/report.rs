@@ -25,7 +25,8 @@ pub async fn report(
         }
         let days = days.unwrap_or(DAYS);
         let made = Box::pin(visit.face.engine().report(&visit.actor, days)).await?;
-        visit.say(&card::report_card(&made)).await
+        let rules = visit.face.engine().rule_names();
+        visit.say(&card::report_card(&made, &rules)).await
     })
     .await
 }

@@ -276,6 +276,23 @@ pub enum View {
         /// Page.
         page: u64,
     },
+    /// What the asker may run.
+    Help {
+        /// Only commands of this noun; else those used most.
+        noun: Option<String>,
+    },
+    /// What is wrong now, or what was.
+    Alerts {
+        /// What was, newest first; else what is wrong now, the worst first.
+        history: bool,
+        /// Page.
+        page: u64,
+    },
+    /// Silences and maintenance windows.
+    Mutes {
+        /// Page.
+        page: u64,
+    },
     /// Which of several guests?
     Choice {
         /// What was asked.
@@ -369,6 +386,10 @@ impl View {
             Self::Audit { .. } => Verb::AuditList,
             Self::Sets { .. } => Verb::SetList,
             Self::Set { verb, .. } => *verb,
+            Self::Help { .. } => Verb::Help,
+            Self::Alerts { history: true, .. } => Verb::AlertHistory,
+            Self::Alerts { .. } => Verb::AlertList,
+            Self::Mutes { .. } => Verb::MaintenanceList,
             Self::Choice { verb, .. } => *verb,
             Self::GraphGuests { guests, .. } => crate::show::graph_verb(guests.len()),
             Self::GraphNode { .. } => Verb::GraphNode,
@@ -398,6 +419,8 @@ impl View {
             | Self::Sets { page, .. }
             | Self::Ops { page, .. }
             | Self::Audit { page, .. }
+            | Self::Alerts { page, .. }
+            | Self::Mutes { page }
             | Self::Choice { page, .. } => Some(page),
             _ => None,
         }

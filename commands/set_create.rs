@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId, Vmid};
-use gantry_core::pod::{Health, Ipv4, Network, PodTemplate, Probe, Problem, Root};
+use gantry_core::pod::{Health, Ipv4, Network, PodTemplate, Probe, Problem, Root, quoted};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::set::spec::{AddressPool, ServiceSpec, SetKind, VmidRange};
 use gantry_core::set::{SetAction, SetFile, SetRef, SetSpec, VolumeSpec};
@@ -229,7 +229,8 @@ impl Typed {
             // That of the root disk, which is told by itself.
             (Some(_), Some(_), None) => None,
             _ => {
-                self.note("volume", "name, GiB and path, as in data:4:/data");
+                let like = "name, GiB and path, as in data:4:/data";
+                self.note("volume", format!("{} cannot be read: {like}", quoted(text)));
                 None
             }
         }

@@ -3,7 +3,7 @@
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, StorageId};
-use gantry_core::pod::Problem;
+use gantry_core::pod::{Problem, quoted};
 use gantry_core::policy::{Ruling, Target};
 use gantry_core::service::{Port, Protocol};
 use gantry_core::set::SetSpec;
@@ -187,7 +187,8 @@ fn port(typed: &mut Typed, text: &str) -> Option<Port> {
     match (number.parse(), protocol) {
         (Ok(port), Some(protocol)) => Some(Port { name: name.to_owned(), protocol, port }),
         _ => {
-            typed.note("ports", "name and port, as in http:8080 or dns:53/udp");
+            let like = "name and port, as in http:8080 or dns:53/udp";
+            typed.note("ports", format!("{} cannot be read: {like}", quoted(text)));
             None
         }
     }
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once_and_no_value_repeated() {
+    fn everything_wrong_is_told_at_once_and_no_value_of_the_environment_repeated() {
         let mut without = spec();
         without.service = None;
         let typed = SetInputs {
@@ -261,6 +262,9 @@ mod tests {
         assert!(!format!("{problems:?}").contains("hunter2"));
         let (_, problems) =
             fill_in(&spec(), &SetInputs { ports: "http:x".into(), ..SetInputs::default() });
-        assert_eq!(problems[0].why, "name and port, as in http:8080 or dns:53/udp");
+        assert_eq!(
+            problems[0].why,
+            "“http:x” cannot be read: name and port, as in http:8080 or dns:53/udp"
+        );
     }
 }

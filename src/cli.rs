@@ -101,7 +101,7 @@ pub enum Command {
     #[command(after_help = "Example:
   gantry webhook pve --url https://gantry.example.org")]
     Webhook {
-        /// The webhook's name in the configuration, [[http.hooks]] of kind \"proxmox\".
+        /// The webhook's name in the configuration, [[http.hooks]] of kind proxmox.
         hook: String,
         /// Where the nodes reach gantry.
         #[arg(long, value_name = "URL")]

@@ -1,9 +1,7 @@
-//! Alerts: an incident's message, lists, rules, and why something is told.
+//! Alerts: an incident's message, and why something is told.
 
 use gantry_core::action::Verb;
-use gantry_core::alert::{
-    Effective, Incident, Kind, Metric, Muting, Phase, Rule, Severity, Summary, Tracked, Unit,
-};
+use gantry_core::alert::{Effective, Incident, Kind, Metric, Muting, Severity, Summary, Unit};
 use gantry_engine::{AlertView, Said};
 
 use super::{
@@ -19,8 +17,6 @@ const TIMELINE_SHOWN: usize = 6;
 const NOTES_SHOWN: usize = 3;
 /// See [`NOTES_SHOWN`].
 const NOTE_SHOWN: usize = 160;
-/// Incidents in a list.
-const LISTED: usize = 20;
 
 /// How long a silence may be, as the menu offers it: value, label, milliseconds.
 pub const MUTE_TIMES: [(&str, &str, i64); 4] = [
@@ -239,52 +235,6 @@ fn controls(card: Card, i: &Incident) -> Card {
     })
 }
 
-/// Incidents, with what is held back or silenced beside them.
-pub fn incident_list(
-    title: &'static str,
-    rows: &[Incident],
-    total: u64,
-    alerts: &[Tracked],
-) -> Card {
-    let open = rows.iter().any(Incident::is_open);
-    let mut card = Card::new(if open { Tone::Warning } else { Tone::Good }, title);
-    if rows.is_empty() {
-        card = card.say("● Nothing.");
-    }
-    for i in rows.iter().take(LISTED) {
-        let state = match (&i.resolved_ms, &i.ack, i.hold) {
-            (Some(at), _, _) => line![" · over ", ago(*at)],
-            (None, Some(ack), _) => line![" · taken care of by ", text(&ack.name)],
-            (None, None, Some(hold)) if i.posted_ms.is_none() => line![" · ", hold.words()],
-            _ => line![],
-        };
-        card = card.say(
-            line![mark(i.severity), " ", bold(i.headline()), " · ", ago(i.opened_ms)]
-                .and(state.0)
-                .and([" · ".into(), code(i.id.as_str())]),
-        );
-    }
-    let shown = u64::try_from(rows.len().min(LISTED)).unwrap_or(0);
-    if total > shown {
-        card = card.say(line![text(format!("{shown} of {total}."))]);
-    }
-    let quiet = alerts
-        .iter()
-        .filter(|t| t.phase == Phase::Held || t.phase == Phase::Firing && t.muted.is_some());
-    let lines: Vec<Line> = quiet
-        .take(LISTED)
-        .map(|t| {
-            let why = match (&t.muted, &t.excuse) {
-                (Some(why), _) => why.clone(),
-                (None, Some(excuse)) => excuse.words(),
-                (None, None) => String::new(),
-            };
-            line![bold(t.subject.label()), " · ", text(t.shown()), " · ", text(why)]
-        })
-        .collect();
-    card.field("Not told", lines)
-}
-
 fn limits(e: &Effective, metric: Metric) -> Line {
     let mut words = match metric.unit() {
         Unit::Flag | Unit::Event => "as soon as it is so".to_owned(),
@@ -367,90 +317,6 @@ pub fn explain(view: &AlertView, mutes: &[Muting], there: &[String]) -> Card {
         .field("Where alerts come from", there.iter().map(|l| line![text(l)]).collect())
         .field("Timeline", timeline(i, 30))
         .foot(format!("ref {}", i.id))
-}
-
-/// All rules.
-pub fn rule_list(rules: &[Rule]) -> Card {
-    let mut card = Card::new(Tone::Plain, "Rules of alerts");
-    for rule in rules {
-        let on = if rule.enabled { "●" } else { "○" };
-        card = card.say(line![
-            on,
-            " ",
-            code(&rule.id),
-            " ",
-            text(&rule.title),
-            text(format!(" · {}", rule.severity)),
-            text(match rule.exceptions.len() {
-                0 => String::new(),
-                n => format!(" · {n} with other values"),
-            })
-        ]);
-    }
-    card.say(
-        "○ is off. `/rule show` has the values, `/rule override` changes them for this server.",
-    )
-}
-
-/// One rule.
-pub fn rule_show(rule: &Rule) -> Card {
-    let mut card = Card::new(Tone::Plain, line![text(&rule.title)])
-        .say(line!["Rule ", code(&rule.id), " looks at ", code(rule.metric.as_str()), "."])
-        .say(line![
-            "It is ",
-            if rule.enabled { "on" } else { "off" },
-            text(format!(", severity {}", rule.severity)),
-            "."
-        ]);
-    let value = |v: f64| match rule.metric.shown(v) {
-        text if text.is_empty() => format!("{v}"),
-        text => text,
-    };
-    card = card.beside("Threshold", line![text(value(rule.threshold))]);
-    if let Some(clear) = rule.clear {
-        card = card.beside("Good again", line![text(value(clear))]);
-    }
-    if let Some(critical) = rule.critical {
-        card = card.beside("Critical", line![text(value(critical))]);
-    }
-    card = card.beside("Must last", line![text(span(i64::from(rule.hold_s) * 1000))]);
-    let on: Vec<&str> = rule.on.iter().map(|s| s.as_str()).collect();
-    card = card.say(line!["For: ", code(on.join(" or "))]).say(line!["→ ", told(&rule.advice)]);
-    let exceptions = rule.exceptions.iter().map(|e| {
-        let mut words = Vec::new();
-        words.extend(e.enabled.map(|on| if on { "on".to_owned() } else { "off".to_owned() }));
-        words.extend(e.threshold.map(|v| format!("threshold {}", value(v))));
-        words.extend(e.clear.map(|v| format!("good again {}", value(v))));
-        words.extend(e.critical.map(|v| format!("critical {}", value(v))));
-        words.extend(e.hold_s.map(|s| format!("must last {s} s")));
-        words.extend(e.severity.map(|s| s.to_string()));
-        line![code(e.on.as_str()), ": ", text(words.join(", "))]
-    });
-    card.field("Other values; the first that fits counts", exceptions.collect())
-}
-
-/// Silences and maintenance windows.
-pub fn mute_list(mutes: &[Muting], hidden: usize) -> Card {
-    let mut card = Card::new(Tone::Plain, "Silences and maintenance");
-    if hidden > 0 {
-        let what = format!("{hidden} more about what is not yours to see.");
-        card = card.say(line![text(what)]);
-    } else if mutes.is_empty() {
-        card = card.say("None. Everything is told.");
-    }
-    for m in mutes.iter().take(LISTED) {
-        let what = match m.subjects.as_slice() {
-            [] => m.on.as_str().to_owned(),
-            [one] => one.clone(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-        };
-        card = card.say(line!["• ", text(m.words()), " · ", code(what), " · until "].and([
-            Piece::Time(m.until_ms, Clock::Full),
-            " · ".into(),
-            code(m.id.as_str()),
-        ]));
-    }
-    card
 }
 
 /// What came of saying something.

@@ -28,7 +28,7 @@ fn event(event: AuditEvent) -> (&'static str, &'static str) {
         AuditEvent::Confirmed => ("●", "confirmed"),
         AuditEvent::PressDenied => ("✗", "pressed without the right to"),
         AuditEvent::Dropped => ("–", "dropped"),
-        AuditEvent::AboutTo => ("●", "has gantry send"),
+        AuditEvent::AboutTo => ("●", "makes gantry send"),
         AuditEvent::Answered => ("○", "got an answer"),
         AuditEvent::CancelAsked => ("–", "asked to stop"),
         AuditEvent::Ended => ("■", "ended"),

@@ -36,7 +36,7 @@ pub fn board(b: &BoardView, now_ms: Option<i64>) -> Card {
         card = card.say(cluster_line(view));
         if let Some(fault) = &view.fault {
             let since = if view.observed_ms > 0 {
-                line!["⚠ not read since ", ago(view.observed_ms), ": ", text(fault)]
+                line!["⚠ cannot be read, last read ", ago(view.observed_ms), ": ", text(fault)]
             } else {
                 line!["⚠ never read yet: ", text(fault)]
             };
@@ -145,10 +145,16 @@ fn node_line(v: &ClusterView, n: &Node, place: &str) -> Line {
             ]
         }
         NodeState::Down => {
-            line!["✗ ", bold(n.name.as_str()), " is down since ", ago(n.since_ms), text(place)]
+            line!["✗ ", bold(n.name.as_str()), " is down · began ", ago(n.since_ms), text(place)]
         }
         NodeState::Unknown => {
-            line!["? ", bold(n.name.as_str()), " unreachable since ", ago(n.since_ms), text(place)]
+            line![
+                "? ",
+                bold(n.name.as_str()),
+                " is unreachable · began ",
+                ago(n.since_ms),
+                text(place)
+            ]
         }
     }
 }
@@ -380,7 +386,7 @@ mod tests {
         lost.views = vec![Arc::new(changed)];
         let text = plain(&board(&lost, Some(1_700_000_900_000)));
         assert!(
-            text.contains("not everything is known") && text.contains("not read since"),
+            text.contains("not everything is known") && text.contains("cannot be read"),
             "{text}"
         );
     }

@@ -80,7 +80,7 @@ pub fn cluster_status(c: &ClusterCard<'_>) -> Card {
         .iter()
         .filter(|e| !matches!(e.state, "up" | "not asked yet"))
         .map(|e| {
-            let line = line![text(&e.name), ": ", e.state, " since ", ago(e.since_ms)];
+            let line = line![text(&e.name), ": ", e.state, " · began ", ago(e.since_ms)];
             match &e.reason {
                 Some(why) => line.and([" · ".into(), text(why)]),
                 None => line,

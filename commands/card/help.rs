@@ -1,10 +1,11 @@
 //! What may be run here, and by whom gantry takes the asker for.
 
 use gantry_core::action::{Tier, Verb};
-use gantry_core::policy::Actor;
+use gantry_core::policy::{Actor, Effect, Rule, Selector};
 
-use super::{Card, Line, Piece, Tone, bold, code, text, told};
+use super::{Card, Choice, Line, Piece, Select, Tone, bold, code, text, told};
 use crate::line;
+use crate::token::{ScreenId, Token};
 
 /// One command on the help page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,42 +18,75 @@ pub struct HelpEntry {
     pub example: &'static str,
 }
 
-/// Most characters of commands with what they do; what is longer does not fit into one message (6,000 with all else).
-const TOLD_MAX: usize = 4_500;
+/// Commands that all stand on one page; of more those used most do, and a menu leads to the others.
+const SHORT_MAX: usize = 14;
+/// What is used most, in the order in which somebody new would want to know it.
+const MOST_USED: [Verb; 12] = [
+    Verb::ClusterStatus,
+    Verb::GuestList,
+    Verb::GuestShow,
+    Verb::GuestStart,
+    Verb::GuestStop,
+    Verb::PodCreate,
+    Verb::PodList,
+    Verb::PodDelete,
+    Verb::AlertList,
+    Verb::GraphGuest,
+    Verb::OpList,
+    Verb::Whoami,
+];
 
-/// What the asker may run. `more` counts the commands left out. Where all of it would not fit into one message, what a
-/// command does is left to Discord, which says it while the command is typed.
-pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
+/// What the asker may run: all of it where that is little, else what is used most with a menu of the other groups;
+/// with `noun`, all commands of that one. `more` counts the commands left out.
+pub fn help_page(
+    entries: &[HelpEntry],
+    more: usize,
+    noun: Option<&str>,
+    screen: &ScreenId,
+) -> Card {
     let mut card = Card::new(Tone::Plain, "What you can do here");
     if entries.iter().all(|e| e.verb.is_open_to_all()) {
         card = card.say("Nothing on the clusters yet: no rule gives your roles anything in this channel. `/whoami` shows what gantry knows of you.");
     }
-    let told: usize = entries.iter().map(|e| e.example.len() + e.does.len() + 24).sum();
-    let brief = told > TOLD_MAX;
-    let mut group = "";
-    let mut lines: Vec<Line> = Vec::new();
-    for entry in entries {
-        let noun = heading(entry.verb.as_str().split('.').next().unwrap_or_default());
-        if noun != group && !lines.is_empty() {
-            card = card.field(group, std::mem::take(&mut lines));
+    let is_short = entries.len() <= SHORT_MAX;
+    let of = |noun: &str| -> Vec<Line> {
+        entries.iter().filter(|e| noun_of(e.verb) == noun).map(entry_line).collect()
+    };
+    let mut nouns: Vec<&str> = entries.iter().map(|e| noun_of(e.verb)).collect();
+    nouns.dedup();
+    match noun {
+        Some(noun) => card = card.field(heading(noun), of(noun)),
+        None if is_short => {
+            for noun in &nouns {
+                card = card.field(heading(noun), of(noun));
+            }
         }
-        group = noun;
-        let asks = match entry.verb.tier() {
-            Tier::None => "",
-            Tier::Button => " · asks first",
-            Tier::TypedName => " · asks for the name",
-        };
-        lines.push(if brief {
-            line![code(entry.example), asks]
-        } else {
-            line![code(entry.example), " ", entry.does, asks]
-        });
+        None => {
+            let used = MOST_USED.iter().filter_map(|v| entries.iter().find(|e| e.verb == *v));
+            card = card.field("Used most", used.map(entry_line).collect());
+        }
     }
-    card = card.field(group, lines);
-    if brief {
-        card = card.say(
-            "Type `/` and the beginning of a command: Discord says what it does and what it takes.",
-        );
+    if !is_short {
+        card = card
+            .say(line![
+                text(entries.len().to_string()),
+                " commands are yours here. The menu shows each group; while you type `/`, Discord says what a command does."
+            ])
+            .select(Select {
+                token: Token::Pick(screen.clone()),
+                hint: "Show the commands for …".into(),
+                choices: nouns
+                    .iter()
+                    .map(|noun| Choice {
+                        value: (*noun).to_owned(),
+                        label: heading(noun).to_owned(),
+                        hint: match of(noun).len() {
+                            1 => "1 command".to_owned(),
+                            n => format!("{n} commands"),
+                        },
+                    })
+                    .collect(),
+            });
     }
     if more > 0 {
         card = card.say(line![text(format!(
@@ -60,6 +94,23 @@ pub fn help_page(entries: &[HelpEntry], more: usize) -> Card {
         ))]);
     }
     card.say("`stop` shuts down gracefully; only `kill` pulls the plug. Whatever changes something shows its plan first or its progress after.")
+}
+
+fn entry_line(entry: &HelpEntry) -> Line {
+    let asks = match entry.verb.tier() {
+        Tier::None => "",
+        Tier::Button => " · asks first",
+        Tier::TypedName => " · asks for the name",
+    };
+    line![code(entry.example), " ", entry.does, asks]
+}
+
+/// `guest`; what is about the asker stands together.
+fn noun_of(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Help | Verb::Whoami => "yourself",
+        _ => verb.as_str().split('.').next().unwrap_or_default(),
+    }
 }
 
 fn heading(noun: &str) -> &'static str {
@@ -88,7 +139,13 @@ fn heading(noun: &str) -> &'static str {
 }
 
 /// Who gantry takes the asker for: each verb with the rule that allows it, each other with the reason.
-pub fn whoami(actor: &Actor, allowed: &[(Verb, String)], denied: &[(Verb, String)]) -> Card {
+/// `rules` are those that are for them here.
+pub fn whoami(
+    actor: &Actor,
+    allowed: &[(Verb, String)],
+    denied: &[(Verb, String)],
+    rules: &[&Rule],
+) -> Card {
     let mut card = Card::new(Tone::Plain, line![text(&actor.name)])
         .say(line![Piece::Person(actor.user), text(format!(" · user {}", actor.user))]);
     let roles: Vec<Piece> = actor
@@ -108,16 +165,45 @@ pub fn whoami(actor: &Actor, allowed: &[(Verb, String)], denied: &[(Verb, String
         None => format!("Channel: <#{}>", actor.channel),
     };
     card = card.say(Line(vec![Piece::Ours(place.into())]));
-    card = card.field("You may", by_reason(allowed, "rule "));
+    let lines = by_reason(allowed).into_iter().map(|(why, list)| {
+        let rule = rules.iter().find(|r| r.name == why);
+        line![bold(short(&list)), text(rule.map(|r| on(r)).unwrap_or_default()), " · rule "]
+            .and([told(why)])
+    });
+    card = card.field("You may", lines.collect());
     if allowed.iter().all(|(v, _)| v.is_open_to_all()) {
         card = card.say("You may ask for nothing on the clusters here.");
     }
-    card.field("You may not", by_reason(denied, ""))
-        .say("Rights come from your roles alone and are looked at again on every press. Some rules cover only some guests.")
+    let never = rules.iter().filter(|r| r.effect == Effect::Deny).map(|r| {
+        let verbs: Vec<String> = r.verbs.iter().cloned().map(String::from).collect();
+        line![bold(everything(&verbs.join(", "))), text(on(r)), " · rule ", told(&r.name)]
+    });
+    card = card.field("Never, whatever else allows it", never.collect());
+    let lines = by_reason(denied)
+        .into_iter()
+        .map(|(why, list)| line![bold(short(&list)), " · ", told(why)]);
+    card.field("You may not", lines.collect())
+        .say("Rights come from your roles alone and are looked at again on every press.")
+}
+
+/// Every verb that is somebody's to ask for: what gantry does by itself to keep a set up is nobody's.
+pub fn asked_for() -> impl Iterator<Item = Verb> {
+    Verb::ALL.iter().copied().filter(|v| *v != Verb::SetMember)
+}
+
+/// What a rule covers, where that is not everything: ` on pool:prod or tag:web`.
+fn on(rule: &Rule) -> String {
+    let on: Vec<&str> = rule.on.iter().map(Selector::as_str).collect();
+    if on.contains(&"*") { String::new() } else { format!(" on {}", on.join(" or ")) }
+}
+
+/// `*` is a pattern; people read what it means.
+fn everything(verbs: &str) -> &str {
+    if verbs == "*" { "everything" } else { verbs }
 }
 
 /// Verbs grouped by why.
-fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
+fn by_reason(verbs: &[(Verb, String)]) -> Vec<(String, Vec<&str>)> {
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for (verb, why) in verbs {
         // The reason names its verb; verbs with the same reason stand together.
@@ -128,21 +214,20 @@ fn by_reason(verbs: &[(Verb, String)], lead: &'static str) -> Vec<Line> {
         }
     }
     groups
-        .into_iter()
-        .map(|(why, list)| line![bold(short(&list)), " · ", lead, told(why)])
-        .collect()
 }
 
 /// `everything`; else `alert.*` where it is all of a noun's verbs, and the others one by one.
 fn short(verbs: &[&str]) -> String {
     let noun = |verb: &str| verb.split('.').next().unwrap_or_default().to_owned();
-    if verbs.len() == Verb::ALL.len() {
+    // These two are everybody's, under no rule.
+    let given = |v: &Verb| !v.is_open_to_all();
+    if asked_for().filter(given).all(|v| verbs.contains(&v.as_str())) {
         return "everything".to_owned();
     }
     let mut words: Vec<String> = Vec::new();
     for verb in verbs {
         let of = noun(verb);
-        let all = Verb::ALL.iter().filter(|v| noun(v.as_str()) == of).count();
+        let all = asked_for().filter(|v| noun(v.as_str()) == of).count();
         let word = match verbs.iter().filter(|v| noun(v) == of).count() {
             here if here == all && all > 1 => format!("{of}.*"),
             _ => (*verb).to_owned(),
@@ -274,7 +359,7 @@ pub const PAGES: &[HelpEntry] = &[
     page(Verb::MaintenanceStart, "keep it quiet meanwhile", "/maintenance start node:pve1 hours:2"),
     page(Verb::MaintenanceEnd, "end it", "/maintenance end id:si_…"),
     page(Verb::OncallShow, "who is on call", "/oncall show"),
-    page(Verb::OncallOverride, "stand in", "/oncall override who:@olga hours:12"),
+    page(Verb::OncallOverride, "stand in", "/oncall override who:@… hours:12"),
     page(Verb::BoardList, "boards of this server", "/board list"),
     page(Verb::BoardCreate, "a live board in this channel", "/board create"),
     page(Verb::BoardDelete, "take it down", "/board delete"),

@@ -3,6 +3,7 @@
 //! The important word comes first, a line says one thing, observed state says its age.
 
 mod alert;
+mod alert_list;
 mod audit;
 mod board;
 mod cluster;
@@ -26,16 +27,15 @@ mod snapshot;
 mod task;
 mod units;
 
-pub use alert::{
-    MUTE_TIMES, explain, incident, incident_list, mute_list, remedies, rule_list, rule_show, said,
-};
+pub use alert::{MUTE_TIMES, explain, incident, remedies, said};
+pub use alert_list::{IncidentList, incident_list, mute_list, rule_list, rule_show};
 pub use audit::{AuditList, audit_list};
 pub use board::{board, board_list};
 pub use cluster::{ClusterCard, cluster_status};
 pub use forward::forward_list;
 pub use graph::graph;
 pub use guest::{GuestList, GuestShow, PodShow, guest_list, guest_show, pod_show, status_mark};
-pub use help::{HelpEntry, PAGES, help_page, page_of, whoami};
+pub use help::{HelpEntry, PAGES, asked_for, help_page, page_of, whoami};
 pub use image::{ImageListCard, ImageShowCard, image_list, image_show};
 pub use line::{Clock, Line, Piece, ago, as_of, bold, code, text, told};
 pub use network::{bridge_list, bridge_show, vnet_list};

@@ -73,8 +73,8 @@ pub(super) fn node_lines(node: &Node, now_ms: i64, cluster: Option<&str>) -> Vec
         }
         NodeState::Down | NodeState::Unknown => {
             let (mark, word) = match node.state {
-                NodeState::Down => ("✗ ", " is down since "),
-                _ => ("? ", " unreachable since "),
+                NodeState::Down => ("✗ ", " is down · began "),
+                _ => ("? ", " is unreachable · began "),
             };
             let mut line =
                 line![mark, bold(node.name.as_str()), word, ago(node.since_ms), text(place)];

@@ -122,6 +122,31 @@ pub fn file_problems(file: &str, problems: &[Problem]) -> Card {
         .say("Correct them and send the file again.")
 }
 
+/// A key of a specification as the form, or the command, calls it.
+fn shown_field(key: &str) -> &str {
+    let key = key.strip_prefix("template.").unwrap_or(key);
+    let of = |start: &str| key == start || key.starts_with(&format!("{start}."));
+    match key {
+        "address" | "addresses" => "Address",
+        "vlan" => "VLAN",
+        "ssh_keys" => "SSH keys",
+        "note" => "Note",
+        "memory_mib" => "memory",
+        "root.size_gib" => "disk",
+        "root.storage" => "storage",
+        _ if of("tags") || of("labels") || of("pool") => "Tags and pool",
+        _ if of("env") => "Environment",
+        _ if of("ports") || of("service.ports") => "Ports of the service",
+        _ if of("volume") || of("volumes") => "Volumes of each pod",
+        _ => match key.strip_prefix("networks[0].") {
+            Some("vlan") => "VLAN",
+            Some("ipv4" | "ipv6" | "gateway4" | "gateway6") => "Address",
+            Some(other) => other,
+            None => key,
+        },
+    }
+}
+
 /// What is wrong with a pod's specification, with a way back into the form.
 pub fn problems(kind: &str, name: &str, problems: &[Problem], screen: &ScreenId) -> Card {
     Card::new(Tone::Bad, line!["✗ Cannot plan ", text(kind), " ", text(name)])
@@ -129,7 +154,7 @@ pub fn problems(kind: &str, name: &str, problems: &[Problem], screen: &ScreenId)
             1 => "One thing is wrong. Nothing was created.",
             _ => "Several things are wrong. Nothing was created.",
         })
-        .lines(problems.iter().map(|p| line!["• ", bold(&p.field), ": ", text(&p.why)]))
+        .lines(problems.iter().map(|p| line!["• ", bold(shown_field(&p.field)), ": ", text(&p.why)]))
         .say("What comes from the command itself (name, image, cores, memory, disk, …) needs the command again.")
         .buttons(vec![Button::new(Token::Edit(screen.clone()), "Edit again", Look::Main)])
 }

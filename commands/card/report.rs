@@ -2,11 +2,11 @@
 
 use gantry_core::report::{self, Report};
 
-use super::{Card, Clock, Line, Piece, Tone, bar, bytes, code, text};
+use super::{Card, Clock, Line, Piece, Tone, bar, bytes, text};
 use crate::line;
 
-/// The report.
-pub fn report_card(r: &Report) -> Card {
+/// The report; `rules` are the rules there are, by id, with what people call them.
+pub fn report_card(r: &Report, rules: &[(String, String)]) -> Card {
     let i = &r.incidents;
     let mut card =
         Card::new(if i.open > 0 { Tone::Warning } else { Tone::Good }, "Report").say(line![
@@ -16,15 +16,7 @@ pub fn report_card(r: &Report) -> Card {
             Piece::Time(r.until_ms, Clock::Full),
             "."
         ]);
-    let count = |n: usize| i.began.get(n).copied().unwrap_or(0);
-    let mut wrong = vec![line![text(format!(
-        "{} critical, {} error, {} warning, {} info; {} open now",
-        count(3),
-        count(2),
-        count(1),
-        count(0),
-        i.open
-    ))]];
+    let mut wrong = vec![line![text(report::began(i))]];
     if let Some(ms) = i.mean_ack_ms {
         wrong.push(line![text(format!(
             "{} acknowledged, after {} on average",
@@ -39,11 +31,18 @@ pub fn report_card(r: &Report) -> Card {
         i.longest
             .iter()
             .take(3)
-            .map(|(what, ms)| line!["• ", text(what), " · ", text(report::span(*ms))]),
+            .map(|(what, ms)| line!["• ", text(what), ": lasted ", text(report::span(*ms))]),
     );
     card = card.field("Incidents", wrong);
-    let rules = i.rules.iter().map(|(rule, n)| line![code(rule), text(format!(" {n}"))]).collect();
-    card = card.field("Rules that fired most", rules);
+    let title = |id: &String| {
+        let known = rules.iter().find(|(known, _)| known == id);
+        known.map_or_else(|| id.clone(), |(_, title)| title.clone())
+    };
+    let fired = i.rules.iter().map(|(rule, n)| {
+        let times = if *n == 1 { "once".to_owned() } else { format!("{n} times") };
+        line![text(title(rule)), text(format!(": {times}"))]
+    });
+    card = card.field("Rules that fired most", fired.collect());
     for c in &r.clusters {
         if let Some(fault) = &c.fault {
             card = card.say(line![
@@ -66,21 +65,11 @@ pub fn report_card(r: &Report) -> Card {
             c.memory.iter().map(|(g, n)| line![text(format!("{g}: {}", bytes(*n)))]).collect();
         card = card.field(line![text(format!("Most CPU now, {}", c.cluster))], cpu);
         card = card.field(line![text(format!("Most memory now, {}", c.cluster))], memory);
-        let mut backups = Vec::new();
-        match &c.backups {
-            None => backups.push(Line::from("could not be read")),
-            Some(b) => {
-                backups.push(line![text(format!(
-                    "{} guests backed up, {} without any backup",
-                    b.fresh, b.none
-                ))]);
-                backups.extend(
-                    b.old
-                        .iter()
-                        .map(|(g, days)| line!["⚠ ", text(format!("{g}: {days} days old"))]),
-                );
-            }
-        }
+        let mut backups = vec![line![text(report::backed_up(c))]];
+        let old = c.backups.iter().flat_map(|b| &b.old);
+        backups.extend(
+            old.map(|(g, days)| line!["⚠ ", text(format!("{g}: newest is {days} days old"))]),
+        );
         card = card.field(line![text(format!("Backups of {}", c.cluster))], backups);
     }
     let (done, failed) = r.operations;

@@ -150,22 +150,37 @@ pub fn set_history(now: &SetNow, screen: &ScreenId) -> Card {
     let mut card =
         Card::new(Tone::Plain, line!["Revisions of set ", text(set.address().to_string())]);
     for (n, revision) in now.revisions.iter().enumerate().take(10) {
-        let good = set.good.as_ref().is_some_and(|g| g.number == revision.number);
+        let good = set.good.as_ref().is_some_and(|g| g.key == revision.key);
+        let same = match revision.same_as() {
+            Some(n) => format!(" · the same as revision {n}"),
+            None => String::new(),
+        };
         let mut lines = vec![line![
             text(format!("{} by {} · ", revision.why, revision.by_name)),
             ago(revision.at_ms)
         ]];
         lines.extend(changed(now.revisions.get(n + 1), revision));
         let title = format!(
-            "Revision {}{}{}",
+            "Revision {}{}{same}{}",
             revision.number,
-            if n == 0 { " · newest" } else { "" },
-            if good { " · worked" } else { "" }
+            if n == 0 { " · current" } else { "" },
+            match (good, failed(now, revision.number)) {
+                (true, _) => " · worked",
+                (_, true) => " · did not work",
+                _ => "",
+            }
         );
         card = card.field(line![text(title)], lines);
     }
     card.say("`/set rollout undo` goes back to one of them.")
         .buttons(Place::clamp(0, 1, 0).buttons(screen))
+}
+
+/// Whether a revision did not work: its rollout was halted, or gantry went back from it by itself.
+fn failed(now: &SetNow, number: u32) -> bool {
+    let halted = now.row.set.halted.as_ref().is_some_and(|h| h.revision == number);
+    let from = format!("undo of {number} to ");
+    halted || now.revisions.iter().any(|r| r.by_name == "gantry" && r.why.starts_with(&from))
 }
 
 fn changed(before: Option<&Revision>, revision: &Revision) -> Vec<Line> {

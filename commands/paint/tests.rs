@@ -150,6 +150,21 @@ fn a_short_card_is_painted_whole() {
 }
 
 #[test]
+fn a_number_stands_on_one_line_with_its_unit_and_what_is_copied_is_as_it_was() {
+    let card = Card::new(Tone::Plain, "Full")
+        .say(text("up 41 d 0 h · 1.1 GiB of 8 GiB (55 %), 2 of them"))
+        .say(crate::card::told("Wait 3 min, or use `/pod update pod:web-0 memory:5 h`"))
+        .say(crate::card::code("5 GiB free"))
+        .log(&["12 GiB copied".to_owned()]);
+    let painted = paint(&card);
+    let expected = "up 41_d_0_h · 1.1_GiB of 8_GiB (55_%), 2 of them\n\
+                    Wait 3_min, or use `/pod update pod:web-0 memory:5 h`\n`5 GiB free`\n\
+                    ```\n12 GiB copied\n```";
+    assert_eq!(painted.description.replace('\u{a0}', "_"), expected);
+    assert!(!plain(&card).contains('\u{a0}'), "the text that is attached has plain spaces");
+}
+
+#[test]
 fn what_does_not_fit_is_counted_and_attached() {
     let lines: Vec<Line> = (0..500).map(|n| line![text(format!("guest number {n}"))]).collect();
     let painted = paint(&Card::new(Tone::Plain, "Guests").lines(lines));

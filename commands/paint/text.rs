@@ -11,6 +11,13 @@ const LOG_MAX: usize = 1500;
 const LOG_LINE_MAX: usize = 300;
 /// What stands where something was cut off.
 const MORE: char = '…';
+/// Units as cards write them after a number.
+const MEASURES: &[&str] = &[
+    "%", "B", "KiB", "MiB", "GiB", "TiB", "PiB", "ms", "s", "min", "h", "d", "day", "days", "core",
+    "cores",
+];
+/// Of these, those a span of time is put together from: `3 h 5 min`.
+const SPANS: &[&str] = &["s", "min", "h", "d"];
 
 /// Length as Discord counts it.
 pub fn units(text: &str) -> usize {
@@ -37,14 +44,48 @@ pub fn cut(text: &str, max: usize) -> String {
     out
 }
 
+/// The same with spaces that do not break between a number and its unit: on a phone `1.1 GiB` stays on one line. What
+/// is in backticks is left as it is: it is there to be copied.
+fn together(text: &str) -> String {
+    let words: Vec<&str> = text.split(' ').collect();
+    let mut out = String::with_capacity(text.len() + 8);
+    let (mut code, mut held) = (false, false);
+    for (n, word) in words.iter().enumerate() {
+        out.push_str(word);
+        let mut escaped = false;
+        for c in word.chars() {
+            code ^= c == '`' && !escaped;
+            escaped = c == '\\' && !escaped;
+        }
+        let Some(next) = words.get(n + 1) else { break };
+        let measured = |n: usize, of: &[&str]| {
+            words.get(n).and_then(|w| measure(w)).is_some_and(|unit| of.contains(&unit))
+        };
+        let number = word.ends_with(|c: char| c.is_ascii_digit());
+        let on =
+            held && measured(n, SPANS) && next.parse::<u64>().is_ok() && measured(n + 2, SPANS);
+        held = !code && (number && measured(n + 1, MEASURES) || on);
+        out.push(if held { '\u{a0}' } else { ' ' });
+    }
+    out
+}
+
+/// The unit a word is, whatever stands after it: `GiB),`.
+fn measure(word: &str) -> Option<&str> {
+    let end = word.find(|c: char| !c.is_ascii_alphabetic() && c != '%').unwrap_or(word.len());
+    let (unit, rest) = word.split_at(end);
+    let other = rest.starts_with(|c: char| c.is_alphanumeric() || "-_=".contains(c));
+    (!other && MEASURES.contains(&unit)).then_some(unit)
+}
+
 fn piece(piece: &Piece) -> String {
     match piece {
-        Piece::Ours(words) => words.to_string(),
-        Piece::Theirs(words) => escape::markdown(words),
+        Piece::Ours(words) => together(words),
+        Piece::Theirs(words) => together(&escape::markdown(words)),
         Piece::Bold(words) if words.trim().is_empty() => escape::markdown(words),
-        Piece::Bold(words) => format!("**{}**", escape::markdown(words)),
+        Piece::Bold(words) => format!("**{}**", together(&escape::markdown(words))),
         Piece::Code(words) => escape::code(words),
-        Piece::Told(words) => escape::told(words),
+        Piece::Told(words) => together(&escape::told(words)),
         Piece::Time(ms, clock) => {
             let style = match clock {
                 Clock::Ago => "R",

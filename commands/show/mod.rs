@@ -159,6 +159,11 @@ async fn draw(visit: &Visit, view: &mut View, id: &ScreenId) -> Result<Card, Fac
         View::Audit { operation, user, page } => {
             work::audit(visit, operation.as_ref(), *user, page, id).await
         }
+        View::Help { noun } => Ok(crate::help::draw(visit, noun.as_deref(), id)),
+        View::Alerts { history, page } => {
+            Box::pin(crate::alert::draw(visit, *history, page, id)).await
+        }
+        View::Mutes { page } => Box::pin(crate::maintenance::draw(visit, page, id)).await,
         View::Sets { cluster, page } => set::sets(visit, cluster.as_ref(), page, id).await,
         View::Set { set, verb } => set::set(visit, set, *verb, id).await,
         View::GraphGuests { guests, of, time } => {

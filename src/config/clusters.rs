@@ -200,7 +200,10 @@ impl Cluster {
             }
         }
         if addresses.is_empty() {
-            s.mistake("endpoints", "is missing; endpoints = [\"https://pve1.example:8006\"]");
+            s.mistake(
+                "endpoints",
+                "is missing or empty; endpoints = [\"https://pve1.example:8006\"]",
+            );
         }
         let token_id = s.need::<String>("token_id", "token_id = \"gantry@pve!bot\"");
         if token_id.as_deref().is_some_and(|t| !is_token_id(t)) {

@@ -65,6 +65,8 @@ pub struct Reader {
     mistakes: RefCell<Vec<Mistake>>,
     keys: RefCell<Vec<Key>>,
     environment: RefCell<BTreeMap<String, String>>,
+    /// Names of variables that were looked for.
+    names: RefCell<Vec<String>>,
     base: PathBuf,
 }
 
@@ -77,6 +79,7 @@ impl Reader {
             environment: RefCell::new(
                 environment.into_iter().filter(|(k, _)| k.starts_with(ENV_PREFIX)).collect(),
             ),
+            names: RefCell::default(),
             base: base.to_owned(),
         }
     }
@@ -95,13 +98,22 @@ impl Reader {
     /// Ends the reading: variables nobody asked for are mistakes, too.
     pub fn finish(self) -> (Vec<Key>, Vec<Mistake>) {
         let mut mistakes = self.mistakes.into_inner();
+        let names = self.names.into_inner();
+        let known: Vec<(&str, &str)> = names.iter().filter_map(|n| n.rsplit_once("__")).collect();
         for name in self.environment.into_inner().into_keys() {
-            mistakes.push(Mistake {
-                at: name,
-                what: "no key of this name exists; names look like GANTRY__DISCORD__TOKEN or \
-                       GANTRY__CLUSTERS__LAB__TOKEN_SECRET (the cluster's id, - as _)"
-                    .to_owned(),
+            let near = name.rsplit_once("__").and_then(|(section, key)| {
+                let keys = known.iter().filter(|(s, _)| *s == section);
+                let keys: Vec<&str> = keys.map(|(_, k)| *k).collect();
+                nearest(key, &keys).map(|k| format!("{section}__{k}"))
             });
+            let hint = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => "names look like GANTRY__DISCORD__TOKEN or \
+                         GANTRY__CLUSTERS__LAB__TOKEN_SECRET (the cluster's id, - as _)"
+                    .to_owned(),
+            };
+            let what = format!("no key of this name exists; {hint}");
+            mistakes.push(Mistake { at: name, what });
         }
         (self.keys.into_inner(), mistakes)
     }
@@ -396,6 +408,7 @@ impl<'r> Section<'r> {
         self.asked.push(key);
         let in_file = self.table.remove(key);
         let name = format!("{}__{}", self.env, env_word(key));
+        self.reader.names.borrow_mut().push(name.clone());
         if let Some(text) = self.reader.environment.borrow_mut().remove(&name) {
             return Some(Found { value: Value::String(text), origin: Origin::Environment(name) });
         }
@@ -440,7 +453,13 @@ fn read_as<T: DeserializeOwned>(found: &Found) -> Result<T, String> {
 
 fn read_secret(path: &Path) -> Result<Secret<String>, String> {
     let shown = path.display();
-    let size = std::fs::metadata(path).map_err(|e| format!("cannot read {shown}: {e}"))?.len();
+    let size = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "there is no file {shown}; this makes it from what you paste, ended by Ctrl-D: install -D -m 600 /dev/stdin {shown}"
+        ),
+        _ => format!("cannot read {shown}: {e}"),
+    });
+    let size = size?.len();
     if size > SECRET_FILE_MAX {
         return Err(format!("{shown} holds {size} bytes; a secret is one line"));
     }

@@ -174,7 +174,7 @@ format = "xml"
         "policy.rules[0].on[0]: no cluster has the id `prod`",
         "operations.workers: must be a whole number, not text",
         "log.format: `xml` is not known here",
-        "GANTRY__DISCORD__SHADRS: no key of this name exists",
+        "GANTRY__DISCORD__SHADRS: no key of this name exists; did you mean GANTRY__DISCORD__SHARDS?",
     ] {
         assert!(found.iter().any(|m| m.contains(part)), "missing: {part}\n{found:#?}");
     }

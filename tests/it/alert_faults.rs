@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use discord_twin::{text_of, world as ids};
+use discord_twin::world as ids;
 use gantry_core::alert::{Book, Desk, Kind, Route, Rules, Severity};
 use gantry_core::id::{ChannelId, GuildId, IncidentId};
 use proxmox_twin::{GuestSpec, Trouble};
@@ -13,7 +13,7 @@ use gantry_store::{Kind as Db, testing};
 
 use crate::alerts::{cards, config, first_look, told};
 use crate::bot_test;
-use crate::harness::{Bot, Database, run, until};
+use crate::harness::{Bot, Database, run, text_of, until};
 
 /// Backups and disks answer nobody: what a storage that hangs and a disk that dies look like.
 fn hangs(bot: &Bot) -> Vec<u64> {
@@ -120,7 +120,7 @@ bot_test! {
         assert!(shop.contains("Maintenance of"), "{shop}");
         bot.admin().runs("/maintenance start hours:2 guest:vault").await;
         let seen = bot.operator().runs("/maintenance list").await.text();
-        assert!(seen.contains("vmid:5001") && !seen.contains("vmid:5000"), "{seen}");
+        assert!(seen.contains("shop (CT 5001)") && !seen.contains("vault"), "{seen}");
         assert!(seen.contains("1 more about what is not yours to see"), "{seen}");
     }
 }

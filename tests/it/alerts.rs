@@ -1,12 +1,12 @@
 //! Alerts as people meet them: one message that is kept up to date, the press that takes care of it, what is not told
 //! and why, and nothing lost or told twice when the process dies in between.
 
-use discord_twin::{text_of, world as ids};
+use discord_twin::world as ids;
 use proxmox_twin::{GuestSpec, Trouble};
 use serde_json::{Value, json};
 
 use crate::bot_test;
-use crate::harness::{Bot, PATIENCE, until};
+use crate::harness::{Bot, PATIENCE, text_of, until};
 
 /// Alerts for the server of the tests, with quick rules for stories about the clock.
 pub fn config(more: &str) -> String {

@@ -21,7 +21,7 @@ async fn elsewhere(bot: &Bot, who: &str, text: &str) -> String {
             id > since && m["twin"]["thinking"] == false
         })
         .await;
-    said.map(|m| discord_twin::text_of(&m)).unwrap_or_else(|| panic!("{text} was never answered"))
+    said.map(|m| crate::harness::text_of(&m)).unwrap_or_else(|| panic!("{text} was never answered"))
 }
 
 bot_test! {

@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use discord_twin::text_of;
 use proxmox_twin::{GuestSpec, Trouble};
 use serde_json::Value;
 
 use crate::bot_test;
-use crate::harness::{Bot, until};
+use crate::harness::{Bot, text_of, until};
 
 /// Boards in the channel people use, oldest first.
 fn boards(bot: &Bot) -> Vec<Value> {

@@ -80,7 +80,7 @@ bot_test! {
         assert!(list.text().contains(&total.to_string()), "{}", list.text());
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..40 {
-            let text = discord_twin::text_of(&bot.message(list.message));
+            let text = crate::harness::text_of(&bot.message(list.message));
             for n in 0..120 {
                 if text.contains(&format!("number-{n:03}")) {
                     seen.insert(n);

@@ -29,7 +29,7 @@ bot_test! {
             !store.cards_pending().await.unwrap_or(true)
         })
         .await;
-        let shown = discord_twin::text_of(&bot.message(question.message));
+        let shown = crate::harness::text_of(&bot.message(question.message));
         assert!(shown.contains("has shut down"), "an old state came last:\n{shown}");
     }
 }

@@ -210,5 +210,8 @@ bot_test! {
         bot.looks().await;
         let refused = bot.admin().runs("/guest unlock guest:shop-0").await.text();
         assert!(refused.contains("pct unlock"), "{refused}");
+        // Whatever was typed, the answer names the guest, and says how the lock is taken off here.
+        let refused = bot.admin().runs("/guest delete guest:5000").await.text();
+        assert!(refused.contains("Cannot delete shop-0") && refused.contains("pct unlock 5000"), "{refused}");
     }
 }

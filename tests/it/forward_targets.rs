@@ -191,7 +191,7 @@ bot_test! {
         made(bot, &pod("pve1", 8081)).await;
         until("its port is led to it", async || in_force(bot, "pve1").len() == 1).await;
         let plan = plans(bot, &pod("pve1", 8082)).await;
-        let text = discord_twin::text_of(&bot.message(plan.message));
+        let text = crate::harness::text_of(&bot.message(plan.message));
         for words in [":8082 on pve1", "once it has an address", ":8081 on pve1", "no longer"] {
             assert!(text.contains(words), "{words} is not in:\n{text}");
         }

@@ -51,7 +51,7 @@ ipv4 = "{ipv4}"
     let posted = bot
         .discord
         .until_message("#ops", "admin", crate::harness::PATIENCE, |m| {
-            m.to_string().contains("gantry:1:confirm:") && discord_twin::text_of(m).contains(name)
+            m.to_string().contains("gantry:1:confirm:") && crate::harness::text_of(m).contains(name)
         })
         .await
         .unwrap_or_else(|| panic!("no plan for {name} was posted"));

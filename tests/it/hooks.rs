@@ -1,14 +1,13 @@
 //! Webhooks in: what a sender tells becomes a message like any other of gantry's, once, whatever is killed when; what
 //! somebody without the secret tells becomes nothing.
 
-use discord_twin::text_of;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::alerts::{cards, config as alerts_config, told};
 use crate::bot_test;
-use crate::harness::{Bot, canary, until};
+use crate::harness::{Bot, canary, text_of, until};
 use crate::http::{client, config as http_config};
 
 /// The secret of every hook here.

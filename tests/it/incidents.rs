@@ -1,7 +1,7 @@
 //! Threads of incidents: their course and people's notes, each once; the file at the end; posts in a forum; and the same
 //! whatever is lost or killed at which call.
 
-use discord_twin::{Outcome, Trouble as Weather, text_of, world as ids};
+use discord_twin::{Outcome, Trouble as Weather, world as ids};
 use gantry_core::alert::Incident;
 use gantry_core::id::GuildId;
 use proxmox_twin::Trouble;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::alerts::{alerts, config, id_of, told};
 use crate::bot_test;
-use crate::harness::{Bot, until};
+use crate::harness::{Bot, text_of, until};
 
 /// What stands in a channel or thread, oldest first, as people read it.
 fn says(bot: &Bot, channel: u64) -> Vec<String> {

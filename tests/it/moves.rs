@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use discord_twin::text_of;
 use gantry_core::operation::OpState;
 use proxmox_twin::{GuestSpec, Trouble};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::alerts::{config, first_look, id_of, told};
 use crate::bot_test;
 use crate::crash::{Case, through_all_moments};
-use crate::harness::{Bot, Reply, until};
+use crate::harness::{Bot, Reply, text_of, until};
 use crate::lost::goes_wrong;
 
 /// Where Proxmox has a guest.

@@ -61,7 +61,7 @@ pub async fn plans(bot: &Bot, text: &str) -> Reply {
 }
 
 fn text(bot: &Bot, reply: &Reply) -> String {
-    discord_twin::text_of(&bot.message(reply.message))
+    crate::harness::text_of(&bot.message(reply.message))
 }
 
 /// Applies a file and waits until it is done.

@@ -259,7 +259,7 @@ fn run_knows_nothing_of_the_demo() {
 
 /// Everything a message says.
 fn says(discord: &Discord, message: u64) -> String {
-    discord.message(message).map(|m| discord_twin::text_of(&m)).unwrap_or_default()
+    discord.message(message).map(|m| crate::harness::text_of(&m)).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use discord_twin::text_of;
 use proxmox_twin::Trouble;
 
 use crate::alerts::{alerts, config, told};
 use crate::bot_test;
+use crate::harness::text_of;
 
 bot_test! {
     async fn a_report_tells_room_use_backups_and_incidents(bot: &mut Bot) {

@@ -107,7 +107,7 @@ bot_test! {
         let told = bot
             .discord
             .until_message("#ops", "admin", PATIENCE, |m| {
-                discord_twin::text_of(m).contains("shop-0 (CT 7000 on pve1, lab)")
+                crate::harness::text_of(m).contains("shop-0 (CT 7000 on pve1, lab)")
             })
             .await;
         assert!(told.is_some(), "what gantry did by itself is told in the channel");
@@ -148,7 +148,7 @@ bot_test! {
         if !bot.discord.until(PATIENCE, |_| replaced()).await {
             let set = gantry_core::set::SetRef { cluster: "lab".parse().unwrap(), name: "shop".into() };
             let now = bot.engine().set_now(&set).await.unwrap().unwrap();
-            let card = discord_twin::text_of(&bot.message(question.message));
+            let card = crate::harness::text_of(&bot.message(question.message));
             panic!("the highest is not replaced: {:?}\n{:?}\n{card}\n{:?}", now.decision, now.seen, bot.proxmox.guest(7001));
         }
         assert!(image(7000).ends_with("web:1"), "one at a time");
@@ -161,6 +161,10 @@ bot_test! {
         assert_eq!((data_of(bot, 7099), data_of(bot, 7098)), data, "whatever happened to the pods");
         let history = bot.admin().runs("/set history set:shop").await.text();
         assert!(history.contains("undo of 2 to 1"), "{history}");
+        for words in ["Revision 3 · current · the same as revision 1 · worked", "Revision 2 · did not work", "Revision 1 · worked"] {
+            assert!(history.contains(words), "{words} is not in:\n{history}");
+        }
+        assert!(text.contains("Revision 3 is the same as revision 1"), "{text}");
 
         // Paused, started, resumed, undone by a person.
         let paused = bot.admin().runs("/set rollout pause set:shop").await;
@@ -185,7 +189,7 @@ bot_test! {
             let words = format!("{mib} MiB of memory instead of");
             let found = bot
                 .discord
-                .until_message("#ops", "admin", PATIENCE, |m| discord_twin::text_of(m).contains(&words))
+                .until_message("#ops", "admin", PATIENCE, |m| crate::harness::text_of(m).contains(&words))
                 .await
                 .unwrap_or_else(|| panic!("nobody said “{words}”"));
             let message = found["id"].as_str().unwrap().parse().unwrap();

@@ -109,7 +109,7 @@ async fn lives_killed(bot: &mut Bot, Life(deeds, pods): Life, point: &'static st
         let mut rounds = 0;
         loop {
             rounds += 1;
-            let text = discord_twin::text_of(&bot.message(card.message)).replace('\\', "");
+            let text = crate::harness::text_of(&bot.message(card.message)).replace('\\', "");
             if text.contains(&words) {
                 break;
             }

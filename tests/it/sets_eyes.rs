@@ -172,7 +172,7 @@ bot_test! {
                 found = bot
                     .discord
                     .until_message("#ops", "admin", Duration::from_millis(200), |m| {
-                        discord_twin::text_of(m).replace('\\', "").contains(words)
+                        crate::harness::text_of(m).replace('\\', "").contains(words)
                     })
                     .await;
                 found.is_some()
@@ -328,14 +328,14 @@ bot_test! {
             let mut found = None;
             until(&format!("somebody says “{words}”"), async || {
                 bot.looks().await;
-                let says = |m: &serde_json::Value| discord_twin::text_of(m).contains(words);
+                let says = |m: &serde_json::Value| crate::harness::text_of(m).contains(words);
                 found = bot.discord.until_message("#ops", "admin", Duration::from_millis(200), says).await;
                 found.is_some()
             })
             .await;
             let found = found.unwrap();
             let message = found["id"].as_str().unwrap().parse().unwrap();
-            (Reply { message, ..question.clone() }, discord_twin::text_of(&found))
+            (Reply { message, ..question.clone() }, crate::harness::text_of(&found))
         };
         // Another guest says it is place-0: which of them is right is for people.
         let twin = proxmox_twin::GuestSpec::lxc(5900, "place-0").tags("gantry;gantry-set.place");

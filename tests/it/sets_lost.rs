@@ -55,7 +55,7 @@ impl Deed {
                 let mut found = None;
                 until(&format!("somebody says “{words}”"), async || {
                     bot.looks().await;
-                    let told = |m: &Value| discord_twin::text_of(m).contains(&words);
+                    let told = |m: &Value| crate::harness::text_of(m).contains(&words);
                     let wait = Duration::from_millis(200);
                     found = bot.discord.until_message("#ops", "admin", wait, told).await;
                     found.is_some()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use discord_twin::{Trouble as Weather, text_of};
+use discord_twin::Trouble as Weather;
 use gantry_core::alert::{Heard, HeardState};
 use gantry_core::id::GuildId;
 use gantry_store::{Kind, testing};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::alerts::{alerts, config as alerts_config, id_of, told};
 use crate::bot_test;
-use crate::harness::{Bot, Database, canary, run, run_limited, until};
+use crate::harness::{Bot, Database, canary, run, run_limited, text_of, until};
 use crate::http::{client, config as http_config};
 
 const SECRET: &str = "canary-secret-of-the-storm";

@@ -44,7 +44,7 @@ bot_test! {
         let found = bot
             .discord
             .until_message("#ops", "admin", crate::harness::PATIENCE, |m| {
-                discord_twin::text_of(m).contains("has shut down")
+                crate::harness::text_of(m).contains("has shut down")
             })
             .await;
         assert!(found.is_some());

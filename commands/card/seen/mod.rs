@@ -12,7 +12,7 @@ use gantry_core::id::{
 use gantry_core::operation::{OpState, Operation, Outcome, Progress, Step, StepKind, StepState};
 use gantry_core::plan::{LiveGuest, Plan, Planned, plan_guest};
 use gantry_core::pod::{Condition, Health, Probe, Problem};
-use gantry_core::policy::Actor;
+use gantry_core::policy::{Actor, Effect};
 use gantry_core::world::{ClusterView, Guest, GuestStatus, Node, NodeState, Storage};
 use gantry_engine::{PodHealth, TaskLine, TaskLog};
 

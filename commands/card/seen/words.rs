@@ -30,7 +30,11 @@ fn one_task() {
 #[test]
 fn short_answers() {
     let both = [guest("db", 100, GuestStatus::Running), guest("db", 101, GuestStatus::Stopped)];
-    let problems = [Problem { field: "vlan".into(), why: "1 to 4094".into() }];
+    let problem = |field: &str, why: &str| Problem { field: field.into(), why: why.into() };
+    let problems = [
+        problem("networks[0].vlan", "5000 is none; 1 to 4094"),
+        problem("ssh_keys", "line 2 is no public key as in authorized_keys"),
+    ];
     let fault = Fault::new(
         "Could not show web-0",
         "pve2 did not answer within 10 s; nothing was changed",
@@ -70,8 +74,9 @@ fn short_answers() {
     ref in_1
     ---
     ✗ Cannot plan pod web-1
-    One thing is wrong. Nothing was created.
-    • vlan: 1 to 4094
+    Several things are wrong. Nothing was created.
+    • VLAN: 5000 is none; 1 to 4094
+    • SSH keys: line 2 is no public key as in authorized_keys
     What comes from the command itself (name, image, cores, memory, disk, …) needs the command again.
     [Edit again]
     ---
@@ -93,7 +98,21 @@ fn what_an_operator_may_do() {
         (Verb::GuestDelete, "no rule gives your roles `guest.delete`".to_owned()),
         (Verb::PodDelete, "no rule gives your roles `pod.delete`".to_owned()),
     ];
-    let text = see(&help_page(&some, 12)) + "---\n" + &see(&whoami(&actor(), &allowed, &denied));
+    let rule = |effect, name: &str, verbs: &str, on: &str| gantry_core::policy::Rule {
+        name: name.into(),
+        effect,
+        roles: vec![RoleId(10)],
+        users: vec![],
+        verbs: vec![verbs.to_owned().try_into().unwrap()],
+        on: vec![on.to_owned().try_into().unwrap()],
+        channels: vec![],
+        guilds: vec![],
+        confirm: None,
+    };
+    let gives = rule(Effect::Allow, "operators", "guest.stop", "pool:prod");
+    let takes = rule(Effect::Deny, "critical guests are not deleted", "*", "tag:critical");
+    let who = whoami(&actor(), &allowed, &denied, &[&gives, &takes]);
+    let text = see(&help_page(&some, 12, None, &screen())) + "---\n" + &see(&who);
     insta::assert_snapshot!(text, @r#"
     What you can do here
     12 more commands exist that your roles may not run in this channel.
@@ -110,10 +129,13 @@ fn what_an_operator_may_do() {
     user 7 · user 7
     Roles: <@&10> @everyone 
     Channel: <#99>
-    Rights come from your roles alone and are looked at again on every press. Some rules cover only some guests.
+    Rights come from your roles alone and are looked at again on every press.
 
     You may
-      guest.stop · rule operators
+      guest.stop on pool:prod · rule operators
+
+    Never, whatever else allows it
+      everything on tag:critical · rule critical guests are not deleted
 
     You may not
       guest.delete, pod.delete · no rule gives your roles that
@@ -121,8 +143,28 @@ fn what_an_operator_may_do() {
 }
 
 #[test]
-fn the_whole_help_page_fits() {
-    assert_eq!(paint(&help_page(PAGES, 0)).files, []);
+fn of_many_commands_the_most_used_come_first_and_a_menu_leads_to_all() {
+    let first = help_page(PAGES, 0, None, &screen());
+    let shown = see(&first);
+    assert!(shown.contains("/cluster status quorum, nodes, storages"), "{shown}");
+    let lines: usize = first.fields.iter().map(|f| f.lines.len()).sum();
+    assert_eq!(lines, 12, "no more than a screen:\n{shown}");
+    let Some(Row::Select(menu)) = first.rows.first() else { panic!("no menu:\n{shown}") };
+    assert!(menu.choices.len() <= crate::paint::OPTIONS_MAX);
+    let mut told = 0;
+    for choice in &menu.choices {
+        let group = help_page(PAGES, 0, Some(&choice.value), &screen());
+        see(&group);
+        told += group.fields.iter().map(|f| f.lines.len()).sum::<usize>();
+    }
+    assert_eq!(told, PAGES.len(), "every command stands in one group");
+}
+
+#[test]
+fn who_may_do_everything_reads_so() {
+    let allowed: Vec<_> = super::asked_for().map(|v| (v, "admins".to_owned())).collect();
+    let card = whoami(&actor(), &allowed, &[], &[]);
+    assert!(see(&card).contains("  everything · rule admins"), "{}", see(&card));
 }
 
 #[test]

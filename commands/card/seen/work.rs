@@ -193,7 +193,7 @@ fn one_operation_with_its_trail() {
       ● Deleting · running
 
     Who did what
-      ● 2026-11-21 06:00:08 UTC olga has gantry send · delete
+      ● 2026-11-21 06:00:08 UTC olga makes gantry send · delete
       ● 2026-11-21 06:00:02 UTC olga confirmed · rule admins
       ○ 2026-11-21 06:00:00 UTC olga asked for · rule admins
       … 2 older
@@ -211,7 +211,7 @@ fn one_operation_with_its_trail() {
     insta::assert_snapshot!(see(&audit_list(&list)), @r#"
     Audit log
     3 in all
-    ● 2026-11-21 06:00:08 UTC olga has gantry send guest.delete web-0 (lab/201)
+    ● 2026-11-21 06:00:08 UTC olga makes gantry send guest.delete web-0 (lab/201)
       delete
     ● 2026-11-21 06:00:02 UTC olga confirmed guest.delete web-0 (lab/201)
       rule admins

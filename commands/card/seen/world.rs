@@ -63,7 +63,7 @@ fn a_cluster_with_a_node_that_does_not_answer() {
 
     Nodes
       ● pve1 · 10 % CPU · 25 % memory · up 10 d 0 h
-      ? pve3 unreachable since 2026-11-21 05:56:00 UTC · no answer within 3 s
+      ? pve3 is unreachable · began 2026-11-21 05:56:00 UTC · no answer within 3 s
         showing what was known 12 s ago: 10 % CPU · 25 % memory · up 10 d 0 h
 
     Storages

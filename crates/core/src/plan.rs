@@ -180,7 +180,7 @@ pub fn plan_guest(verb: Verb, action: &Action, live: &LiveGuest) -> Planned {
     }
     if let Some(lock) = &g.lock {
         return refused(format!(
-            "{} is locked by Proxmox ({lock}). Wait until that is over; `/task list` shows what holds it. If nothing does, `/guest unlock` takes it off.",
+            "{} is locked by Proxmox ({lock}). Wait until that is over; `/task list` shows what holds it.",
             describe(g)
         ));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gantry_core::action::{Action, GuestRef, Power, Tier, Verb};
 use gantry_core::audit::{AuditEvent, AuditRow};
-use gantry_core::id::{CardId, ClusterId, NodeName, OperationId, Upid, UserId};
+use gantry_core::id::{CardId, ClusterId, GuestKind, NodeName, OperationId, Upid, UserId};
 use gantry_core::network::{NetworkAction, NetworkVerbs};
 use gantry_core::operation::{OpState, Operation, Progress, Step};
 use gantry_core::plan::{Draft, Plan, Planned, plan_guest};
@@ -322,13 +322,30 @@ impl Engine {
         }
         match plan_guest(verb, &action, &live) {
             Planned::Nothing { why } => Ok(Answer::Nothing { why }),
-            Planned::Refused { why } => Ok(Answer::Refused { why }),
+            Planned::Refused { why } => {
+                Ok(Answer::Refused { why: why + &self.unlocking(&live.guest) })
+            }
             Planned::Ready(mut draft) => {
                 if let Action::Delete { guest, .. } = &action {
                     self.tell_forwards_to(guest, &mut draft).await?;
                 }
                 let plan = self.plan(actor, verb, action, (rule, needs), draft, live.read_ms);
                 self.keep(actor, plan).await
+            }
+        }
+    }
+
+    /// How a lock that nothing holds any more is taken off, where a guest has one.
+    fn unlocking(&self, guest: &Guest) -> String {
+        let (node, vmid) = (&guest.node, guest.vmid);
+        let tool = if guest.kind == GuestKind::Lxc { "pct" } else { "qm" };
+        match &guest.lock {
+            None => String::new(),
+            Some(_) if self.has_shell(&guest.cluster, node) => {
+                " If nothing does, `/guest unlock` takes it off.".to_owned()
+            }
+            Some(_) => {
+                format!(" If nothing does, take it off on {node} itself: {tool} unlock {vmid}")
             }
         }
     }

@@ -309,9 +309,9 @@ const READY: &str = "const bot = document.querySelector('[data-testid=member][da
 const MESSAGES: &str = "return [...document.querySelectorAll('[data-testid=message][data-thinking=false]')] \
      .map((one) => one.dataset.messageId).filter((id) => /^\\d+$/.test(id));";
 const SAYS_OR_FAILED: &str = "const message = document.querySelector(`[data-message-id='${arguments[0]}']`); \
-     const text = message?.innerText ?? ''; \
+     const text = (message?.innerText ?? '').replaceAll('\\u00a0', ' '); \
      return text.includes(arguments[1]) ? text : message?.querySelector('.failed') ? 'failed' : null";
-const SAYS: &str = "const text = document.querySelector(`[data-message-id='${arguments[0]}']`)?.innerText ?? ''; \
+const SAYS: &str = "const text = (document.querySelector(`[data-message-id='${arguments[0]}']`)?.innerText ?? '').replaceAll('\\u00a0', ' '); \
      return text.includes(arguments[1]) ? text : null";
 
 /// What `look` finds as soon as it finds something.

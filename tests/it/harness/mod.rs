@@ -415,9 +415,8 @@ loopback = true
             inner.into_iter().find_map(|c| find(c, action))
         }
         let message = self.message(message);
-        find(&message, action).unwrap_or_else(|| {
-            panic!("nothing does {action} on: {}", discord_twin::text_of(&message))
-        })
+        find(&message, action)
+            .unwrap_or_else(|| panic!("nothing does {action} on: {}", text_of(&message)))
     }
 
     /// Makes trouble at Proxmox.
@@ -486,13 +485,18 @@ loopback = true
         let found = self
             .discord
             .until(PATIENCE, |twin| {
-                last = twin.message(message).map(|m| discord_twin::text_of(&m)).unwrap_or_default();
+                last = twin.message(message).map(|m| text_of(&m)).unwrap_or_default();
                 last.contains(text) || last.replace('\\', "").contains(text)
             })
             .await;
         assert!(found, "the message never said “{text}”; it says:\n{last}");
         last
     }
+}
+
+/// Everything a message says. A space that holds a number and its unit together reads like any other.
+pub fn text_of(message: &Value) -> String {
+    discord_twin::text_of(message).replace('\u{a0}', " ")
 }
 
 /// Waits until `ready` holds; fails with `what` when it never does.

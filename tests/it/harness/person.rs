@@ -1,9 +1,9 @@
 //! A person at Discord: runs commands, presses buttons, fills in modals, reads.
 
-use discord_twin::{Answer, Outcome, text_of};
+use discord_twin::{Answer, Outcome};
 use serde_json::{Value, json};
 
-use super::Bot;
+use super::{Bot, text_of};
 
 /// The channel people use unless they say otherwise.
 const CHANNEL: &str = "#ops";
@@ -26,7 +26,7 @@ pub struct Reply {
 impl Reply {
     /// Everything it says, as it was right after the answer.
     pub fn text(&self) -> String {
-        self.answer.text()
+        self.answer.text().replace('\u{a0}', " ")
     }
 
     pub fn is_ephemeral(&self) -> bool {

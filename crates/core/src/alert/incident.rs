@@ -244,6 +244,11 @@ impl Incident {
         format!("{}: {}{more}", self.title, first.subject.label())
     }
 
+    /// Whether all that fires in it is silenced or in maintenance: it is open, and nobody is told.
+    pub fn is_silenced(&self) -> bool {
+        self.is_open() && self.summary.firing == 0 && self.summary.muted > 0
+    }
+
     /// Every alert it stands for now.
     pub fn counted(&self) -> u32 {
         self.summary.firing + self.summary.muted + self.summary.folded

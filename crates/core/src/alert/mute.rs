@@ -73,6 +73,46 @@ impl Muting {
         self.rule.as_deref().is_none_or(|r| r == rule) && named && self.on.fits(&subject.facts())
     }
 
+    /// What it is on, in people's words: `node pve1, lab`; `guest` says what a guest of a cluster is called.
+    pub fn about(&self, guest: impl Fn(&str, &str) -> Option<String>) -> String {
+        let called =
+            |cluster: &str, vmid: &str| guest(cluster, vmid).unwrap_or(format!("guest {vmid}"));
+        if let [first, rest @ ..] = self.subjects.as_slice() {
+            let mut parts = first.splitn(3, '/');
+            let mut part = || parts.next().unwrap_or_default();
+            let (cluster, kind, id) = (part(), part(), part());
+            let what = match (kind, id.strip_prefix("vzdump/")) {
+                ("cluster", _) => return self.and_more(format!("cluster {cluster}"), rest.len()),
+                ("node", _) => format!("node {id}"),
+                ("guest", _) => called(cluster, id),
+                ("task", Some(vmid)) => format!("backups of {}", called(cluster, vmid)),
+                ("storage" | "disk", _) => id.replacen('@', " on ", 1),
+                _ => id.to_owned(),
+            };
+            return self.and_more(format!("{what}, {cluster}"), rest.len());
+        }
+        let words = || self.on.as_str().split(' ');
+        let word = |key: &str| words().find_map(|w| w.strip_prefix(key));
+        match (word("cluster:"), word("node:"), word("vmid:"), words().count()) {
+            (Some(cluster), Some(node), None, 2) => {
+                format!("node {node} and its guests, {cluster}")
+            }
+            (Some(cluster), None, Some(vmid), 2) => {
+                format!("{}, {cluster}", called(cluster, vmid))
+            }
+            (Some(cluster), None, None, 1) => format!("cluster {cluster}"),
+            _ => self.on.as_str().to_owned(),
+        }
+    }
+
+    fn and_more(&self, first: String, more: usize) -> String {
+        let what = if more > 0 { format!("{first} and {more} more") } else { first };
+        match &self.rule {
+            Some(rule) => format!("{what} ({rule})"),
+            None => what,
+        }
+    }
+
     /// Why an alert is not told, in people's words.
     pub fn words(&self) -> String {
         let what = match self.kind {

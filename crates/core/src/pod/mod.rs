@@ -49,7 +49,7 @@ pub use notes::{NOTES_MAX, notes, read_notes};
 pub use place::Place;
 pub use plan::{LivePlace, fetch_first, plan_new, plan_pod, tell_place};
 pub(crate) use problem::is_image;
-pub use problem::{Problem, Problems, is_label};
+pub use problem::{Problem, Problems, is_label, quoted};
 pub use process::{Boot, Env, Features, Port, Protocol};
 pub use pulse::{Condition, Life, Pulse};
 pub use unit::{Cidr4, Cidr6, Milli};
@@ -226,7 +226,11 @@ impl PodTemplate {
         found.check(
             problem::is_image(&self.image),
             "image",
-            "a container template such as local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst, the name of one, or name:tag of a registry",
+            format!(
+                "{} is none of these: a container template such as local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst, the name of one, \
+                 or name:tag of a registry",
+                quoted(&self.image)
+            ),
         );
         self.check_limits(&mut found);
         self.check_mounts(&mut found);
@@ -246,11 +250,12 @@ impl PodTemplate {
             "pool",
             "the name of a resource pool",
         );
-        found.check(
-            self.ssh_keys.len() <= 20 && self.ssh_keys.iter().all(|k| problem::is_ssh_key(k)),
-            "ssh_keys",
-            "public keys as in authorized_keys, one a line, at most 20",
-        );
+        found.check(self.ssh_keys.len() <= 20, "ssh_keys", "at most 20");
+        // Its text is not repeated: it may be a private one.
+        if let Some(n) = self.ssh_keys.iter().position(|k| !problem::is_ssh_key(k)) {
+            let why = format!("line {} is no public key as in authorized_keys", n + 1);
+            found.check(false, "ssh_keys", why);
+        }
         found.check(self.note.chars().count() <= 1000, "note", "at most 1000 characters");
         found.done()
     }
@@ -335,11 +340,10 @@ impl PodTemplate {
             "tags",
             "at most 20 tags and labels",
         );
-        found.check(
-            self.tags.iter().all(|t| problem::is_tag(t)),
-            "tags",
-            "tags are letters, digits, _, -, + and ., at most 64 characters",
-        );
+        if let Some(bad) = self.tags.iter().find(|t| !problem::is_tag(t)) {
+            let rule = "a tag has letters, digits, _, -, + and ., at most 64 characters";
+            found.check(false, "tags", format!("{} cannot be one: {rule}", quoted(bad)));
+        }
         found.check(
             !self.tags.iter().any(|t| t.eq_ignore_ascii_case(OWN_TAG)),
             "tags",

@@ -230,7 +230,9 @@ impl Network {
             "the name of a bridge or vnet such as vmbr0",
         );
         let vlan = |v: &u16| (1..=4094).contains(v);
-        found.check(self.vlan.as_ref().is_none_or(vlan), key("vlan"), "1 to 4094");
+        if let Some(bad) = self.vlan.filter(|v| !vlan(v)) {
+            found.check(false, key("vlan"), format!("{bad} is none; 1 to 4094"));
+        }
         found.check(
             self.trunks.iter().all(vlan) && self.trunks.len() <= TRUNKS_MAX,
             key("trunks"),

@@ -9,6 +9,8 @@ use crate::image::ImageRef;
 const LABEL_MAX: usize = 63;
 /// Longest name of a network interface in Linux (`IFNAMSIZ` less its end).
 const INTERFACE_MAX: usize = 15;
+/// Characters of what was typed that are repeated to whoever typed it.
+const QUOTED_MAX: usize = 40;
 /// Longest tag gantry writes; keeps cards readable.
 pub(super) const TAG_MAX: usize = 64;
 
@@ -39,6 +41,13 @@ impl Problems {
     pub fn done(self) -> Vec<Problem> {
         self.found
     }
+}
+
+/// What somebody typed, as it is repeated to them: `“twenty”`.
+pub fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(QUOTED_MAX).collect();
+    let more = if text.chars().nth(QUOTED_MAX).is_some() { "…" } else { "" };
+    format!("“{short}{more}”")
 }
 
 /// A label of RFC 1123, lower case: the name of a pod, a set or a deployment.

@@ -127,6 +127,13 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
+impl Policy {
+    /// The rules that are for somebody where they are, in the order of the configuration.
+    pub fn here<'p>(&'p self, actor: &'p Actor) -> impl Iterator<Item = &'p Rule> {
+        self.rules.iter().filter(|r| r.is_for(actor) && r.holds_in(actor))
+    }
+}
+
 /// What policy says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling {

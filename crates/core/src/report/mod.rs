@@ -3,7 +3,7 @@
 
 mod words;
 
-pub use words::{capacity, lines, span};
+pub use words::{backed_up, began, capacity, lines, span};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,9 @@ pub fn per_day(points: &[(i64, Option<f64>)]) -> Option<f64> {
 pub struct Backups {
     /// Guests with one from the time the report is about.
     pub fresh: u32,
-    /// Guests whose newest is older: name and days, oldest first.
+    /// Guests whose newest is older.
+    pub older: u32,
+    /// Of those the ones with the oldest: name and days, oldest first.
     pub old: Vec<(String, i64)>,
     /// Guests without any.
     pub none: u32,
@@ -88,6 +90,8 @@ pub struct ClusterReport {
     pub backups: Option<Backups>,
     /// Why it could not be read; the figures are then old.
     pub fault: Option<String>,
+    /// Nodes that do not answer now.
+    pub silent: Vec<String>,
 }
 
 /// What was wrong.

@@ -1,6 +1,6 @@
 //! A report in sentences: for the message that is sent by itself, a line each.
 
-use super::{Capacity, ClusterReport, Every, Report};
+use super::{Capacity, ClusterReport, Every, IncidentFigures, Report};
 
 /// Storages told in a weekly report; a daily one tells those that matter.
 const STORAGES: usize = 8;
@@ -35,7 +35,11 @@ pub fn lines(r: &Report, every: Every) -> Vec<String> {
 }
 
 fn incidents(r: &Report) -> String {
-    let i = &r.incidents;
+    format!("Incidents: {}", began(&r.incidents))
+}
+
+/// What began, the worst first, and how much is open: `1 critical, 3 warning; 1 open now`.
+pub fn began(i: &IncidentFigures) -> String {
     let words = ["info", "warning", "error", "critical"];
     let parts: Vec<String> = i
         .began
@@ -46,7 +50,7 @@ fn incidents(r: &Report) -> String {
         .map(|(n, word)| format!("{n} {word}"))
         .collect();
     let began = if parts.is_empty() { "none".to_owned() } else { parts.join(", ") };
-    format!("Incidents: {began}; {} open now", i.open)
+    format!("{began}; {} open now", i.open)
 }
 
 fn cluster(c: &ClusterReport, every: Every, out: &mut Vec<String>) {
@@ -74,15 +78,34 @@ fn cluster(c: &ClusterReport, every: Every, out: &mut Vec<String>) {
         }
     }
     match &c.backups {
-        None => out.push(format!("{name}: backups could not be read")),
+        None => out.push(format!("{name}: {}", backed_up(c))),
         Some(b) => {
-            let fresh = format!("{} guests backed up, {} without any backup", b.fresh, b.none);
-            out.push(format!("{name}: {fresh}"));
+            out.push(format!("{name}: {}", backed_up(c)));
             let old: Vec<String> =
                 b.old.iter().take(5).map(|(g, days)| format!("{g} {days} days")).collect();
             if !old.is_empty() {
                 out.push(format!("{name}: older backups only: {}", old.join(", ")));
             }
+        }
+    }
+}
+
+/// How many guests have a backup: `7 of 10 guests backed up in this time, 1 before it, 2 never`.
+pub fn backed_up(c: &ClusterReport) -> String {
+    match &c.backups {
+        Some(b) => {
+            let all = b.fresh + b.older + b.none;
+            let guests = if all == 1 { "guest" } else { "guests" };
+            let (fresh, older, none) = (b.fresh, b.older, b.none);
+            format!(
+                "{fresh} of {all} {guests} backed up in this time, {older} before it, {none} never"
+            )
+        }
+        None if c.silent.is_empty() => "backups could not be read".to_owned(),
+        None => {
+            let (nodes, does) =
+                (c.silent.join(", "), if c.silent.len() == 1 { "does" } else { "do" });
+            format!("backups could not be read: {nodes} {does} not answer")
         }
     }
 }
@@ -128,7 +151,7 @@ pub fn span(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Backups, IncidentFigures};
+    use super::super::Backups;
     use super::*;
 
     #[test]
@@ -152,8 +175,14 @@ mod tests {
                 ],
                 cpu: vec![("web-0 (CT 101)".into(), 1.5)],
                 memory: vec![],
-                backups: Some(Backups { fresh: 7, old: vec![("db (VM 104)".into(), 9)], none: 2 }),
+                backups: Some(Backups {
+                    fresh: 7,
+                    older: 1,
+                    old: vec![("db (VM 104)".into(), 9)],
+                    none: 2,
+                }),
                 fault: None,
+                silent: vec![],
             }],
             incidents: IncidentFigures {
                 began: [0, 3, 0, 1],
@@ -172,10 +201,15 @@ mod tests {
                 "Changes made through gantry: 12 done, 1 failed",
                 "lab: local on pve1 90 %, steady",
                 "lab: nas 40 %, grows 3.0 GiB a day, full in about 20 days",
-                "lab: 7 guests backed up, 2 without any backup",
+                "lab: 7 of 10 guests backed up in this time, 1 before it, 2 never",
                 "lab: older backups only: db (VM 104) 9 days",
             ]
         );
+        let mut lost = report.clone();
+        lost.clusters[0].backups = None;
+        lost.clusters[0].silent = vec!["pve3".into()];
+        let told = lines(&lost, Every::Day).join("\n");
+        assert!(told.contains("lab: backups could not be read: pve3 does not answer"), "{told}");
         let week = lines(&report, Every::Week).join("\n");
         assert!(
             week.contains("pbs 10 %") && week.contains("most CPU now: web-0 (CT 101) 1.5 cores"),

@@ -15,6 +15,10 @@ use crate::world::Guest;
 
 /// Most lines of a difference on a card.
 const LINES_MAX: usize = 12;
+/// Pods named in a sentence before the rest is counted.
+const NAMED_MAX: usize = 5;
+/// Pods are deleted with their root disks.
+const FOR_GOOD: &str = "What is on the pods' root disks is lost; this cannot be undone.";
 
 /// What is true now, as far as a plan for a set rests on it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -101,6 +105,9 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                             .push(format!("And {} more differences.", changes.len() - LINES_MAX));
                     }
                     let mut effects = changed(now, spec);
+                    if spec.replicas < now.spec().replicas {
+                        warnings.push(FOR_GOOD.into());
+                    }
                     if let Some(told) = loss::told(&set.name, &lost_volumes(action, facts)) {
                         effects.push(told);
                         warnings.push(loss::WARNING.into());
@@ -136,6 +143,9 @@ pub fn plan_set(action: &SetAction, facts: &SetFacts) -> Planned {
                 "Then forget the set with its revisions.".into(),
             ];
             let mut warnings = Vec::new();
+            if !facts.pods.is_empty() {
+                warnings.push(FOR_GOOD.to_owned());
+            }
             let mut changes: Vec<Change> = facts
                 .pods
                 .iter()
@@ -296,6 +306,20 @@ fn begins(spec: &SetSpec) -> Vec<Change> {
     rows
 }
 
+/// `1 pod`, `2 pods`.
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The first few names, and how many more there are.
+fn first_few(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 fn pod_name(spec: &SetSpec, ordinal: u32) -> String {
     format!("{}-{ordinal}", spec.name)
 }
@@ -304,16 +328,21 @@ fn changed(now: &Set, spec: &SetSpec) -> Vec<String> {
     let mut effects = Vec::new();
     let old = now.spec();
     if spec.replicas > old.replicas {
-        effects.push(format!("Create {} more pods.", spec.replicas - old.replicas));
+        let more = usize::try_from(spec.replicas - old.replicas).unwrap_or(usize::MAX);
+        effects.push(format!("Create {}.", counted(more, "more pod")));
     }
     if spec.replicas < old.replicas {
         let kept = match spec.on_scale_down {
-            Keep::Retain => "their volumes stay",
-            Keep::Delete => "their volumes are deleted",
+            _ if !old.has_volumes() => "",
+            Keep::Retain => "; their volumes stay",
+            Keep::Delete => "; their volumes are deleted",
         };
+        let gone = old.ordinals().rev().filter(|n| !spec.ordinals().contains(n));
+        let gone: Vec<String> = gone.map(|n| pod_name(old, n)).collect();
         effects.push(format!(
-            "Delete {} pods from the highest ordinal down; {kept}.",
-            old.replicas - spec.replicas
+            "Delete {}: {}, from the highest ordinal down{kept}.",
+            counted(gone.len(), "pod"),
+            first_few(&gone)
         ));
     }
     if spec.key() != now.newest.key {
@@ -404,6 +433,35 @@ mod tests {
     use crate::pod::Health;
     use crate::set::SetRef;
     use crate::set::simulation::{World, sample, with_volumes};
+
+    #[test]
+    fn who_is_scaled_away_is_named_and_that_it_is_for_good() {
+        let set = SetRef { cluster: "lab".parse().unwrap(), name: "web".into() };
+        let facts = SetFacts {
+            set: Some(crate::set::simulation::set_of(sample("web", 9))),
+            pods: vec!["web-8".into()],
+            ..SetFacts::default()
+        };
+        let plan = |action: SetAction| match plan_set(&action, &facts) {
+            Planned::Ready(draft) => draft,
+            other => panic!("{other:?}"),
+        };
+        let to = |replicas| SetAction::Put {
+            set: set.clone(),
+            spec: Box::new(sample("web", replicas)),
+            why: "scaled".into(),
+        };
+        let few = plan(to(7));
+        let told = "Delete 2 pods: web-8, web-7, from the highest ordinal down.";
+        assert_eq!(few.effects, [told]);
+        assert!(few.warnings.iter().any(|w| w == FOR_GOOD), "{:?}", few.warnings);
+        let many = plan(to(2)).effects.join("");
+        assert!(many.contains("web-8, web-7, web-6, web-5, web-4 and 2 more"), "{many}");
+        assert_eq!(plan(to(10)).effects, ["Create 1 more pod."]);
+        assert!(!plan(to(10)).warnings.iter().any(|w| w == FOR_GOOD));
+        let whole = plan(SetAction::Delete { set: set.clone(), volumes: Keep::Retain });
+        assert_eq!(whole.warnings, [FOR_GOOD]);
+    }
 
     #[test]
     fn words_of_a_health_check_are_not_shown() {

@@ -160,8 +160,8 @@ impl Work<'_> {
         let seen = self.seen;
         for slot in seen.slots.iter().rev().filter(|s| !wanted.contains(&s.ordinal())) {
             let ordinal = slot.ordinal();
-            if let Some(op) = &slot.busy {
-                self.wait(slot, format!("{op} is at work on it."));
+            if slot.busy.is_some() {
+                self.wait(slot, "gantry is at work on it.");
                 if self.set.spec().is_ordered() {
                     return;
                 }
@@ -300,8 +300,8 @@ impl Work<'_> {
 
     fn raise(&mut self, slot: &Slot) {
         let ordinal = slot.ordinal();
-        if let Some(op) = &slot.busy {
-            return self.wait(slot, format!("{op} is at work on it."));
+        if slot.busy.is_some() {
+            return self.wait(slot, "gantry is at work on it.");
         }
         if self.is_pausing(slot) {
             return self.wait_after_failure(slot);

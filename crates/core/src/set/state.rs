@@ -41,6 +41,13 @@ pub struct Revision {
     pub why: String,
 }
 
+impl Revision {
+    /// The revision it went back to, where it is one that goes back: its pods are as those of that one were.
+    pub fn same_as(&self) -> Option<u32> {
+        self.why.strip_prefix("undo of ")?.split_once(" to ")?.1.parse().ok()
+    }
+}
+
 /// A rollout that was stopped because it did not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Halt {

@@ -367,18 +367,26 @@ impl Engine {
             return Ok(no_alerts());
         }
         let now_ms = self.now_ms();
+        let until_ms = now_ms + for_ms.clamp(60_000, SHIFT_MAX_MS);
+        let there = self.store().list_shifts(actor.guild, now_ms).await;
+        let there = there.map_err(Error::store("read who is on call"))?;
+        // The last one counts: it alone says who is called now.
+        if there.last().is_some_and(|s| s.user == user && s.until_ms >= until_ms) {
+            let why = "They stand in already, at least that long. `/oncall show` shows until when.";
+            return Ok(Said::Over { why: why.to_owned() });
+        }
         let shift = DutyShift {
             guild: actor.guild,
             user,
             from_ms: now_ms,
-            until_ms: now_ms + for_ms.clamp(60_000, SHIFT_MAX_MS),
+            until_ms,
             by_name: actor.name.clone(),
         };
         let row =
             self.audit_row(AuditEvent::Confirmed, actor, verb, &user.to_string(), "stands in");
         let kept = self.store().add_shift(&shift, now_ms, &row).await;
         kept.map_err(Error::store("note who is on call"))?;
-        Ok(Said::Done("On call".into(), Some(shift.until_ms)))
+        Ok(Said::Done("Somebody stands in from now on.".into(), Some(shift.until_ms)))
     }
 
     /// Sends a message to the channel of alerts, so that people see that it arrives.

@@ -55,9 +55,9 @@ impl Engine {
         }
         self.card_touched();
         let place = match incident.posted_ms {
-            Some(_) => "It stands in the incident's thread and in its file.",
-            None => "It stands in the incident's file; the incident has no message.",
+            Some(_) => "The note stands in the incident's thread and in its file.",
+            None => "The note stands in the incident's file; the incident has no message.",
         };
-        Ok(Said::Done(place.to_owned(), None))
+        Ok(Said::Done(format!("{}. {place}", incident.headline()), None))
     }
 }

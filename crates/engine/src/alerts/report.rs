@@ -6,7 +6,7 @@ use gantry_core::alert::{Book, Desk, Incident, Kind, Rules, Severity};
 use gantry_core::id::{ClusterId, GuildId};
 use gantry_core::policy::{Actor, Target};
 use gantry_core::report::{self, Backups, Capacity, ClusterReport, DAY_MS, Every, Report};
-use gantry_core::world::{ClusterView, Guest, GuestStatus};
+use gantry_core::world::{ClusterView, Guest, GuestStatus, NodeState};
 use gantry_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,7 @@ impl Engine {
                             None => out.none += 1,
                         }
                     }
+                    out.older = u32::try_from(out.old.len()).unwrap_or(u32::MAX);
                     out.old.sort_by_key(|(_, days)| std::cmp::Reverse(*days));
                     out.old.truncate(OLD_MAX);
                     out
@@ -121,6 +122,12 @@ impl Engine {
             memory,
             backups,
             fault: view.fault.clone(),
+            silent: view
+                .nodes
+                .iter()
+                .filter(|n| n.state != NodeState::Up)
+                .map(|n| n.name.to_string())
+                .collect(),
         }
     }
 

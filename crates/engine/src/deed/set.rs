@@ -379,7 +379,11 @@ pub(crate) fn standing(now: &crate::sets::SetNow) -> String {
     } else {
         text.push_str(&format!(", revision {}", set.newest.number));
     }
-    format!("{text}: {}.", d.phase.as_str())
+    text.push_str(&format!(": {}.", d.phase.as_str()));
+    match set.newest.same_as() {
+        Some(n) => format!("{text} Revision {} is the same as revision {n}.", set.newest.number),
+        None => text,
+    }
 }
 
 /// The command an operation carries out, where it is one on a set.

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use gantry_core::action::Verb;
 use gantry_core::id::{ClusterId, NodeName, StorageId};
-use gantry_core::image::{Content, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage};
+use gantry_core::image::{
+    Content, ImageFault, ImageRecord, ImageRef, LiveVolume, OciRef, Place, Usage,
+};
 use gantry_core::policy::{Actor, Target};
 use gantry_core::world::NodeState;
 
@@ -218,7 +220,10 @@ impl Engine {
                         say("Repository", reference.repository());
                         say("Tags", format!("{} in all: {}", tags.len(), shown.join(", ")));
                     }
-                    Err(error) => detail.faults.push(error.to_string()),
+                    Err(error) => {
+                        tracing::info!(%cluster, %node, %reference, %error, "tags could not be listed");
+                        detail.faults.push(not_listed(node, reference, &error.to_string()));
+                    }
                 }
             }
             ImageRef::Url(url) => {
@@ -313,6 +318,35 @@ impl Engine {
     }
 }
 
+/// Why the tags of an image are not known, in people's words where Proxmox tells only that its tool failed.
+fn not_listed(node: &NodeName, reference: &OciRef, why: &str) -> String {
+    match ImageFault::read(why) {
+        Some(ImageFault::Download) => {
+            let (repository, registry) = (reference.repository(), reference.registry());
+            format!(
+                "{registry} lists no tags of {repository} for {node}: there is no such image, it is private, or {node} does not reach \
+                 {registry}. Check the name; `/image list` shows what is on the storages"
+            )
+        }
+        _ => why.to_owned(),
+    }
+}
+
 fn who(usages: &[Usage], place: &Place) -> Vec<String> {
     usages.iter().filter(|u| u.needs(place)).map(|u| u.who.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_registry_has_is_told_in_plain_words() {
+        let (node, image) = ("pve1".parse().unwrap(), "nope".parse().unwrap());
+        let raw = "Proxmox answered 500 command 'skopeo list-tags docker://docker.io/library/nope' failed: exit code 1";
+        let told = not_listed(&node, &image, raw);
+        assert!(told.contains("there is no such image") && !told.contains("skopeo"), "{told}");
+        let other = "pve1 did not answer within 10 s";
+        assert_eq!(not_listed(&node, &image, other), other);
+    }
 }

@@ -171,7 +171,10 @@ impl Engine {
                         let same = view.guests.iter().find(|g| g.name == identity.name);
                         if let Some(same) = same {
                             // Which one is not said: the asker may not be allowed to see it.
-                            found.push(format!("There already is a guest called {}.", same.name));
+                            found.push(format!(
+                                "There already is a guest called {}. Choose another name for the set.",
+                                same.name
+                            ));
                         }
                     }
                 }
