@@ -1,6 +1,5 @@
 //! `/help` and `/whoami`: what the asker may do, and why.
 
-use gantry_core::action::Verb;
 use gantry_core::policy::{Ruling, Target};
 
 use crate::card::{self, Card, HelpEntry, PAGES};

@@ -101,6 +101,11 @@ bot_test! {
         let ack = bot.custom_id(message, "ack");
         let viewer = bot.discord.press_forged(message, "viewer", &ack).await.unwrap();
         assert_eq!(viewer.error, None);
+        until("the viewer is told what they may not acknowledge", async || {
+            let told = bot.discord.messages("#alerts", "viewer").unwrap();
+            told.iter().any(|m| text_of(m).replace('\\', "").contains("on **Storage fills up: local-lvm on pve1**"))
+        })
+        .await;
         let operator = bot.discord.press(message, "operator", &ack).await.unwrap();
         assert_eq!(operator.error, None);
         let text = bot.until_says(message, "acknowledged by").await;
@@ -175,7 +180,35 @@ bot_test! {
         assert_eq!(cards(bot, "Guest went off"), 0, "nobody was told");
         let viewer = bot.viewer().runs("/alert ack").await;
         assert!(viewer.text().contains("Not allowed"), "{}", viewer.text());
+
+        // What is silenced stands apart, and the menu leads to it all the same.
+        let list = bot.operator().runs("/alert list").await;
+        assert!(!list.text().contains("Guest went off"), "{}", list.text());
+        picks(bot, list.message, "Guest went off: shop").await;
+        until("the incident is shown", async || {
+            bot.operator().sees().iter().any(|t| t.contains("Not told: in maintenance"))
+        })
+        .await;
+        // Ended from the list, it is told.
+        let list = bot.operator().runs("/maintenance list").await;
+        assert!(list.text().contains("shop (CT 5000), lab"), "{}", list.text());
+        picks(bot, list.message, "End: shop").await;
+        told(bot, "Guest went off: shop (CT 5000)").await;
     }
+}
+
+/// The operator picks from the menu of a list what begins with `label`.
+async fn picks(bot: &Bot, message: u64, label: &str) {
+    let shown = bot.message(message);
+    let rows = shown["components"].as_array().unwrap();
+    let options =
+        rows.iter().filter_map(|row| row["components"][0]["options"].as_array()).flatten();
+    let fits = |o: &&Value| o["label"].as_str().is_some_and(|l| l.starts_with(label));
+    let value = options.clone().find(fits).unwrap_or_else(|| panic!("no {label} in {shown}"));
+    let menu = bot.custom_id(message, "pick");
+    let value = value["value"].as_str().unwrap();
+    let picked = bot.discord.select(message, "operator", &menu, &[value]).await.unwrap();
+    assert_eq!(picked.error, None);
 }
 
 bot_test! {
