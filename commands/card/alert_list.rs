@@ -7,6 +7,7 @@ use super::{
     Card, Choice, Clock, Line, Piece, Place, Select, Tone, ago, as_of, bold, code, span, text, told,
 };
 use crate::line;
+use crate::paint::OPTIONS_MAX;
 use crate::token::{ScreenId, Token};
 
 /// Alerts that are not told, named in a list.
@@ -59,13 +60,14 @@ pub fn incident_list(list: &IncidentList<'_>) -> Card {
             (false, _) => format!("{}, over", i.severity),
         },
     };
+    let choices: Vec<Choice> = list.rows.iter().chain(list.quiet).map(choice).collect();
+    let hint = match choices.len().saturating_sub(OPTIONS_MAX) {
+        0 => "Show one …".to_owned(),
+        more => format!("Show one …; {more} more with /alert show"),
+    };
     card.field("Not told", not_told(list))
         .say(as_of(list.read_ms))
-        .select(Select {
-            token: Token::Pick(list.screen.clone()),
-            hint: "Show one …".into(),
-            choices: list.rows.iter().chain(list.quiet).map(choice).collect(),
-        })
+        .select(Select { token: Token::Pick(list.screen.clone()), hint, choices })
         .buttons(list.place.buttons(list.screen))
 }
 

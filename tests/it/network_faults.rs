@@ -237,7 +237,7 @@ bot_test! {
             let op = bot.ends().await;
             assert_eq!(op.state, OpState::Succeeded, "killed {point}: {:?}", op.outcome);
         }
-        assert!(reached >= 7, "only {reached} points were reached");
+        assert!(reached >= moments(1).count() - 2, "only {reached} points were reached");
         for (n, trouble) in mishaps("DELETE /nodes/*/network").into_iter().enumerate() {
             staged(n).await;
             let at = format!("{trouble:?}");
@@ -268,7 +268,7 @@ bot_test! {
             reached += usize::from(dies);
             dropped(bot.ends().await, point).await;
         }
-        assert!(reached >= 7, "only {reached} points were reached");
+        assert!(reached >= moments(1).count() - 2, "only {reached} points were reached");
         for trouble in mishaps("POST /cluster/sdn/rollback") {
             staged(bot).await;
             let at = format!("{trouble:?}");

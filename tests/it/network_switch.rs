@@ -220,7 +220,7 @@ bot_test! {
         bot.trouble(Trouble::NodeDown { node: "pve4".into() });
         bot.looks().await;
         // The SDN reloads every node that is up; a bridge, its own.
-        for (ask, nodes) in [(VNET, "pve1, pve2, pve3."), ("/bridge create name:vmbr5 node:pve1", "pve1.")] {
+        for (ask, nodes) in [(VNET, "pve1, pve2, pve3, pve5."), ("/bridge create name:vmbr5 node:pve1", "pve1.")] {
             let text = bot.admin().runs(ask).await.text();
             for words in [nodes, "vmbr0 on pve1", "vmbr1 on pve1", "neither see that nor switch it on again"] {
                 assert!(text.contains(words), "{ask}: {words} is not in:\n{text}");

@@ -81,7 +81,7 @@ bot_test! {
         // Said plainly, with what was known before.
         let nodes = bot.admin().runs("/node list").await.text();
         assert!(nodes.contains("pve3"), "{nodes}");
-        assert!(nodes.contains("since"), "{nodes}");
+        assert!(nodes.contains("is unreachable"), "{nodes}");
         // It is found again by itself.
         bot.proxmox.clear_all_trouble();
         let engine = bot.engine();
